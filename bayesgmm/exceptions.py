@@ -1,0 +1,33 @@
+"""What can go wrong, by name. Every error is a ``ValueError`` or a ``TypeError``, as scikit-learn's users expect."""
+
+
+class InvalidDataError(ValueError):
+    """The table of numbers cannot be fitted as it is; the message names the rows or columns and the remedy."""
+
+
+class InvalidDataTypeError(TypeError):
+    """The data are not a table of real numbers."""
+
+
+class InvalidArgumentError(ValueError):
+    """An argument has a value outside its range; the message names the value and the range."""
+
+
+class InvalidPriorError(ValueError):
+    """A prior does not fit the parameter it is given for."""
+
+
+class ModelError(ValueError):
+    """The model was not made by :func:`bayesgmm.build_model`, or lost a variable that the inference needs."""
+
+
+class SamplingError(ValueError):
+    """The sampler could not run from where it was started."""
+
+
+class ConvergenceWarning(UserWarning):
+    """An optimiser stopped before it reached a maximum."""
+
+
+class UnboundedPosteriorWarning(UserWarning):
+    """The priors do not guarantee that the posterior density has a maximum."""

@@ -1,0 +1,140 @@
+r"""The likelihood as PyTensor sees it: an Op for the rows' log-densities, an Op for their gradient, and a rewrite.
+
+``MixtureLogDensity`` has the N row log-densities as its output. Its pullback is ``MixtureGradient``, which computes the
+same log-densities *and* the gradient in one pass over the data. When a compiled function holds both, a rewrite takes
+the log-densities from the gradient's node, so value and gradient together cost one pass.
+"""
+
+from functools import cache
+from hashlib import sha256
+from importlib.resources import files
+
+import numpy as np
+import pytensor.tensor as pt
+from pytensor.gradient import DisconnectedType, grad_undefined
+from pytensor.graph.basic import Apply
+from pytensor.graph.op import Op
+from pytensor.graph.rewriting.basic import node_rewriter
+from pytensor.graph.traversal import ancestors
+from pytensor.link.numba.dispatch.basic import numba_njit, register_funcify_default_op_cache_key
+from pytensor.tensor.rewriting.basic import register_specialize
+
+from bayesgmm.likelihood import kernel
+
+
+class _MixtureOp(Op):
+    """What both Ops share: the parameters (weights, means, covariances) and whether the covariances are diagonal."""
+
+    __props__ = ("diagonal",)
+
+    def __init__(self, diagonal: bool = False):
+        self.diagonal = diagonal
+
+    def _inputs(self, x, weights, means, covariances):
+        inputs = [pt.as_tensor(v, dtype="float64") for v in (x, weights, means, covariances)]
+        if [v.ndim for v in inputs] != [2, 1, 2, 3]:
+            raise ValueError(
+                "a mixture takes x (N, D), weights (K,), means (K, D) and covariances (K, D, D); "
+                f"got arrays with {[v.ndim for v in inputs]} dimensions"
+            )
+        return inputs
+
+    def bandwidth(self, n_features: int) -> int:
+        return 0 if self.diagonal else n_features - 1
+
+
+class MixtureLogDensity(_MixtureOp):
+    r"""Row log-densities :math:`\log\sum_k \pi_k N(x_n \mid \mu_k, \Sigma_k)`, shape (N,)."""
+
+    def make_node(self, x, weights, means, covariances):
+        inputs = self._inputs(x, weights, means, covariances)
+        return Apply(self, inputs, [pt.vector(dtype="float64", shape=(inputs[0].type.shape[0],))])
+
+    def infer_shape(self, node, shapes):
+        return [(shapes[0][0],)]
+
+    def perform(self, node, inputs, output_storage):
+        x, *parameters = map(np.ascontiguousarray, inputs)
+        output_storage[0][0] = kernel.log_density(x, *parameters, self.bandwidth(x.shape[1]))
+
+    def pullback(self, inputs, outputs, cotangents):
+        if isinstance(cotangents[0].type, DisconnectedType):
+            return [DisconnectedType()() for _ in inputs]
+        _, *gradients = MixtureGradient(self.diagonal)(*inputs, cotangents[0])
+        return [grad_undefined(self, 0, inputs[0], "the data are held fixed"), *gradients]
+
+
+class MixtureGradient(_MixtureOp):
+    """Row log-densities, and the gradient of their ``row_weights``-weighted sum by weights, means and covariances."""
+
+    def make_node(self, x, weights, means, covariances, row_weights):
+        inputs = self._inputs(x, weights, means, covariances)
+        row_weights = pt.as_tensor(row_weights, dtype="float64", ndim=1)
+        outputs = [pt.vector(dtype="float64", shape=(inputs[0].type.shape[0],)), *(v.type() for v in inputs[1:])]
+        return Apply(self, [*inputs, row_weights], outputs)
+
+    def infer_shape(self, node, shapes):
+        return [(shapes[0][0],), *shapes[1:4]]
+
+    def perform(self, node, inputs, output_storage):
+        x, weights, means, covariances, row_weights = map(np.ascontiguousarray, inputs)
+        results = kernel.gradient(x, weights, means, covariances, self.bandwidth(x.shape[1]), row_weights)
+        for storage, result in zip(output_storage, results, strict=True):
+            storage[0] = result
+
+
+@register_specialize
+@node_rewriter([MixtureLogDensity])
+def merge_value_into_gradient(fgraph, node):
+    """Take the row log-densities from a gradient node on the same inputs, so that the data are passed once."""
+    for client, _ in fgraph.clients[node.inputs[0]]:
+        if (
+            isinstance(client.op, MixtureGradient)
+            and client.op.diagonal == node.op.diagonal
+            and client.inputs[:4] == node.inputs
+            and node.outputs[0] not in ancestors([client.inputs[4]])
+        ):
+            return [client.outputs[0]]
+    return None
+
+
+@cache
+def _kernel_version() -> int:
+    """The kernel's source as a number: PyTensor's compile cache outlives the process, and must see an edit."""
+    source = files("bayesgmm.likelihood").joinpath("kernel.py").read_bytes()
+    return int.from_bytes(sha256(source).digest()[:8], "big")
+
+
+@register_funcify_default_op_cache_key(MixtureLogDensity)
+def _numba_log_density(op, node=None, **kwargs):
+    diagonal = op.diagonal
+
+    @numba_njit
+    def mixture_log_density(x, weights, means, covariances):
+        return kernel.log_density(
+            np.ascontiguousarray(x),
+            np.ascontiguousarray(weights),
+            np.ascontiguousarray(means),
+            np.ascontiguousarray(covariances),
+            0 if diagonal else x.shape[1] - 1,
+        )
+
+    return mixture_log_density, _kernel_version()
+
+
+@register_funcify_default_op_cache_key(MixtureGradient)
+def _numba_gradient(op, node=None, **kwargs):
+    diagonal = op.diagonal
+
+    @numba_njit
+    def mixture_gradient(x, weights, means, covariances, row_weights):
+        return kernel.gradient(
+            np.ascontiguousarray(x),
+            np.ascontiguousarray(weights),
+            np.ascontiguousarray(means),
+            np.ascontiguousarray(covariances),
+            0 if diagonal else x.shape[1] - 1,
+            np.ascontiguousarray(row_weights),
+        )
+
+    return mixture_gradient, _kernel_version()

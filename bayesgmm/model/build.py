@@ -1,0 +1,208 @@
+"""The only place where a ``pm.Model`` is built, and the way back from a model to what it assumes."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bayesgmm.exceptions import ModelError
+from bayesgmm.model.covariance import COVARIANCE_TYPES, CovarianceType
+from bayesgmm.model.priors import VARIANCE_SHAPE, Priors, check_positive, user_prior
+from bayesgmm.validation import Table, check_choice, check_count, check_resolution, check_training_table
+
+if TYPE_CHECKING:
+    import pymc as pm
+
+
+def build_model(
+    X: Any,
+    n_components: int,
+    covariance_type: str = "full",
+    priors: Priors | None = None,
+    resolution: Any = "auto",
+    sample_weight: Any = None,
+) -> "pm.Model":
+    r"""A Gaussian mixture of ``X`` as an ordinary ``pm.Model``, its component labels summed out.
+
+    .. math:: p(x_n \mid \pi, \mu, \Sigma) = \sum_{k=1}^K \pi_k\, N(x_n \mid \mu_k, \Sigma_k), \qquad
+              \Sigma_k = S_k R_k S_k + \mathrm{diag}(\delta_j^2 / 12).
+
+    Every PyMC verb works on the model (``pm.find_MAP``, ``pm.sample``, ``pm.sample_prior_predictive``,
+    ``pm.sample_posterior_predictive``, ``pm.compute_log_likelihood``, ``pm.model_to_graphviz``), and terms can be added
+    to it in a ``with model:`` block.
+
+    Parameters
+    ----------
+    X : (N, D) array or data frame
+        Finite real numbers in any units; column names become the ``feature`` coordinate.
+    n_components : int
+        K, at least 1.
+    covariance_type : {"full", "tied", "diag", "spherical"}, default "full"
+        What components and features share, as in scikit-learn.
+    priors : Priors, optional
+        Default: ``Priors()``, scaled to the data.
+    resolution : "auto", None, float or (D,) array, default "auto"
+        The step :math:`\delta_j` each feature was recorded to, in its own units; its rounding variance is added to
+        every covariance (Sheppard's correction). "auto" finds the decimal step of features with ties. None: no
+        correction.
+    sample_weight : (N,) array, optional
+        Weights of the rows' log-densities; 2 counts a row twice.
+
+    Returns
+    -------
+    pm.Model
+        Variables ``weights`` (component), ``means`` (component, feature), ``variances`` and ``scales``,
+        ``correlation_cholesky`` where features correlate, ``covariances`` in the natural shape of the covariance type
+        (full (component, feature, feature2), tied (feature, feature2), diag (component, feature), spherical
+        (component)), and the observed ``x`` (obs_id, feature).
+
+    Raises
+    ------
+    InvalidDataError, InvalidDataTypeError
+        Data that cannot be fitted: NaN, text, constant features, too few rows.
+    InvalidArgumentError, InvalidPriorError
+        Arguments outside their range.
+
+    Examples
+    --------
+    >>> import bayesgmm as bg
+    >>> model = bg.build_model(bg.datasets.load_faithful(), n_components=2)
+    >>> [rv.name for rv in model.free_RVs]
+    ['weights', 'means', 'variances', 'correlation_cholesky']
+    """
+    n_components = check_count(n_components, "n_components")
+    structure = COVARIANCE_TYPES[check_choice(covariance_type, "covariance_type", tuple(COVARIANCE_TYPES))]
+    table, weight = check_training_table(X, n_components, sample_weight)
+    priors = Priors() if priors is None else priors
+    if not isinstance(priors, Priors):
+        raise ModelError(f"priors = {priors!r} must be a bayesgmm.Priors.")
+    return _build(table, n_components, structure, priors, check_resolution(resolution, table), weight)
+
+
+def _build(
+    table: Table,
+    n_components: int,
+    structure: CovarianceType,
+    priors: Priors,
+    resolution: np.ndarray,
+    weight: np.ndarray | None,
+) -> "pm.Model":
+    import pymc as pm
+    import pytensor.tensor as pt
+
+    from bayesgmm.model.correlation import CorrelationCholeskyTransform
+    from bayesgmm.model.mixture import MarginalGaussianMixture
+
+    n_rows, n_features = table.shape
+    low, high = table.values.min(axis=0), table.values.max(axis=0)
+    variance = np.average((table.values - table.values.mean(axis=0)) ** 2, axis=0, weights=weight)
+    coords = {
+        "component": np.arange(n_components),
+        "feature": list(table.features),
+        "feature2": list(table.features),
+        "obs_id": np.arange(n_rows),
+    }
+    scale_shape = structure.shape(structure.scale_dims, n_components, n_features)
+
+    with pm.Model(coords=coords) as model:
+        x_data = pm.Data("x_data", table.values, dims=("obs_id", "feature"))
+        pm.Data("resolution", resolution, dims="feature")
+        row_weights: Any = 1.0 if weight is None else pm.Data("sample_weight", weight, dims="obs_id")
+
+        weights = pm.Dirichlet("weights", priors.dirichlet(n_components), dims="component")
+        if priors.means is None:
+            means = pm.Normal("means", low / 2 + high / 2, high - low, dims=("component", "feature"))
+        else:
+            means = model.register_rv(
+                user_prior(priors.means, "means", (n_components, n_features)), "means", dims=("component", "feature")
+            )
+        if priors.scales is not None:
+            check_positive(priors.scales, "scales")
+            scales = model.register_rv(
+                user_prior(priors.scales, "scales", scale_shape), "scales", dims=structure.scale_dims
+            )
+            variances = pm.Deterministic("variances", scales**2, dims=structure.scale_dims)
+        else:
+            if priors.variances is not None:
+                check_positive(priors.variances, "variances")
+                variances = model.register_rv(
+                    user_prior(priors.variances, "variances", scale_shape), "variances", dims=structure.scale_dims
+                )
+            else:
+                beta = variance / (2 * n_components ** (2 / n_features))
+                beta = beta if structure.per_feature else beta.mean(keepdims=True)
+                variances = pm.InverseGamma("variances", VARIANCE_SHAPE, beta, dims=structure.scale_dims)
+            pm.Deterministic("scales", pt.sqrt(variances), dims=structure.scale_dims)
+        correlation_cholesky = None
+        if structure.correlated and n_features > 1:
+            correlation_cholesky = pm.LKJCorr(
+                "correlation_cholesky",
+                n=n_features,
+                eta=priors.eta(n_features),
+                # PyMC 6.4: the LKJ sampler's scan rejects lengths that come from dims alone.
+                shape=structure.shape(structure.correlation_dims, n_components, n_features),
+                dims=structure.correlation_dims,
+                default_transform=CorrelationCholeskyTransform(n_features),
+            )
+        covariances = pm.Deterministic(
+            "covariances",
+            structure.from_scales(variances, correlation_cholesky, resolution**2 / 12),
+            dims=structure.dims,
+        )
+        MarginalGaussianMixture(
+            "x",
+            weights,
+            means,
+            structure.expand(covariances, n_components, n_features, xp=pt),
+            row_weights,
+            diagonal=not structure.correlated,
+            observed=x_data,
+            dims=("obs_id", "feature"),
+        )
+    # Not part of the graph, but what `find_MAP` warns from; a model without it (a copy, say) is not warned about.
+    model.bayesgmm_unbounded_because = priors.unbounded_because(structure, resolution)
+    return model
+
+
+@dataclass(frozen=True)
+class MixtureFacts:
+    """What a model made by :func:`build_model` assumes, read back from the model itself."""
+
+    structure: CovarianceType
+    features: tuple[str, ...]
+    x: np.ndarray  # (N, D)
+    row_weights: np.ndarray  # (N,)
+    rounding: np.ndarray  # (D,) rounding variances
+    n_components: int
+    unbounded_because: tuple[str, ...]
+
+    @property
+    def bandwidth(self) -> int:
+        return self.structure.bandwidth(self.x.shape[1])
+
+
+def mixture_facts(model: "pm.Model") -> MixtureFacts:
+    """Read the mixture's facts from a model.
+
+    Raises
+    ------
+    ModelError
+        The model was not made by :func:`build_model`.
+    """
+    names = getattr(model, "named_vars", {})
+    missing = [n for n in ("weights", "means", "covariances", "x", "x_data", "resolution") if n not in names]
+    if missing:
+        raise ModelError(f"not a model made by bayesgmm.build_model: it has no variable {', '.join(missing)}.")
+    dims = tuple(model.named_vars_to_dims["covariances"])
+    scale_dims = tuple(model.named_vars_to_dims["scales"])
+    structure = next(t for t in COVARIANCE_TYPES.values() if (t.dims, t.scale_dims) == (dims, scale_dims))
+    x = np.ascontiguousarray(model["x_data"].get_value(borrow=True))
+    return MixtureFacts(
+        structure=structure,
+        features=tuple(model.coords["feature"]),
+        x=x,
+        row_weights=model["sample_weight"].get_value() if "sample_weight" in names else np.ones(len(x)),
+        rounding=model["resolution"].get_value() ** 2 / 12,
+        n_components=len(model.coords["component"]),
+        unbounded_because=getattr(model, "bayesgmm_unbounded_because", ()),
+    )
