@@ -102,6 +102,9 @@ def _build(
         "feature2": list(table.features),
         "obs_id": np.arange(n_rows),
     }
+    # Lengths stand beside dims throughout: the compiled functions rely on static shapes, and PyMC 6.4's LKJ sampler
+    # rejects lengths that come from dims alone.
+    mean_shape, mean_dims = (n_components, n_features), ("component", "feature")
     scale_shape = structure.shape(structure.scale_dims, n_components, n_features)
 
     with pm.Model(coords=coords) as model:
@@ -109,13 +112,11 @@ def _build(
         pm.Data("resolution", resolution, dims="feature")
         row_weights: Any = 1.0 if weight is None else pm.Data("sample_weight", weight, dims="obs_id")
 
-        weights = pm.Dirichlet("weights", priors.dirichlet(n_components), dims="component")
+        weights = pm.Dirichlet("weights", priors.dirichlet(n_components), shape=(n_components,), dims="component")
         if priors.means is None:
-            means = pm.Normal("means", low / 2 + high / 2, high - low, dims=("component", "feature"))
+            means = pm.Normal("means", low / 2 + high / 2, high - low, shape=mean_shape, dims=mean_dims)
         else:
-            means = model.register_rv(
-                user_prior(priors.means, "means", (n_components, n_features)), "means", dims=("component", "feature")
-            )
+            means = model.register_rv(user_prior(priors.means, "means", mean_shape), "means", dims=mean_dims)
         if priors.scales is not None:
             check_positive(priors.scales, "scales")
             scales = model.register_rv(
@@ -131,7 +132,9 @@ def _build(
             else:
                 beta = variance / (2 * n_components ** (2 / n_features))
                 beta = beta if structure.per_feature else beta.mean(keepdims=True)
-                variances = pm.InverseGamma("variances", VARIANCE_SHAPE, beta, dims=structure.scale_dims)
+                variances = pm.InverseGamma(
+                    "variances", VARIANCE_SHAPE, beta, shape=scale_shape, dims=structure.scale_dims
+                )
             pm.Deterministic("scales", pt.sqrt(variances), dims=structure.scale_dims)
         correlation_cholesky = None
         if structure.correlated and n_features > 1:
@@ -139,7 +142,6 @@ def _build(
                 "correlation_cholesky",
                 n=n_features,
                 eta=priors.eta(n_features),
-                # PyMC 6.4: the LKJ sampler's scan rejects lengths that come from dims alone.
                 shape=structure.shape(structure.correlation_dims, n_components, n_features),
                 dims=structure.correlation_dims,
                 default_transform=CorrelationCholeskyTransform(n_features),

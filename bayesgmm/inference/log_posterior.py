@@ -1,0 +1,222 @@
+r"""The compiled log posterior of a model, as a function of one flat vector.
+
+.. math:: f(q) = \log p(x, \theta(q)) + j \log|\partial\theta/\partial q|
+
+with q the unconstrained parameters. j = 0 gives the density in the user's own parameters, whose maximum is the MAP;
+j = 1 gives the density of q, which is what NUTS samples. One compiled function serves both.
+
+Compiling costs seconds and running microseconds, so functions are shared by all models of the same graph. The data, and
+every other array of numbers in the graph, are lifted out of it as inputs; what is left is looked up in a cache.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pymc as pm
+import pytensor
+import pytensor.tensor as pt
+from pytensor.compile.mode import Mode, get_mode
+from pytensor.compile.sharedvalue import SharedVariable
+from pytensor.graph.basic import Constant, Variable
+from pytensor.graph.fg import FrozenFunctionGraph
+from pytensor.graph.replace import graph_replace, vectorize_graph
+from pytensor.graph.traversal import graph_inputs
+from pytensor.link.numba.cache import CACHED_SRC_FUNCTIONS
+from pytensor.link.numba.dispatch.basic import numba_funcify_and_cache_key, numba_njit
+from pytensor.link.numba.linker import NumbaLinker
+
+from bayesgmm.exceptions import ModelError
+
+# Run by PyTensor's interpreter: nothing to compile. For what is called once, over all draws at a time.
+INTERPRETED = Mode("py", "fast_compile")
+
+_compiled: dict[tuple, Callable] = {}
+
+
+class _GraphLinker(NumbaLinker):
+    """PyTensor's Numba linker, with the graph compiled once and without the interpreter's lock.
+
+    PyTensor 3.3 compiles the graph's function and then again a wrapper into which it is inlined; for our graphs that is
+    half of the time to the first gradient. Here the graph's own function is the one compiled and cached, and it
+    releases the lock, so that chains in threads run at once.
+    """
+
+    def fgraph_convert(self, fgraph, **kwargs):
+        return numba_funcify_and_cache_key(fgraph, **kwargs)
+
+    def jit_compile(self, fn_and_cache):
+        function, key = fn_and_cache
+        if key is not None:
+            CACHED_SRC_FUNCTIONS[function.py_func] = f"{key}_bayesgmm"
+        return numba_njit(function.py_func, final_function=True, nogil=True, cache=key is not None)
+
+
+COMPILED = Mode(_GraphLinker(), get_mode("NUMBA").optimizer)
+
+
+def _lift(inputs: list[Variable], outputs: list[Variable]) -> tuple[list[Variable], list[Variable], list[Any]]:
+    """Replace a graph's shared variables and floating-point arrays by inputs.
+
+    Returns the new inputs, the new outputs, and the values that the added inputs stand for.
+    """
+    added, values, replace = [], [], {}
+    for variable in graph_inputs(outputs):
+        if isinstance(variable, SharedVariable):
+            values.append(variable.get_value(borrow=True))
+        elif isinstance(variable, Constant) and getattr(variable, "ndim", 0) > 0 and variable.dtype == "float64":
+            values.append(np.ascontiguousarray(variable.data))
+        else:
+            continue
+        replace[variable] = variable.type()
+        added.append(replace[variable])
+    if replace:
+        outputs = graph_replace(outputs, replace)
+    return inputs + added, outputs, values
+
+
+def _compile(kind: str, inputs: list[Variable], outputs: list[Variable], build: Callable) -> tuple[Callable, list]:
+    """The function that ``build(inputs, outputs)`` compiles, from the cache when an equal graph was compiled before."""
+    inputs, outputs, values = _lift(inputs, outputs)
+    key = (kind, FrozenFunctionGraph.from_io(inputs, outputs))
+    if key not in _compiled:
+        function = build(inputs, outputs)
+        function.trust_input = True
+        _compiled[key] = function
+    return _compiled[key], values
+
+
+class LogPosterior:
+    """A model's log posterior over the flat vector of its unconstrained parameters.
+
+    Parameters
+    ----------
+    model : pm.Model
+        All its free variables must be continuous.
+    """
+
+    def __init__(self, model: pm.Model):
+        if model.discrete_value_vars:
+            names = ", ".join(v.name for v in model.discrete_value_vars)
+            raise ModelError(f"the model has discrete variables ({names}); only continuous ones can be fitted here.")
+        self.model = model
+        self._variables = list(model.value_vars)
+        self._shapes = self._value_shapes()
+        self._sizes = [int(np.prod(shape)) for shape in self._shapes]
+        self.n_parameters = sum(self._sizes)
+        self._call, self._values = self._compile_value_and_gradient()
+        self._constrain: tuple[Callable, list] | None = None
+        self._unconstrain: tuple[Callable, list] | None = None
+
+    # The graphs ------------------------------------------------------------------------------------------------
+
+    def _value_shapes(self) -> list[tuple[int, ...]]:
+        """The shapes of the value variables: known statically in our models, computed where a user's own are not."""
+        if any(n is None for v in self._variables for n in v.type.shape):
+            point = self.model.initial_point(random_seed=0)
+            return [point[v.name].shape for v in self._variables]
+        return [tuple(v.type.shape) for v in self._variables]
+
+    def _split(self, q: Variable) -> dict[Variable, Variable]:
+        """The value variables as slices of the flat vector ``q``."""
+        ends = np.cumsum(self._sizes)
+        return {
+            v: q[end - size : end].reshape(shape)
+            for v, size, end, shape in zip(self._variables, self._sizes, ends, self._shapes, strict=True)
+        }
+
+    def _log_jacobian(self) -> Variable:
+        model, terms = self.model, []
+        for rv, value in model.rvs_to_values.items():
+            transform = model.rvs_to_transforms.get(rv)
+            if transform is not None:
+                terms.append(transform.log_jac_det(value, *rv.owner.inputs).sum())
+        [total] = model.replace_rvs_by_values([sum(terms, start=pt.constant(0.0))])
+        return total
+
+    def _compile_value_and_gradient(self) -> tuple[Callable, list]:
+        q, jacobian = pt.vector("q", shape=(self.n_parameters,)), pt.scalar("jacobian")
+        value = self.model.logp(jacobian=False) + jacobian * self._log_jacobian()
+        value = graph_replace(value, self._split(q), strict=False)
+
+        def build(inputs, outputs):
+            gradient = pt.grad(outputs[0], inputs[0])
+            return pytensor.function(inputs, [outputs[0], gradient], mode=COMPILED)
+
+        return _compile("value and gradient", [q, jacobian], [value], build)
+
+    def _interpreted(self, inputs: list[Variable], outputs: list[Variable]) -> tuple[Callable, list]:
+        def build(inputs, outputs):
+            return pytensor.function(inputs, outputs, mode=INTERPRETED, on_unused_input="ignore")
+
+        return _compile("interpreted", inputs, outputs, build)
+
+    # What the inference calls --------------------------------------------------------------------------------------
+
+    def __call__(self, q: np.ndarray, jacobian: float) -> tuple[float, np.ndarray]:
+        """Value and gradient at ``q`` (n_parameters,), with (1.0) or without (0.0) the log-Jacobian."""
+        value, gradient = self._call(q, np.asarray(jacobian, dtype=np.float64), *self._values)
+        return float(value), gradient
+
+    def constrain(self, q: np.ndarray) -> dict[str, np.ndarray]:
+        """All named variables, deterministics too, at a batch ``q`` (B, n_parameters): name -> (B, ...)."""
+        model = self.model
+        variables = [*model.free_RVs, *model.deterministics]
+        if self._constrain is None:
+            flat = pt.vector("q", shape=(self.n_parameters,))
+            outputs = model.replace_rvs_by_values(variables)
+            transformed = {
+                rv: model.rvs_to_transforms[rv].backward(value, *rv.owner.inputs)
+                if model.rvs_to_transforms.get(rv) is not None
+                else value
+                for rv, value in model.rvs_to_values.items()
+                if rv in model.free_RVs
+            }
+            outputs = [model.replace_rvs_by_values([transformed.get(v, v)])[0] for v in variables]
+            outputs = graph_replace(outputs, self._split(flat), strict=False)
+            batch = pt.matrix("q", shape=(None, self.n_parameters))
+            self._constrain = self._interpreted([batch], list(vectorize_graph(outputs, {flat: batch})))
+        function, values = self._constrain
+        q = np.atleast_2d(q)
+        results = function(q, *values)
+        # An output that does not depend on q keeps no batch axis; give it one.
+        shapes = [tuple(int(n) for n in np.shape(r)) for r in results]
+        return {
+            str(v.name): r if shape[:1] == (len(q),) and len(shape) == v.ndim + 1 else np.broadcast_to(r, (len(q), *shape))
+            for v, r, shape in zip(variables, results, shapes, strict=True)
+        }
+
+    def unconstrain(self, point: dict[str, np.ndarray]) -> np.ndarray:
+        """The flat vector of a point given by its free variables' names."""
+        model = self.model
+        free = list(model.free_RVs)
+        if self._unconstrain is None:
+            inputs = [rv.type(rv.name) for rv in free]
+            by_rv = dict(zip(free, inputs, strict=True))
+            outputs = []
+            for rv in free:
+                transform = model.rvs_to_transforms.get(rv)
+                outputs.append(by_rv[rv] if transform is None else transform.forward(by_rv[rv], *rv.owner.inputs))
+            outputs = graph_replace(outputs, by_rv, strict=False)
+            self._unconstrain = self._interpreted(inputs, outputs)
+        function, values = self._unconstrain
+        given = [np.ascontiguousarray(point[str(rv.name)], dtype=np.float64) for rv in free]
+        return np.concatenate([np.ravel(part) for part in function(*given, *values)])
+
+    def named(self, q: np.ndarray) -> dict[str, np.ndarray]:
+        """The value variables of one flat vector, by name: a PyMC point."""
+        parts = np.split(q, np.cumsum(self._sizes)[:-1])
+        return {str(v.name): p.reshape(s) for v, p, s in zip(self._variables, parts, self._shapes, strict=True)}
+
+    def flat(self, point: dict[str, np.ndarray]) -> np.ndarray:
+        """A PyMC point, by value variables' names, as a flat vector."""
+        return np.concatenate([np.ravel(point[str(v.name)]) for v in self._variables])
+
+    def typical_scales(self, feature_scales: np.ndarray) -> np.ndarray:
+        """A length for every entry of q over which the density changes: the features' for the means, else 1."""
+        return np.concatenate(
+            [
+                np.broadcast_to(feature_scales, shape).ravel() if v.name == "means" else np.ones(size)
+                for v, shape, size in zip(self._variables, self._shapes, self._sizes, strict=True)
+            ]
+        )

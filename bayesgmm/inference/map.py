@@ -1,0 +1,335 @@
+"""Maximum a posteriori: many starts, EM, the distinct optima climbed to the top, and the curvature there."""
+
+import warnings
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bayesgmm.exceptions import ConvergenceWarning, ModelError, UnboundedPosteriorWarning
+from bayesgmm.inference.em import ExpectationMaximisation, Mixture
+from bayesgmm.inference.laplace import gaussian_draws, negative_hessian, precision_cholesky
+from bayesgmm.inference.log_posterior import LogPosterior
+from bayesgmm.inference.optimum import SAME_LOG_POSTERIOR, Optimum, climb, same_mixture
+from bayesgmm.inference.starts import starting_mixtures
+from bayesgmm.inference.tree import posterior_tree
+from bayesgmm.likelihood import kernel
+from bayesgmm.model.build import MixtureFacts, mixture_facts
+from bayesgmm.validation import check_count
+
+if TYPE_CHECKING:
+    import pymc as pm
+    import xarray as xr
+
+
+@dataclass(frozen=True)
+class Starts:
+    """What became of every start.
+
+    Attributes
+    ----------
+    log_posterior : (n_init,) array
+        Log posterior (nats, without Jacobian) that each start reached, in the order the starts were made.
+    optimum : (n_init,) int array
+        Which distinct optimum each start reached; 0 is the best.
+    converged, moved : (n_init,) bool arrays
+        Whether each start's optimiser reached a maximum, and whether it climbed at all.
+    iterations : (n_init,) int array
+        Optimiser iterations.
+    """
+
+    log_posterior: np.ndarray
+    optimum: np.ndarray
+    converged: np.ndarray
+    moved: np.ndarray
+    iterations: np.ndarray
+
+    @property
+    def n_optima(self) -> int:
+        """Number of distinct optima, up to the order of the components."""
+        return int(self.optimum.max()) + 1
+
+    @property
+    def optima(self) -> np.ndarray:
+        """Log posterior of each distinct optimum, best first."""
+        return np.array([self.log_posterior[self.optimum == i].max() for i in range(self.n_optima)])
+
+
+@dataclass(frozen=True)
+class MapEstimate:
+    r"""The posterior mode in the parameters' own units, and the curvature around it.
+
+    Attributes
+    ----------
+    point : dict
+        Value of every named variable at the mode. Components are ordered by the mean of the first feature.
+    log_posterior : float
+        :math:`\log p(x, \theta)` at the mode, nats, without a Jacobian term.
+    log_likelihood : float
+        :math:`\sum_n w_n \log p(x_n \mid \theta)`, nats.
+    gradient_norm : float
+        Norm of the gradient by the unconstrained parameters, the means in units of their feature's standard deviation.
+    converged : bool
+        Whether the optimiser reached a maximum.
+    starts : Starts
+        What became of every start.
+    """
+
+    point: dict[str, np.ndarray]
+    log_posterior: float
+    log_likelihood: float
+    gradient_norm: float
+    converged: bool
+    starts: Starts
+    model: "pm.Model" = field(repr=False)
+    q: np.ndarray = field(repr=False)
+    target: LogPosterior = field(repr=False)
+    scales: np.ndarray = field(repr=False)
+
+    @cached_property
+    def standard_errors(self) -> dict[str, np.ndarray]:
+        r"""Standard error of every named variable: the delta method on the inverse negative Hessian at the mode.
+
+        .. math:: \mathrm{se}(\theta) = \sqrt{\mathrm{diag}(J H^{-1} J^\top)}, \quad J = \partial\theta/\partial q .
+
+        NaN where the Hessian is not positive definite, that is where the data leave a direction undetermined.
+        """
+        factor = precision_cholesky(negative_hessian(self.target, self.q, self.scales, 0.0), self.scales)
+        if factor is None:
+            return {name: np.full(np.shape(value), np.nan) for name, value in self.point.items()}
+        # Directions with unit variance under the Gaussian; a central difference along each gives the columns of J H^-1/2.
+        directions = np.linalg.inv(factor).T * self.scales[:, None]
+        step = 1e-4
+        above = self.target.constrain(self.q + step * directions.T)
+        below = self.target.constrain(self.q - step * directions.T)
+        return {
+            name: np.sqrt((((above[name] - below[name]) / (2 * step)) ** 2).sum(axis=0)) for name in self.point
+        }
+
+    @cached_property
+    def _laplace_gaussian(self) -> tuple[np.ndarray, np.ndarray]:
+        """Mode and precision factor of the density of q, Jacobian included, which the Gaussian approximates."""
+        mode = climb(self.target, self.q, self.scales, jacobian=1.0)
+        factor = precision_cholesky(negative_hessian(self.target, mode.q, self.scales, 1.0), self.scales)
+        if factor is None:
+            raise ModelError(
+                "the posterior is not curved in every direction at its mode, so it has no Gaussian approximation: "
+                "use sample(model), fewer components, or more informative priors."
+            )
+        return mode.q, factor
+
+    def laplace(self, draws: int = 1000, random_seed: Any = None) -> "xr.DataTree":
+        """Draws of the Laplace approximation, as a tree with one chain.
+
+        The Gaussian is matched to the density of the unconstrained parameters, Jacobian included, at its own mode, and
+        its draws are mapped back: weights stay on the simplex and covariances positive definite.
+
+        Parameters
+        ----------
+        draws : int, default 1000
+        random_seed : int or numpy.random.Generator, optional
+
+        Returns
+        -------
+        xr.DataTree
+            Groups posterior, sample_stats (``lp``), observed_data, constant_data.
+
+        Raises
+        ------
+        ModelError
+            The Hessian at the mode is not positive definite.
+        """
+        draws = check_count(draws, "draws")
+        mode, factor = self._laplace_gaussian
+        q = gaussian_draws(mode, factor, self.scales, draws, np.random.default_rng(random_seed))
+        posterior = {name: values[None] for name, values in self.target.constrain(q).items()}
+        lp = np.array([self.target(row, 1.0)[0] for row in q])[None]
+        attrs = {"inference_library": "bayesgmm", "inference_method": "laplace", **self.attrs}
+        return posterior_tree(self.model, posterior, {"lp": lp}, attrs)
+
+    @property
+    def attrs(self) -> dict[str, Any]:
+        """What a tree of draws keeps of the starts."""
+        return {
+            "n_init": len(self.starts.log_posterior),
+            "optima_log_posterior": self.starts.optima,
+            "map_converged": int(self.converged),
+        }
+
+
+def find_MAP(model: "pm.Model", *, n_init: int = 10, random_seed: Any = None) -> MapEstimate:
+    r"""The maximum a posteriori estimate of a mixture.
+
+    .. math:: \hat\theta = \arg\max_\theta \; \sum_n w_n \log p(x_n \mid \theta) + \log p(\theta)
+
+    over the parameters themselves (no Jacobian), as ``pm.find_MAP`` defines it. A mixture has several local maxima,
+    and PyMC's initial point, at which all components are alike, is a stationary point; so there are many starts:
+    k-means++ on whitened data and random rows in turn, each followed by EM steps and climbed by L-BFGS with the exact
+    gradient.
+
+    Parameters
+    ----------
+    model : pm.Model
+        From :func:`build_model`.
+    n_init : int, default 10
+        Number of starts.
+    random_seed : int or numpy.random.Generator, optional
+
+    Returns
+    -------
+    MapEstimate
+
+    Raises
+    ------
+    ModelError
+        ``model`` was not made by :func:`build_model`, or no start reached a finite density.
+
+    Warns
+    -----
+    ConvergenceWarning
+        The best start's optimiser stopped before a maximum.
+    UnboundedPosteriorWarning
+        The priors do not guarantee that a maximum exists.
+
+    References
+    ----------
+    Arthur and Vassilvitskii (2007), k-means++: the advantages of careful seeding, SODA, 1027-1035. Dempster, Laird and
+    Rubin (1977), Maximum likelihood from incomplete data via the EM algorithm, JRSS B 39, 1-38,
+    https://doi.org/10.1111/j.2517-6161.1977.tb01600.x.
+
+    Examples
+    --------
+    >>> import bayesgmm as bg
+    >>> model = bg.build_model(bg.datasets.load_faithful(), n_components=2)
+    >>> estimate = bg.find_MAP(model, random_seed=1)
+    >>> estimate.point["means"].round(1)
+    array([[ 2. , 54.5],
+           [ 4.3, 80. ]])
+    """
+    n_init = check_count(n_init, "n_init")
+    facts = mixture_facts(model)
+    if facts.unbounded_because:
+        warnings.warn(
+            "these priors do not guarantee a MAP: " + "; ".join(facts.unbounded_because) + ". "
+            "The default priors do.",
+            UnboundedPosteriorWarning,
+            stacklevel=2,
+        )
+    em = ExpectationMaximisation.of(facts)
+    target = LogPosterior(model)
+    feature_scales = np.sqrt(em.spread)
+    scales = target.typical_scales(feature_scales)
+    rng = np.random.default_rng(random_seed)
+    begins = [unconstrained(target, facts, mixture) for mixture in starting_mixtures(em, n_init, rng)]
+    optima = [climb(target, q, scales) for q in begins]
+    if not any(np.isfinite(o.log_posterior) for o in optima):
+        raise ModelError(
+            "the log posterior is not finite at any start: check the priors (is the data inside their support?) "
+            "and any terms added to the model."
+        )
+    mixtures = [mixture_of(target.constrain(o.q), facts) for o in optima]
+    best, starts = _compare(optima, mixtures, feature_scales)
+    if not optima[best].converged:
+        warnings.warn(
+            f"the optimiser stopped before a maximum, with gradient norm {optima[best].gradient_norm:.3g} "
+            f"({optima[best].message}). Try more starts (n_init), fewer components, or the default priors.",
+            ConvergenceWarning,
+            stacklevel=2,
+        )
+    return _estimate(target, facts, optima[best], mixtures[best], starts, scales)
+
+
+def _compare(
+    optima: list[Optimum], mixtures: list[Mixture], feature_scales: np.ndarray
+) -> tuple[int, Starts]:
+    """The best optimum's index, and which starts ended at the same one, up to the order of the components."""
+    order = sorted(range(len(optima)), key=lambda i: -np.nan_to_num(optima[i].log_posterior, nan=-np.inf))
+    which = np.zeros(len(optima), dtype=np.int64)
+    representatives: list[int] = []
+    for i in order:
+        for label, r in enumerate(representatives):
+            near = abs(optima[i].log_posterior - optima[r].log_posterior) < SAME_LOG_POSTERIOR
+            if near and same_mixture(mixtures[i], mixtures[r], feature_scales):
+                which[i] = label
+                break
+        else:
+            which[i] = len(representatives)
+            representatives.append(i)
+    starts = Starts(
+        log_posterior=np.array([o.log_posterior for o in optima]),
+        optimum=which,
+        converged=np.array([o.converged for o in optima]),
+        moved=np.array([o.moved for o in optima]),
+        iterations=np.array([o.iterations for o in optima]),
+    )
+    return order[0], starts
+
+
+def _estimate(
+    target: LogPosterior,
+    facts: MixtureFacts,
+    optimum: Optimum,
+    mixture: Mixture,
+    starts: Starts,
+    scales: np.ndarray,
+) -> MapEstimate:
+    """The estimate at one optimum, its components put in order."""
+    order = np.lexsort(mixture.means.T[::-1])
+    point = {name: value[0] for name, value in target.constrain(optimum.q).items()}
+    ordered = {
+        name: np.take(value, order, axis=dims.index("component"))
+        if "component" in (dims := list(target.model.named_vars_to_dims.get(name, ())))
+        else value
+        for name, value in point.items()
+    }
+    q = target.unconstrain(ordered)
+    log_posterior = target(q, 0.0)[0]
+    if not abs(log_posterior - optimum.log_posterior) < 1e-6 * max(1.0, abs(optimum.log_posterior)):
+        # The user's own terms tell the components apart: then they keep the order they were found in.
+        ordered, q, log_posterior = point, optimum.q, optimum.log_posterior
+    log_density = kernel.log_density(facts.x, *mixture.arrays, facts.bandwidth)
+    return MapEstimate(
+        point=ordered,
+        log_posterior=log_posterior,
+        log_likelihood=float(facts.row_weights @ log_density),
+        gradient_norm=optimum.gradient_norm,
+        converged=optimum.converged,
+        starts=starts,
+        model=target.model,
+        q=q,
+        target=target,
+        scales=scales,
+    )
+
+
+def mixture_of(values: dict[str, np.ndarray], facts: MixtureFacts, row: int = 0) -> Mixture:
+    """One row of a batch of named values as mixture parameters."""
+    covariances = facts.structure.expand(values["covariances"][row], facts.n_components, facts.x.shape[1])
+    return Mixture(values["weights"][row], values["means"][row], np.ascontiguousarray(covariances))
+
+
+def unconstrained(target: LogPosterior, facts: MixtureFacts, mixture: Mixture) -> np.ndarray:
+    """The flat vector of a mixture; variables that a user added to the model stand at their initial values."""
+    structure = facts.structure
+    n_features = facts.x.shape[1]
+    covariances = structure.pool(mixture.covariances, mixture.weights)
+    if structure.correlated:
+        diagonal = np.einsum("...ii->...i", covariances)
+    else:
+        diagonal = covariances
+    rounding = facts.rounding if structure.per_feature else facts.rounding.mean()
+    # What rounding alone explains leaves no variance for the component; it keeps a hundredth.
+    variances = np.maximum(diagonal - rounding, 0.01 * diagonal)
+    values = {"weights": mixture.weights, "means": mixture.means, "variances": variances, "scales": np.sqrt(variances)}
+    if structure.correlated and n_features > 1:
+        scales = np.sqrt(diagonal)
+        correlation = covariances / (scales[..., :, None] * scales[..., None, :])
+        # A factor of exactly singular rows has no unconstrained image; this much independence is added.
+        correlation = 0.999 * correlation + 0.001 * np.eye(n_features)
+        values["correlation_cholesky"] = np.linalg.cholesky(correlation)
+    free = {str(rv.name) for rv in target.model.free_RVs}
+    if not free <= set(values):
+        initial = target.constrain(target.flat(target.model.initial_point(random_seed=0)))
+        values = {name: value[0] for name, value in initial.items()} | values
+    return target.unconstrain(values)
