@@ -1,3 +1,54 @@
-"""Bayesian Gaussian mixture models: soft assignments, and how sure one can be of them."""
+"""Bayesian Gaussian mixture models: soft assignments, and how sure one can be of them.
+
+The public names are the ones below. They are imported when first used: ``import bayesgmm`` itself loads none of PyMC,
+nutpie or matplotlib.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+_WHERE = {
+    "GaussianMixture": "bayesgmm.estimator",
+    "Priors": "bayesgmm.model.priors",
+    "build_model": "bayesgmm.model.build",
+    "find_MAP": "bayesgmm.inference.map",
+    "MapEstimate": "bayesgmm.inference.map",
+    "Starts": "bayesgmm.inference.map",
+    "sample": "bayesgmm.posterior.sample",
+    "relabel": "bayesgmm.posterior.relabel",
+    "assignments": "bayesgmm.posterior.assignments",
+    "diagnose": "bayesgmm.posterior.diagnostics",
+    "Diagnosis": "bayesgmm.posterior.diagnostics",
+    "plot_clusters": "bayesgmm.report.plots",
+    "datasets": "bayesgmm",
+    "exceptions": "bayesgmm",
+}
+
+__all__ = [*_WHERE]
+
+if TYPE_CHECKING:
+    from bayesgmm import datasets, exceptions
+    from bayesgmm.estimator import GaussianMixture
+    from bayesgmm.inference.map import MapEstimate, Starts, find_MAP
+    from bayesgmm.model.build import build_model
+    from bayesgmm.model.priors import Priors
+    from bayesgmm.posterior.assignments import assignments
+    from bayesgmm.posterior.diagnostics import Diagnosis, diagnose
+    from bayesgmm.posterior.relabel import relabel
+    from bayesgmm.posterior.sample import sample
+    from bayesgmm.report.plots import plot_clusters
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    where = _WHERE[name]
+    value = import_module(f"{where}.{name}") if where == __name__ else getattr(import_module(where), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_WHERE])

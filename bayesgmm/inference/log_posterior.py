@@ -47,9 +47,12 @@ class _GraphLinker(NumbaLinker):
 
     def jit_compile(self, fn_and_cache):
         function, key = fn_and_cache
+        py_func = function.py_func
         if key is not None:
-            CACHED_SRC_FUNCTIONS[function.py_func] = f"{key}_bayesgmm"
-        return numba_njit(function.py_func, final_function=True, nogil=True, cache=key is not None)
+            # Numba names cache files after the source file, here a temporary one with a random name.
+            py_func.__code__ = py_func.__code__.replace(co_filename="<bayesgmm>")
+            CACHED_SRC_FUNCTIONS[py_func] = f"{key}_bayesgmm"
+        return numba_njit(py_func, final_function=True, nogil=True, cache=key is not None)
 
 
 COMPILED = Mode(_GraphLinker(), get_mode("NUMBA").optimizer)
@@ -80,9 +83,7 @@ def _compile(kind: str, inputs: list[Variable], outputs: list[Variable], build: 
     inputs, outputs, values = _lift(inputs, outputs)
     key = (kind, FrozenFunctionGraph.from_io(inputs, outputs))
     if key not in _compiled:
-        function = build(inputs, outputs)
-        function.trust_input = True
-        _compiled[key] = function
+        _compiled[key] = build(inputs, outputs)
     return _compiled[key], values
 
 
@@ -141,13 +142,18 @@ class LogPosterior:
 
         def build(inputs, outputs):
             gradient = pt.grad(outputs[0], inputs[0])
-            return pytensor.function(inputs, [outputs[0], gradient], mode=COMPILED)
+            function = pytensor.function(inputs, [outputs[0], gradient], mode=COMPILED)
+            # The compiled function itself, without PyTensor's wrapper: that one keeps its arguments in shared storage,
+            # which two chains must not write to at once.
+            return function.vm.jit_fn
 
         return _compile("value and gradient", [q, jacobian], [value], build)
 
     def _interpreted(self, inputs: list[Variable], outputs: list[Variable]) -> tuple[Callable, list]:
         def build(inputs, outputs):
-            return pytensor.function(inputs, outputs, mode=INTERPRETED, on_unused_input="ignore")
+            function = pytensor.function(inputs, outputs, mode=INTERPRETED, on_unused_input="ignore")
+            function.trust_input = True
+            return function
 
         return _compile("interpreted", inputs, outputs, build)
 

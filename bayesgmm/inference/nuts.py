@@ -1,0 +1,134 @@
+"""The full posterior by NUTS: the only caller of a sampler."""
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bayesgmm.exceptions import InvalidArgumentError, ModelError, SamplingError
+from bayesgmm.inference.log_posterior import LogPosterior
+from bayesgmm.inference.map import MapEstimate, find_MAP
+from bayesgmm.inference.tree import posterior_tree
+from bayesgmm.model.build import mixture_facts
+from bayesgmm.validation import check_count
+
+if TYPE_CHECKING:
+    import pymc as pm
+    import xarray as xr
+
+# Chains start at the mode, so adaptation only has to learn the metric and the step size.
+DEFAULT_TUNE = 500
+
+# nutpie's names for what it records, and ArviZ's.
+STATISTICS = {
+    "logp": "lp",
+    "diverging": "diverging",
+    "energy": "energy",
+    "energy_error": "energy_error",
+    "depth": "tree_depth",
+    "maxdepth_reached": "reached_max_treedepth",
+    "n_steps": "n_steps",
+    "step_size": "step_size",
+    "mean_tree_accept": "acceptance_rate",
+}
+
+
+def sample_nuts(
+    model: "pm.Model",
+    *,
+    draws: int,
+    tune: int | None,
+    chains: int,
+    cores: int | None,
+    random_seed: Any,
+    start: MapEstimate | None,
+    progressbar: bool,
+) -> "xr.DataTree":
+    """Draws of the posterior by nutpie's NUTS, started at the MAP, labels as the sampler left them.
+
+    See :func:`bayesgmm.sample`, which relabels the result.
+    """
+    draws, chains = check_count(draws, "draws"), check_count(chains, "chains")
+    tune = check_count(DEFAULT_TUNE if tune is None else tune, "tune", least=1)
+    cores = min(chains, os.cpu_count() or 1) if cores is None else check_count(cores, "cores")
+    mixture_facts(model)
+    rng = np.random.default_rng(random_seed)
+    if start is None:
+        start = find_MAP(model, random_seed=rng)
+    elif not isinstance(start, MapEstimate):
+        raise InvalidArgumentError(f"start = {start!r} must be a MapEstimate of this model (find_MAP) or None.")
+    target = LogPosterior(model)
+    if start.q.shape != (target.n_parameters,):
+        raise ModelError(
+            f"start has {start.q.size} unconstrained parameters, the model {target.n_parameters}: it is another model's."
+        )
+    value, gradient = target(start.q, 1.0)
+    if not (np.isfinite(value) and np.isfinite(gradient).all()):
+        raise SamplingError(
+            f"the log posterior at the start is {value} or its gradient is not finite; run find_MAP(model) and look "
+            "at what it reports."
+        )
+    trace = _run_nutpie(
+        target, start.q, draws=draws, tune=tune, chains=chains, cores=cores,
+        seed=int(rng.integers(2**31 - 1)), progressbar=progressbar,
+    )  # fmt: skip
+    q = trace["posterior"]["q"].transpose("chain", "draw", ...).values
+    named = target.constrain(q.reshape(-1, target.n_parameters))
+    posterior = {name: value.reshape(*q.shape[:2], *value.shape[1:]) for name, value in named.items()}
+    recorded = trace["sample_stats"]
+    statistics = {
+        ours: recorded[theirs].transpose("chain", "draw").values
+        for theirs, ours in STATISTICS.items()
+        if theirs in recorded
+    }
+    import nutpie
+
+    attrs = {
+        "inference_library": "nutpie",
+        "inference_library_version": nutpie.__version__,
+        "inference_method": "nuts",
+        "tuning_steps": tune,
+        **start.attrs,
+    }
+    return posterior_tree(model, posterior, statistics, attrs)
+
+
+def _run_nutpie(
+    target: LogPosterior,
+    start: np.ndarray,
+    *,
+    draws: int,
+    tune: int,
+    chains: int,
+    cores: int,
+    seed: int,
+    progressbar: bool,
+) -> "xr.DataTree":
+    import nutpie
+    from nutpie.compiled_pyfunc import from_pyfunc
+
+    compiled = from_pyfunc(
+        ndim=target.n_parameters,
+        make_logp_fn=lambda: lambda q: target(q, 1.0),
+        # Constrained values are computed after the run, for all draws at once.
+        make_expand_fn=lambda *_: lambda q: {"q": q},
+        expanded_dtypes=[np.dtype(np.float64)],
+        expanded_shapes=[(target.n_parameters,)],
+        expanded_names=["q"],
+        # No jitter: it would throw chains into other labellings and into poor modes.
+        make_initial_point_fn=lambda seed: start.copy(),
+    )
+    try:
+        return nutpie.sample(
+            compiled,
+            draws=draws,
+            tune=tune,
+            chains=chains,
+            cores=cores,
+            seed=seed,
+            adaptation="low_rank",
+            progress_bar=progressbar,
+            save_warmup=False,
+        )
+    except RuntimeError as error:
+        raise SamplingError(f"the sampler stopped: {error}") from error

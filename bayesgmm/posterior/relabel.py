@@ -1,0 +1,165 @@
+r"""Undoing label switching: one permutation of the components for every draw.
+
+A mixture's likelihood does not know its components' labels, so draws may carry them in any order. Both methods bring
+each draw to a common labelling by an assignment problem, solved exactly:
+
+- Stephens: permute draws so that their responsibilities are close to a common matrix Q in Kullback-Leibler divergence,
+
+  .. math:: \min_{\nu_s} \sum_{n,k} p^{(s)}_{n\nu_s(k)} \log \frac{p^{(s)}_{n\nu_s(k)}}{q_{nk}},
+            \qquad Q = \frac1S \sum_s p^{(s)}_{\cdot\nu_s}, \quad\text{alternating to a fixed point};
+
+- ECR (equivalence classes representatives): agree with a pivot draw's allocation in as many rows as possible.
+
+The first half of this file is array code; the tree comes in at the end.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+from bayesgmm.posterior.draws import Draws, observed
+from bayesgmm.validation import check_choice
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+METHODS = ("stephens", "ecr")
+MAX_ROUNDS = 30
+# Labels are decided by a sample of the rows when there are more: the divergence is a mean over rows.
+MAX_ROWS = 2_000
+# The least probability that Q may hold, so that a logarithm stays finite (Stephens 2000, section 5.2).
+LEAST = 1e-12
+
+
+def _assign(cost: np.ndarray) -> np.ndarray:
+    """The permutation nu with the least sum of cost[k, nu(k)]."""
+    return linear_sum_assignment(cost)[1]
+
+
+def _costs(reference: np.ndarray, probability: np.ndarray) -> np.ndarray:
+    """Cross-entropy of giving a draw's component l the label k, (K, K); the divergence up to a constant."""
+    return -np.log(np.maximum(reference, LEAST)).T @ probability
+
+
+def stephens(responsibilities: Callable[[int], np.ndarray], n_draws: int, pivot: int = 0) -> np.ndarray:
+    """Stephens' algorithm, a draw at a time.
+
+    Parameters
+    ----------
+    responsibilities : callable
+        Draw -> (N, K) matrix. Called in every round, so that memory stays O(N K).
+    n_draws : int
+    pivot : int
+        The draw whose labels the first round follows.
+
+    Returns
+    -------
+    (n_draws, K) int array
+        ``permutation[s, k]`` is draw s's own label of the component that is given label k.
+    """
+    reference = responsibilities(pivot)
+    permutation = np.tile(np.arange(reference.shape[1]), (n_draws, 1))
+    for round_ in range(MAX_ROUNDS):
+        total = np.zeros_like(reference)
+        changed = False
+        for s in range(n_draws):
+            probability = responsibilities(s)
+            order = _assign(_costs(reference, probability))
+            changed |= not np.array_equal(order, permutation[s])
+            permutation[s] = order
+            total += probability[:, order]
+        reference = total / n_draws
+        if not changed and round_ > 0:
+            break
+    return permutation
+
+
+def ecr(responsibilities: Callable[[int], np.ndarray], n_draws: int, pivot: int = 0) -> np.ndarray:
+    """Equivalence classes representatives: agree with the pivot's allocation. Arguments as for :func:`stephens`."""
+    reference = responsibilities(pivot)
+    n_components = reference.shape[1]
+    one_hot = np.eye(n_components)[reference.argmax(axis=1)]
+    permutation = np.empty((n_draws, n_components), dtype=np.int64)
+    for s in range(n_draws):
+        allocation = np.eye(n_components)[responsibilities(s).argmax(axis=1)]
+        permutation[s] = _assign(-(one_hot.T @ allocation))
+    return permutation
+
+
+def relabel(dt: "xr.DataTree", method: str = "stephens") -> "xr.DataTree":
+    """Give the components of all draws common labels.
+
+    Parameters
+    ----------
+    dt : xr.DataTree
+        Draws from :func:`bayesgmm.sample`.
+    method : {"stephens", "ecr"}, default "stephens"
+        Stephens' Kullback-Leibler algorithm, or equivalence classes representatives with the draw of the highest log
+        posterior as pivot. Both use at most 2,000 rows of the data.
+
+    Returns
+    -------
+    xr.DataTree
+        A new tree. Components are numbered by the posterior mean of their first feature's mean. Every posterior variable with a ``component`` dim is permuted, and ``sample_stats["permutation"]``
+        (chain, draw, component) holds the label that the sampler had given each component, so that
+        ``permutation``'s inverse restores the draws.
+
+    Raises
+    ------
+    InvalidArgumentError
+        Unknown method.
+    ModelError
+        The tree holds no mixture posterior or no observed data.
+
+    References
+    ----------
+    Stephens (2000), Dealing with label switching in mixture models, JRSS B 62, 795-809,
+    https://doi.org/10.1111/1467-9868.00265. Papastamoulis and Iliopoulos (2010), An artificial allocations based
+    solution to the label switching problem in Bayesian analysis of mixtures of distributions, J. Computational and
+    Graphical Statistics 19, 313-331, https://doi.org/10.1198/jcgs.2010.09008.
+    """
+    check_choice(method, "method", METHODS)
+    draws = Draws.of(dt)
+    x = observed(dt)
+    if len(x) > MAX_ROWS:
+        x = np.ascontiguousarray(x[np.random.default_rng(0).choice(len(x), MAX_ROWS, replace=False)])
+    sizes = dt["posterior"].sizes
+    pivot = int(np.argmax(dt["sample_stats"]["lp"].transpose("chain", "draw").values))
+    if draws.n_components == 1:
+        permutation = np.zeros((len(draws), 1), dtype=np.int64)
+    else:
+        algorithm = {"stephens": stephens, "ecr": ecr}[method]
+        permutation = algorithm(lambda s: draws.responsibilities(x, s), len(draws), pivot)
+    permuted_means = np.take_along_axis(draws.means, permutation[:, :, None], axis=1)
+    in_order = np.lexsort(permuted_means.mean(axis=0).T[::-1])
+    return _permute(dt, permutation[:, in_order].reshape(sizes["chain"], sizes["draw"], -1), method)
+
+
+def _permute(dt: "xr.DataTree", permutation: np.ndarray, method: str) -> "xr.DataTree":
+    """Apply (chain, draw, component) permutations to a tree, and record them in terms of the sampler's labels."""
+    import xarray as xr
+
+    posterior = dt["posterior"].to_dataset()
+    order = xr.DataArray(permutation, dims=("chain", "draw", "component"))
+    permuted = {
+        name: variable.isel(component=order.drop_vars("component", errors="ignore"))
+        .transpose(*variable.dims)
+        .assign_coords(component=posterior["component"])
+        for name, variable in posterior.data_vars.items()
+        if "component" in variable.dims
+    }
+    tree = dt.copy()
+    attrs = {**posterior.attrs, "relabelled": method}
+    tree["posterior"] = xr.DataTree(posterior.assign(permuted).assign_attrs(attrs))
+    stats = dt["sample_stats"].to_dataset().assign_coords(component=posterior["component"])
+    before = (
+        stats["permutation"].transpose("chain", "draw", "component").values
+        if "permutation" in stats
+        else np.broadcast_to(np.arange(permutation.shape[-1]), permutation.shape)
+    )
+    stats["permutation"] = (("chain", "draw", "component"), np.take_along_axis(before, permutation, axis=2))
+    tree["sample_stats"] = xr.DataTree(stats)
+    tree.attrs["relabelled"] = method
+    return tree
