@@ -39,17 +39,22 @@ def _from_frame(X: Any) -> Table | None:
     frame: Any = nw.from_native(X, eager_only=True, pass_through=True)
     if not isinstance(frame, nw.DataFrame):
         return None
-    bad = [str(c) for c in frame.columns if not (frame[c].dtype.is_numeric() or frame[c].dtype == nw.Boolean)]
-    # An object column may still hold numbers: pandas has no better type for some of them.
-    bad = [c for c in bad if not (frame[c].dtype == nw.Object and _converts(frame[c].to_numpy()))]
+    # By position: names may repeat here, and pandas' need not be strings.
+    names, columns, bad = [str(c) for c in frame.columns], [], []
+    for name, column in zip(names, frame.iter_columns(), strict=True):
+        values = column.to_numpy()
+        numeric = column.dtype.is_numeric() or column.dtype == nw.Boolean
+        # An object column may still hold numbers: pandas has no better type for some of them.
+        if numeric or (column.dtype == nw.Object and _converts(values)):
+            columns.append(values.astype(np.float64))
+        else:
+            bad.append(name)
     if bad:
         raise InvalidDataTypeError(
             f"non-numeric columns: {_named([repr(c) for c in bad])}. Drop them, encode them as numbers, "
             "or choose the numeric columns only."
         )
-    columns = [np.asarray(frame[c].to_numpy(), dtype=np.float64) for c in frame.columns]
-    values = np.column_stack(columns) if columns else np.empty((len(frame), 0))
-    return Table(values, tuple(str(c) for c in frame.columns))
+    return Table(np.column_stack(columns) if columns else np.empty((len(frame), 0)), tuple(names))
 
 
 def _converts(column: np.ndarray) -> bool:

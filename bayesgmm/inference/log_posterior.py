@@ -12,6 +12,7 @@ every other array of numbers in the graph, are lifted out of it as inputs; what 
 from collections.abc import Callable
 from typing import Any
 
+import cloudpickle
 import numpy as np
 import pymc as pm
 import pytensor
@@ -108,6 +109,10 @@ class LogPosterior:
         self._call, self._values = self._compile_value_and_gradient()
         self._constrain: tuple[Callable, list] | None = None
         self._unconstrain: tuple[Callable, list] | None = None
+
+    def __reduce__(self):
+        # Compiled functions do not pickle, and a pm.Model only by cloudpickle, which PyMC depends on for its own chains.
+        return _from_pickle, (cloudpickle.dumps(self.model),)
 
     # The graphs ------------------------------------------------------------------------------------------------
 
@@ -226,3 +231,7 @@ class LogPosterior:
                 for v, shape, size in zip(self._variables, self._shapes, self._sizes, strict=True)
             ]
         )
+
+
+def _from_pickle(model: bytes) -> LogPosterior:
+    return LogPosterior(cloudpickle.loads(model))

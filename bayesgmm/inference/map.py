@@ -82,7 +82,6 @@ class MapEstimate:
     gradient_norm: float
     converged: bool
     starts: Starts
-    model: "pm.Model" = field(repr=False)
     q: np.ndarray = field(repr=False)
     target: LogPosterior = field(repr=False)
     scales: np.ndarray = field(repr=False)
@@ -146,7 +145,7 @@ class MapEstimate:
         posterior = {name: values[None] for name, values in self.target.constrain(q).items()}
         lp = np.array([self.target(row, 1.0)[0] for row in q])[None]
         attrs = {"inference_library": "bayesgmm", "inference_method": "laplace", **self.attrs}
-        return posterior_tree(self.model, posterior, {"lp": lp}, attrs)
+        return posterior_tree(self.target.model, posterior, {"lp": lp}, attrs)
 
     @property
     def attrs(self) -> dict[str, Any]:
@@ -296,7 +295,6 @@ def _estimate(
         gradient_norm=optimum.gradient_norm,
         converged=optimum.converged,
         starts=starts,
-        model=target.model,
         q=q,
         target=target,
         scales=scales,

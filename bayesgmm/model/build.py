@@ -94,7 +94,9 @@ def _build(
     from bayesgmm.model.mixture import MarginalGaussianMixture
 
     n_rows, n_features = table.shape
-    low, high = table.values.min(axis=0), table.values.max(axis=0)
+    # The priors' scales come from the rows that count.
+    counted = table.values if weight is None else table.values[weight > 0]
+    low, high = counted.min(axis=0), counted.max(axis=0)
     variance = np.average((table.values - table.values.mean(axis=0)) ** 2, axis=0, weights=weight)
     coords = {
         "component": np.arange(n_components),

@@ -1,0 +1,275 @@
+"""The scikit-learn face: ``GaussianMixture`` with a posterior behind it."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sklearn.base import BaseEstimator, DensityMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from bayesgmm.likelihood import kernel
+from bayesgmm.model.build import build_model
+from bayesgmm.model.covariance import COVARIANCE_TYPES
+from bayesgmm.posterior.draws import Draws
+from bayesgmm.validation import Table, check_choice, check_count, check_table
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+INFERENCES = ("nuts", "map")
+# Draws that `inference_data_` holds after a MAP fit.
+LAPLACE_DRAWS = 1000
+LARGEST_SEED = 2**31 - 1
+
+
+class GaussianMixture(DensityMixin, BaseEstimator):
+    r"""A Gaussian mixture whose answers come with their uncertainty.
+
+    .. math:: p(x) = \sum_{k=1}^K \pi_k\, N(x \mid \mu_k, \Sigma_k)
+
+    Parameters
+    ----------
+    n_components : int, default 2
+        K.
+    covariance_type : {"full", "tied", "diag", "spherical"}, default "full"
+    inference : {"nuts", "map"}, default "nuts"
+        The full posterior by NUTS, or its mode. Under "nuts" predictions average over the posterior; under "map" they
+        use the mode.
+    priors : Priors, optional
+        Default: scaled to the data.
+    resolution : "auto", None, float or (D,) array, default "auto"
+        The step that each feature was recorded to; see :func:`bayesgmm.build_model`.
+    n_init : int, default 10
+        Starts of the search for the mode.
+    draws, tune, chains, cores : int
+        Of NUTS; see :func:`bayesgmm.sample`.
+    random_state : int, RandomState or None
+    progressbar : bool, default False
+
+    Attributes
+    ----------
+    weights_ : (K,) array
+    means_ : (K, D) array
+    covariances_, precisions_, precisions_cholesky_ : arrays
+        In scikit-learn's shapes: full (K, D, D), tied (D, D), diag (K, D), spherical (K,). Under "nuts" weights, means
+        and covariances are posterior means, and the precisions are the inverses of those covariances.
+    converged_ : bool
+        Whether the mode was reached.
+    n_iter_ : int
+        Iterations of the optimiser from the best start.
+    map_ : MapEstimate
+        The mode; NUTS starts from it.
+    inference_data_ : xarray.DataTree
+        "nuts": relabelled draws. "map": draws of the Laplace approximation, made when first asked for.
+    n_features_in_, feature_names_in_
+        As in scikit-learn.
+
+    Examples
+    --------
+    >>> import bayesgmm as bg
+    >>> X = bg.datasets.load_faithful()
+    >>> gmm = bg.GaussianMixture(n_components=2, inference="map", random_state=1).fit(X)
+    >>> gmm.predict_proba(X[:1]).round(3)
+    array([[0., 1.]])
+    """
+
+    def __init__(
+        self,
+        n_components=2,
+        *,
+        covariance_type="full",
+        inference="nuts",
+        priors=None,
+        resolution="auto",
+        n_init=10,
+        draws=1000,
+        tune=None,
+        chains=4,
+        cores=None,
+        random_state=None,
+        progressbar=False,
+    ):
+        self.n_components = n_components
+        self.covariance_type = covariance_type
+        self.inference = inference
+        self.priors = priors
+        self.resolution = resolution
+        self.n_init = n_init
+        self.draws = draws
+        self.tune = tune
+        self.chains = chains
+        self.cores = cores
+        self.random_state = random_state
+        self.progressbar = progressbar
+
+    # Fitting -------------------------------------------------------------------------------------------------------
+
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> "GaussianMixture":
+        """Fit the mixture.
+
+        Parameters
+        ----------
+        X : (N, D) array or data frame
+        y : ignored
+        sample_weight : (N,) array, optional
+            2 counts a row twice.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        InvalidDataError, InvalidDataTypeError, InvalidArgumentError, InvalidPriorError
+        """
+        from bayesgmm.inference.map import find_MAP
+        from bayesgmm.posterior.sample import sample
+
+        check_choice(self.inference, "inference", INFERENCES)
+        check_count(self.n_init, "n_init")
+        if self.inference == "nuts":
+            for name in ("draws", "chains"):
+                check_count(getattr(self, name), name)
+        model = build_model(
+            X,
+            self.n_components,
+            covariance_type=self.covariance_type,
+            priors=self.priors,
+            resolution=self.resolution,
+            sample_weight=sample_weight,
+        )
+        validate_data(self, X, reset=True, skip_check_array=True)
+        self._structure = COVARIANCE_TYPES[self.covariance_type]
+        random = check_random_state(self.random_state)
+        self.map_ = find_MAP(model, n_init=self.n_init, random_seed=int(random.randint(LARGEST_SEED)))
+        self._laplace_seed = int(random.randint(LARGEST_SEED))
+        self.converged_ = self.map_.converged
+        self.n_iter_ = int(self.map_.starts.iterations[np.argmax(self.map_.starts.log_posterior)])
+        point = self.map_.point
+        self.weights_, self.means_, self.covariances_ = point["weights"], point["means"], point["covariances"]
+        self._inference_data: xr.DataTree | None = None
+        if self.inference == "nuts":
+            self._inference_data = sample(
+                model,
+                draws=self.draws,
+                tune=self.tune,
+                chains=self.chains,
+                cores=self.cores,
+                random_seed=int(random.randint(LARGEST_SEED)),
+                start=self.map_,
+                progressbar=self.progressbar,
+            )
+            means = self._inference_data["posterior"].dataset.mean(("chain", "draw"))
+            self.weights_ = means["weights"].transpose("component").values
+            self.means_ = means["means"].transpose("component", "feature").values
+            self.covariances_ = means["covariances"].transpose(*self._structure.dims).values
+        return self
+
+    def fit_predict(self, X: Any, y: Any = None, sample_weight: Any = None) -> np.ndarray:
+        """Fit, and return the most probable component of every row of ``X``, (N,)."""
+        return self.fit(X, y, sample_weight).predict(X)
+
+    @property
+    def inference_data_(self) -> "xr.DataTree":
+        """Draws: of NUTS, or of the Laplace approximation after a MAP fit."""
+        check_is_fitted(self)
+        if self._inference_data is None:
+            self._inference_data = self.map_.laplace(LAPLACE_DRAWS, random_seed=self._laplace_seed)
+        return self._inference_data
+
+    @property
+    def precisions_(self) -> np.ndarray:
+        """Inverses of ``covariances_``, in their shape."""
+        check_is_fitted(self)
+        return np.linalg.inv(self.covariances_) if self._structure.correlated else 1 / self.covariances_
+
+    @property
+    def precisions_cholesky_(self) -> np.ndarray:
+        """Upper-triangular factors U of the precisions, U @ U.T, as scikit-learn has them."""
+        check_is_fitted(self)
+        if not self._structure.correlated:
+            return 1 / np.sqrt(self.covariances_)
+        return np.swapaxes(np.linalg.inv(np.linalg.cholesky(self.covariances_)), -1, -2)
+
+    # Prediction ------------------------------------------------------------------------------------------------------
+
+    def _new_table(self, X: Any) -> Table:
+        check_is_fitted(self)
+        table = check_table(X)
+        validate_data(self, X, reset=False, skip_check_array=True)
+        return table
+
+    def _mixtures(self) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """The mixtures that predictions average over: the posterior's draws, or the mode alone."""
+        if self.inference == "nuts":
+            draws = Draws.of(self.inference_data_)
+            return [draws.mixture(s) for s in range(len(draws))]
+        return [self._plug_in()]
+
+    def _plug_in(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        point = self.map_.point
+        k, d = point["means"].shape
+        covariances = self._structure.expand(point["covariances"], k, d)
+        return point["weights"], point["means"], np.ascontiguousarray(covariances)
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Probability of every component for every row, (N, K): averaged over the posterior under "nuts"."""
+        x = self._new_table(X).values
+        bandwidth = self._structure.bandwidth(x.shape[1])
+        total = np.zeros((len(x), len(self.weights_)))
+        mixtures = self._mixtures()
+        for mixture in mixtures:
+            total += kernel.responsibilities(x, *mixture, bandwidth)[1]
+        return total / len(mixtures)
+
+    def predict(self, X: Any) -> np.ndarray:
+        """The most probable component of every row, (N,)."""
+        return self.predict_proba(X).argmax(axis=1)
+
+    def score_samples(self, X: Any) -> np.ndarray:
+        """Log-density of every row, (N,), in nats: of the posterior predictive distribution under "nuts"."""
+        x = self._new_table(X).values
+        bandwidth = self._structure.bandwidth(x.shape[1])
+        mixtures = self._mixtures()
+        total = np.full(len(x), -np.inf)
+        for mixture in mixtures:
+            np.logaddexp(total, kernel.log_density(x, *mixture, bandwidth), out=total)
+        return total - np.log(len(mixtures))
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """Mean log-density of the rows."""
+        return float(self.score_samples(X).mean())
+
+    def sample(self, n_samples: int = 1) -> tuple[np.ndarray, np.ndarray]:
+        """New rows (n_samples, D) and their components (n_samples,), every row from a draw of its own under "nuts"."""
+        check_is_fitted(self)
+        n_samples = check_count(n_samples, "n_samples")
+        random = check_random_state(self.random_state)
+        mixtures = self._mixtures()
+        rows = np.empty((n_samples, self.n_features_in_))
+        labels = np.empty(n_samples, dtype=np.int64)
+        for i, s in enumerate(random.randint(len(mixtures), size=n_samples)):
+            weights, means, covariances = mixtures[s]
+            labels[i] = random.choice(len(weights), p=weights / weights.sum())
+            factor = np.linalg.cholesky(covariances[labels[i]])
+            rows[i] = means[labels[i]] + factor @ random.standard_normal(self.n_features_in_)
+        return rows, labels
+
+    # Information criteria ----------------------------------------------------------------------------------------------
+
+    def _n_parameters(self) -> int:
+        k, d = self.means_.shape
+        return k - 1 + k * d + self._structure.n_parameters(k, d)
+
+    def _log_likelihood(self, X: Any) -> tuple[float, int]:
+        x = self._new_table(X).values
+        return float(kernel.log_density(x, *self._plug_in(), self._structure.bandwidth(x.shape[1])).sum()), len(x)
+
+    def bic(self, X: Any) -> float:
+        """Bayesian information criterion at the mode, scikit-learn's sign: smaller is better."""
+        log_likelihood, n_rows = self._log_likelihood(X)
+        return -2 * log_likelihood + self._n_parameters() * float(np.log(n_rows))
+
+    def aic(self, X: Any) -> float:
+        """Akaike's information criterion at the mode: smaller is better."""
+        return -2 * self._log_likelihood(X)[0] + 2 * self._n_parameters()

@@ -1,0 +1,81 @@
+"""What a fit says, as tables and sentences for a terminal."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bayesgmm.posterior.assignments import assignments
+from bayesgmm.posterior.draws import Draws
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray as xr
+
+# A row whose best component has less probability than this is called unsure.
+SURE = 0.9
+
+
+def parameter_table(dt: "xr.DataTree", ci_prob: float = 0.89) -> "pd.DataFrame":
+    """ArviZ's summary of weights, means and scales, with correlations where the covariances have them."""
+    import arviz_stats
+    import xarray as xr
+
+    draws = Draws.of(dt)
+    shown = dt["posterior"].dataset[["weights", "means", "scales"]]
+    if draws.structure.correlated and draws.n_features > 1:
+        shown = shown.assign(_correlations(dt))
+    kind = "all" if dt["posterior"].attrs.get("inference_method") == "nuts" else "stats"
+    # What rounds to a constant (K = 1: the weight) has no effective sample size; ArviZ divides by zero for it.
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return arviz_stats.summary(xr.DataTree.from_dict({"posterior": shown}), kind=kind, ci_prob=ci_prob, ci_kind="eti")
+
+
+def _correlations(dt: "xr.DataTree") -> dict[str, "xr.DataArray"]:
+    """The correlations of every pair of features, named after the pair."""
+    covariances = dt["posterior"]["covariances"]
+    names = covariances["feature"].values
+    variances = {f: covariances.sel(feature=f, feature2=f, drop=True) for f in names}
+    return {
+        f"corr({a}, {b})": covariances.sel(feature=a, feature2=b, drop=True) / np.sqrt(variances[a] * variances[b])
+        for i, a in enumerate(names)
+        for b in names[i + 1 :]
+    }
+
+
+def assignment_table(dt: "xr.DataTree", soft: "xr.Dataset | None" = None) -> "pd.DataFrame":
+    """One row a component: the rows it holds, and how many of them are unsure."""
+    import pandas as pd
+
+    soft = assignments(dt) if soft is None else soft
+    label = soft["label"].values
+    best = soft["probability"].max("component").values
+    rows = []
+    for k, name in enumerate(soft["component"].values):
+        own = label == k
+        rows.append(
+            {
+                "component": name,
+                "rows": int(own.sum()),
+                f"sure (>= {SURE:g})": int((own & (best >= SURE)).sum()),
+                "unsure": int((own & (best < SURE)).sum()),
+                "mean probability": float(best[own].mean()) if own.any() else np.nan,
+            }
+        )
+    return pd.DataFrame(rows).set_index("component")
+
+
+def least_certain(soft: "xr.Dataset", most: int = 5) -> "pd.DataFrame":
+    """The rows whose assignment is least certain, with the interval of their best component's probability."""
+    import pandas as pd
+
+    label = soft["label"].values
+    rows = np.arange(label.size)
+    table = pd.DataFrame(
+        {
+            "component": soft["component"].values[label],
+            **{name: soft[name].values[rows, label] for name in ("probability", "lower", "upper")},
+            **{name: soft[name].values for name in ("entropy", "mutual_information")},
+        },
+        index=pd.Index(soft["obs_id"].values, name="row"),
+    )
+    return table.sort_values("entropy", ascending=False).head(most)
