@@ -4,88 +4,17 @@ r"""The compiled log posterior of a model, as a function of one flat vector.
 
 with q the unconstrained parameters. j = 0 gives the density in the user's own parameters, whose maximum is the MAP;
 j = 1 gives the density of q, which is what NUTS samples. One compiled function serves both.
-
-Compiling costs seconds and running microseconds, so functions are shared by all models of the same graph. The data, and
-every other array of numbers in the graph, are lifted out of it as inputs; what is left is looked up in a cache.
 """
-
-from collections.abc import Callable
-from typing import Any
 
 import cloudpickle
 import numpy as np
 import pymc as pm
-import pytensor
 import pytensor.tensor as pt
-from pytensor.compile.mode import Mode, get_mode
-from pytensor.compile.sharedvalue import SharedVariable
-from pytensor.graph.basic import Constant, Variable
-from pytensor.graph.fg import FrozenFunctionGraph
+from pytensor.graph.basic import Variable
 from pytensor.graph.replace import graph_replace, vectorize_graph
-from pytensor.graph.traversal import graph_inputs
-from pytensor.link.numba.cache import CACHED_SRC_FUNCTIONS
-from pytensor.link.numba.dispatch.basic import numba_funcify_and_cache_key, numba_njit
-from pytensor.link.numba.linker import NumbaLinker
 
 from bayesgmm.exceptions import ModelError
-
-# Run by PyTensor's interpreter: nothing to compile. For what is called once, over all draws at a time.
-INTERPRETED = Mode("py", "fast_compile")
-
-_compiled: dict[tuple, Callable] = {}
-
-
-class _GraphLinker(NumbaLinker):
-    """PyTensor's Numba linker, with the graph compiled once and without the interpreter's lock.
-
-    PyTensor 3.3 compiles the graph's function and then again a wrapper into which it is inlined; for our graphs that is
-    half of the time to the first gradient. Here the graph's own function is the one compiled and cached, and it
-    releases the lock, so that chains in threads run at once.
-    """
-
-    def fgraph_convert(self, fgraph, **kwargs):
-        return numba_funcify_and_cache_key(fgraph, **kwargs)
-
-    def jit_compile(self, fn_and_cache):
-        function, key = fn_and_cache
-        py_func = function.py_func
-        if key is not None:
-            # Numba names cache files after the source file, here a temporary one with a random name.
-            py_func.__code__ = py_func.__code__.replace(co_filename="<bayesgmm>")
-            CACHED_SRC_FUNCTIONS[py_func] = f"{key}_bayesgmm"
-        return numba_njit(py_func, final_function=True, nogil=True, cache=key is not None)
-
-
-COMPILED = Mode(_GraphLinker(), get_mode("NUMBA").optimizer)
-
-
-def _lift(inputs: list[Variable], outputs: list[Variable]) -> tuple[list[Variable], list[Variable], list[Any]]:
-    """Replace a graph's shared variables and floating-point arrays by inputs.
-
-    Returns the new inputs, the new outputs, and the values that the added inputs stand for.
-    """
-    added, values, replace = [], [], {}
-    for variable in graph_inputs(outputs):
-        if isinstance(variable, SharedVariable):
-            values.append(variable.get_value(borrow=True))
-        elif isinstance(variable, Constant) and getattr(variable, "ndim", 0) > 0 and variable.dtype == "float64":
-            values.append(np.ascontiguousarray(variable.data))
-        else:
-            continue
-        replace[variable] = variable.type()
-        added.append(replace[variable])
-    if replace:
-        outputs = graph_replace(outputs, replace)
-    return inputs + added, outputs, values
-
-
-def _compile(kind: str, inputs: list[Variable], outputs: list[Variable], build: Callable) -> tuple[Callable, list]:
-    """The function that ``build(inputs, outputs)`` compiles, from the cache when an equal graph was compiled before."""
-    inputs, outputs, values = _lift(inputs, outputs)
-    key = (kind, FrozenFunctionGraph.from_io(inputs, outputs))
-    if key not in _compiled:
-        _compiled[key] = build(inputs, outputs)
-    return _compiled[key], values
+from bayesgmm.inference.compiled import Interpreted, ValueAndGradient
 
 
 class LogPosterior:
@@ -106,9 +35,13 @@ class LogPosterior:
         self._shapes = self._value_shapes()
         self._sizes = [int(np.prod(shape)) for shape in self._shapes]
         self.n_parameters = sum(self._sizes)
-        self._call, self._values = self._compile_value_and_gradient()
-        self._constrain: tuple[Callable, list] | None = None
-        self._unconstrain: tuple[Callable, list] | None = None
+        q, jacobian = pt.vector("q", shape=(self.n_parameters,)), pt.scalar("jacobian")
+        value = model.logp(jacobian=False) + jacobian * self._log_jacobian()
+        self.function = ValueAndGradient(q, jacobian, graph_replace(value, self._split(q), strict=False))
+        # The function's inputs without and with the log-Jacobian.
+        self.inputs = {j: self.function.inputs(j) for j in (0.0, 1.0)}
+        self._constrain: Interpreted | None = None
+        self._unconstrain: Interpreted | None = None
 
     def __reduce__(self):
         # Compiled functions do not pickle, and a pm.Model only by cloudpickle, which PyMC depends on for its own chains.
@@ -140,34 +73,11 @@ class LogPosterior:
         [total] = model.replace_rvs_by_values([sum(terms, start=pt.constant(0.0))])
         return total
 
-    def _compile_value_and_gradient(self) -> tuple[Callable, list]:
-        q, jacobian = pt.vector("q", shape=(self.n_parameters,)), pt.scalar("jacobian")
-        value = self.model.logp(jacobian=False) + jacobian * self._log_jacobian()
-        value = graph_replace(value, self._split(q), strict=False)
-
-        def build(inputs, outputs):
-            gradient = pt.grad(outputs[0], inputs[0])
-            function = pytensor.function(inputs, [outputs[0], gradient], mode=COMPILED)
-            # The compiled function itself, without PyTensor's wrapper: that one keeps its arguments in shared storage,
-            # which two chains must not write to at once.
-            return function.vm.jit_fn
-
-        return _compile("value and gradient", [q, jacobian], [value], build)
-
-    def _interpreted(self, inputs: list[Variable], outputs: list[Variable]) -> tuple[Callable, list]:
-        def build(inputs, outputs):
-            function = pytensor.function(inputs, outputs, mode=INTERPRETED, on_unused_input="ignore")
-            function.trust_input = True
-            return function
-
-        return _compile("interpreted", inputs, outputs, build)
-
     # What the inference calls --------------------------------------------------------------------------------------
 
     def __call__(self, q: np.ndarray, jacobian: float) -> tuple[float, np.ndarray]:
         """Value and gradient at ``q`` (n_parameters,), with (1.0) or without (0.0) the log-Jacobian."""
-        value, gradient = self._call(q, np.asarray(jacobian, dtype=np.float64), *self._values)
-        return float(value), gradient
+        return self.function(q, self.inputs[jacobian][0])
 
     def constrain(self, q: np.ndarray) -> dict[str, np.ndarray]:
         """All named variables, deterministics too, at a batch ``q`` (B, n_parameters): name -> (B, ...)."""
@@ -186,10 +96,9 @@ class LogPosterior:
             outputs = [model.replace_rvs_by_values([transformed.get(v, v)])[0] for v in variables]
             outputs = graph_replace(outputs, self._split(flat), strict=False)
             batch = pt.matrix("q", shape=(None, self.n_parameters))
-            self._constrain = self._interpreted([batch], list(vectorize_graph(outputs, {flat: batch})))
-        function, values = self._constrain
+            self._constrain = Interpreted([batch], list(vectorize_graph(outputs, {flat: batch})))
         q = np.atleast_2d(q)
-        results = function(q, *values)
+        results = self._constrain(q)
         # An output that does not depend on q keeps no batch axis; give it one.
         shapes = [tuple(int(n) for n in np.shape(r)) for r in results]
         return {
@@ -209,10 +118,9 @@ class LogPosterior:
                 transform = model.rvs_to_transforms.get(rv)
                 outputs.append(by_rv[rv] if transform is None else transform.forward(by_rv[rv], *rv.owner.inputs))
             outputs = graph_replace(outputs, by_rv, strict=False)
-            self._unconstrain = self._interpreted(inputs, outputs)
-        function, values = self._unconstrain
+            self._unconstrain = Interpreted(inputs, outputs)
         given = [np.ascontiguousarray(point[str(rv.name)], dtype=np.float64) for rv in free]
-        return np.concatenate([np.ravel(part) for part in function(*given, *values)])
+        return np.concatenate([np.ravel(part) for part in self._unconstrain(*given)])
 
     def named(self, q: np.ndarray) -> dict[str, np.ndarray]:
         """The value variables of one flat vector, by name: a PyMC point."""

@@ -1,0 +1,221 @@
+"""PyTensor graphs as compiled functions that all models of the same graph share.
+
+Compiling costs seconds and running microseconds. So the data, and every other array of numbers in a graph, are lifted
+out of it as inputs, and what is left is looked up in a cache: a second fit of other data compiles nothing.
+
+A value with its gradient becomes a C function, cached on disk. Python calls it through ctypes, the sampler by its
+address; neither holds the interpreter's lock meanwhile, and it keeps no state, so chains can share it.
+"""
+
+import ctypes
+from collections.abc import Callable
+from typing import Any
+
+import numba
+import numpy as np
+import pytensor
+import pytensor.tensor as pt
+from numba.extending import intrinsic
+from pytensor.compile.mode import Mode, get_mode
+from pytensor.compile.sharedvalue import SharedVariable
+from pytensor.graph.basic import Constant, Variable
+from pytensor.graph.fg import FrozenFunctionGraph
+from pytensor.graph.replace import graph_replace
+from pytensor.graph.traversal import graph_inputs
+from pytensor.link.numba.cache import compile_numba_function_src
+from pytensor.link.numba.dispatch.basic import numba_funcify_and_cache_key, numba_njit
+from pytensor.link.numba.linker import NumbaLinker
+
+# Run by PyTensor's interpreter: nothing to compile. For what is called once, over all draws at a time.
+INTERPRETED = Mode("py", "fast_compile")
+# Part of the disk cache's key: raise it when `_SOURCE` changes.
+VERSION = 2
+
+_functions: dict[tuple, Any] = {}
+
+
+def lift(inputs: list[Variable], outputs: list[Variable]) -> tuple[list[Variable], list[Variable], list[np.ndarray]]:
+    """Replace a graph's shared variables and floating-point arrays by inputs.
+
+    Returns the inputs with the added ones, the new outputs, and the values that the added inputs stand for.
+    """
+    added, values, replace = [], [], {}
+    for variable in graph_inputs(outputs):
+        if isinstance(variable, SharedVariable):
+            value = np.ascontiguousarray(variable.get_value(borrow=True))
+        elif isinstance(variable, Constant) and getattr(variable, "ndim", 0) > 0 and variable.dtype == "float64":
+            value = np.array(variable.data, order="C")
+        else:
+            continue
+        values.append(value)
+        replace[variable] = variable.type()
+        added.append(replace[variable])
+    return inputs + added, graph_replace(outputs, replace) if replace else outputs, values
+
+
+def _shared_by_graph(kind: str, inputs: list[Variable], outputs: list[Variable], build: Callable) -> Any:
+    """What ``build(inputs, outputs)`` makes, made once for all graphs that are equal."""
+    key = (kind, FrozenFunctionGraph.from_io(inputs, outputs))
+    if key not in _functions:
+        _functions[key] = build(inputs, outputs)
+    return _functions[key]
+
+
+class Interpreted:
+    """A function run by PyTensor's interpreter: arrays in, a list of arrays out."""
+
+    def __init__(self, inputs: list[Variable], outputs: list[Variable]):
+        inputs, outputs, self._values = lift(inputs, outputs)
+        self._function = _shared_by_graph("interpreted", inputs, outputs, self._build)
+
+    @staticmethod
+    def _build(inputs, outputs):
+        function = pytensor.function(inputs, outputs, mode=INTERPRETED, on_unused_input="ignore")
+        function.trust_input = True
+        return function
+
+    def __call__(self, *arguments: np.ndarray) -> list[np.ndarray]:
+        return self._function(*arguments, *self._values)
+
+
+class _Graph:
+    """A graph's Numba function, not compiled yet, and its cache key (None: it cannot be cached)."""
+
+    def __init__(self, function: Callable, key: str | None):
+        self.function, self.key = function, key
+
+
+class _GraphLinker(NumbaLinker):
+    """PyTensor's Numba linker up to the point where it would compile: that is left to :class:`ValueAndGradient`."""
+
+    def fgraph_convert(self, fgraph, **kwargs):
+        function, key = numba_funcify_and_cache_key(fgraph, **kwargs)
+        return _Graph(function.py_func, key)
+
+    def jit_compile(self, graph):
+        return graph
+
+
+GRAPH = Mode(_GraphLinker(), get_mode("NUMBA").optimizer)
+
+# int64 f(uint64 n, double* q, double* gradient, double* value, void* inputs), as nutpie calls it.
+_SIGNATURE = numba.types.int64(
+    numba.types.uint64,
+    numba.types.CPointer(numba.types.float64),
+    numba.types.CPointer(numba.types.float64),
+    numba.types.CPointer(numba.types.float64),
+    numba.types.voidptr,
+)
+_PROTOTYPE = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_uint64, *(4 * [ctypes.c_void_p]))
+
+# `inputs` points to one int64 for the address of every input, followed by its lengths. The codes that are returned are
+# nutpie's: 1 an exception, 3 and 4 a gradient or a value that is not finite.
+_SOURCE = """
+def value_and_gradient(n, q_, gradient_, value_, inputs_):
+    q = carray(q_, (n,))
+    table = carray(inputs_, ({length},), np.int64)
+    out = carray(gradient_, (n,))
+{views}
+    try:
+        value, gradient = graph(q, {names})
+    except Exception:
+        return 1
+    carray(value_, (1,))[0] = value[()]
+    code = 0 if np.isfinite(value[()]) else 4
+    for i in range(n):
+        out[i] = gradient[i]
+        if not np.isfinite(gradient[i]):
+            code = 3
+    return code
+"""
+
+
+@intrinsic
+def _pointer(typingctx, address):
+    """A memory address as a pointer."""
+    from numba.core import cgutils
+
+    def codegen(context, builder, signature, arguments):
+        return builder.inttoptr(arguments[0], cgutils.voidptr_t)
+
+    return numba.types.voidptr(address), codegen
+
+
+def _c_function(graph: _Graph, values: list[np.ndarray]) -> Any:
+    """Compile a graph as a C function with inputs like ``values`` in number, type and rank."""
+    views, names, at = [], [], 0
+    for i, value in enumerate(values):
+        lengths = "".join(f"table[{at + 1 + j}], " for j in range(value.ndim))
+        views.append(f"    v{i} = carray(pointer(table[{at}]), ({lengths}), np.{value.dtype.name})")
+        names.append(f"v{i}")
+        at += 1 + value.ndim
+    source = _SOURCE.format(length=at, views="\n".join(views), names=", ".join(names))
+    ranks = "_".join(f"{value.dtype.char}{value.ndim}" for value in values)
+    function = compile_numba_function_src(
+        source,
+        "value_and_gradient",
+        # Inlined, so that the graph is optimised once and not a second time inside this function: half the time.
+        global_env={
+            "__name__": __name__,
+            "np": np,
+            "carray": numba.carray,
+            "pointer": _pointer,
+            "graph": numba_njit(graph.function, inline="always"),
+        },
+        cache_key=None if graph.key is None else f"{graph.key}_{ranks}_{VERSION}",
+    )
+    return numba.cfunc(_SIGNATURE, cache=graph.key is not None)(function)
+
+
+class ValueAndGradient:
+    """A scalar of a flat vector, with its gradient, as a C function.
+
+    Parameters
+    ----------
+    q : PyTensor vector
+    parameter : PyTensor scalar
+        A second input, a number given in every call.
+    value : PyTensor scalar
+    """
+
+    def __init__(self, q: Variable, parameter: Variable, value: Variable):
+        inputs, outputs, values = lift([q, parameter], [value])
+        self._values = values
+
+        def build(inputs, outputs):
+            gradient = pt.grad(outputs[0], inputs[0])
+            graph = pytensor.function(inputs, [outputs[0], gradient], mode=GRAPH, on_unused_input="ignore").vm.jit_fn
+            return _c_function(graph, [np.zeros(()), *values])
+
+        self.function = _shared_by_graph("value and gradient", inputs, outputs, build)
+        self._call = _PROTOTYPE(self.function.address)
+
+    def inputs(self, parameter: float) -> tuple[np.ndarray, list[np.ndarray]]:
+        """The C function's table of inputs, and the arrays that it points to, which must outlive it."""
+        held = [np.array(parameter, dtype=np.float64), *self._values]
+        return np.array([n for v in held for n in (v.ctypes.data, *v.shape)], dtype=np.int64), held
+
+    def __call__(self, q: np.ndarray, inputs: np.ndarray) -> tuple[float, np.ndarray]:
+        """Value and gradient at ``q``; NaN where they cannot be computed."""
+        q = np.ascontiguousarray(q, dtype=np.float64)
+        gradient, value = np.full(q.size, np.nan), np.full(1, np.nan)
+        self._call(q.size, q.ctypes.data, gradient.ctypes.data, value.ctypes.data, inputs.ctypes.data)
+        return float(value[0]), gradient
+
+
+@numba.cfunc(
+    numba.types.int64(
+        numba.types.uint64,
+        numba.types.uint64,
+        numba.types.CPointer(numba.types.float64),
+        numba.types.CPointer(numba.types.float64),
+        numba.types.voidptr,
+    ),
+    cache=True,
+)
+def copy_through(n, n_out, q_, out_, inputs_):
+    """The sampler's "expand" step: the draw itself, since all else is computed after the run."""
+    q, out = numba.carray(q_, (n,)), numba.carray(out_, (n_out,))
+    for i in range(n):
+        out[i] = q[i]
+    return 0
