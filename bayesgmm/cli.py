@@ -63,6 +63,8 @@ def read_table(path: Path, columns: str | None) -> "pd.DataFrame":
                 f"{str(path)!r} has no column {', '.join(map(repr, missing))}; it has {', '.join(map(str, frame.columns))}."
             )
         frame = frame[names]
+    if frame.empty:
+        raise InvalidDataError(f"{str(path)!r} has a header but no rows.")
     text = {name: _first_text(frame[name]) for name in frame.columns if not pd.api.types.is_numeric_dtype(frame[name])}
     if text:
         named = "; ".join(f"{name!r} (row {row}: {value!r})" for name, (row, value) in list(text.items())[:5])
@@ -84,7 +86,7 @@ def _first_text(column: "pd.Series") -> tuple[int, Any]:
     for row, value in enumerate(column):
         if not _is_number(str(value)):
             return row, value
-    return 0, column.iloc[0] if len(column) else ""
+    return 0, column.iloc[0]
 
 
 def save_tree(dt: "xr.DataTree", path: Path) -> None:

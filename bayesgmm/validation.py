@@ -36,11 +36,15 @@ def _from_frame(X: Any) -> Table | None:
         return None
     import narwhals.stable.v2 as nw
 
+    names = [str(c) for c in (X.columns if hasattr(X, "columns") else X.column_names)]
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise InvalidDataError(f"column names repeat: {_named([repr(n) for n in repeated])}. Give each its own name.")
     frame: Any = nw.from_native(X, eager_only=True, pass_through=True)
     if not isinstance(frame, nw.DataFrame):
         return None
-    # By position: names may repeat here, and pandas' need not be strings.
-    names, columns, bad = [str(c) for c in frame.columns], [], []
+    # By position: pandas' names need not be strings.
+    columns, bad = [], []
     for name, column in zip(names, frame.iter_columns(), strict=True):
         values = column.to_numpy()
         numeric = column.dtype.is_numeric() or column.dtype == nw.Boolean
@@ -111,9 +115,6 @@ def check_table(X: Any) -> Table:
             f"Found array with 0 feature(s) (shape=({n_rows}, {n_features})) while a minimum of 1 is required: "
             "X has no columns."
         )
-    if len(set(table.features)) < n_features:
-        repeated = sorted({name for name in table.features if table.features.count(name) > 1})
-        raise InvalidDataError(f"column names repeat: {_named([repr(n) for n in repeated])}. Give each its own name.")
     finite = np.isfinite(table.values)
     if not finite.all():
         row, column = (int(i) for i in np.argwhere(~finite)[0])

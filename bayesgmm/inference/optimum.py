@@ -9,6 +9,7 @@ from bayesgmm.inference.em import Mixture
 from bayesgmm.inference.log_posterior import LogPosterior
 
 MAX_ITERATIONS = 2_000
+RESTARTS = 5
 # Nats that the quadratic model at the end still promises; below this a maximum counts as reached.
 DECREMENT_TOLERANCE = 1e-4
 # Two optima are one if they agree to this in log posterior (nats), and in weights and standardised means.
@@ -47,7 +48,7 @@ def climb(log_posterior: LogPosterior, start: np.ndarray, scales: np.ndarray, ja
     first, _ = objective(u)
     iterations, message, decrement = 0, "", np.inf
     # A line search that fails leaves a stale curvature model; a fresh one goes on where it stopped.
-    for _ in range(5):
+    for _ in range(RESTARTS):
         result = minimize(
             objective,
             u,

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayesgmm.exceptions import ModelError
+from bayesgmm.exceptions import InvalidPriorError, ModelError
 from bayesgmm.model.covariance import COVARIANCE_TYPES, CovarianceType
 from bayesgmm.model.priors import VARIANCE_SHAPE, Priors, check_positive, user_prior
 from bayesgmm.validation import Table, check_choice, check_count, check_resolution, check_training_table
@@ -75,7 +75,7 @@ def build_model(
     table, weight = check_training_table(X, n_components, sample_weight)
     priors = Priors() if priors is None else priors
     if not isinstance(priors, Priors):
-        raise ModelError(f"priors = {priors!r} must be a bayesgmm.Priors.")
+        raise InvalidPriorError(f"priors = {priors!r} must be a bayesgmm.Priors.")
     return _build(table, n_components, structure, priors, check_resolution(resolution, table), weight)
 
 
@@ -97,7 +97,8 @@ def _build(
     # The priors' scales come from the rows that count.
     counted = table.values if weight is None else table.values[weight > 0]
     low, high = counted.min(axis=0), counted.max(axis=0)
-    variance = np.average((table.values - table.values.mean(axis=0)) ** 2, axis=0, weights=weight)
+    centre = np.average(table.values, axis=0, weights=weight)
+    variance = np.average((table.values - centre) ** 2, axis=0, weights=weight)
     coords = {
         "component": np.arange(n_components),
         "feature": list(table.features),
@@ -111,7 +112,8 @@ def _build(
 
     with pm.Model(coords=coords) as model:
         x_data = pm.Data("x_data", table.values, dims=("obs_id", "feature"))
-        pm.Data("resolution", resolution, dims="feature")
+        # A variable of the graph, so that data with and without ties share one compiled function.
+        rounding = pm.Data("resolution", resolution, dims="feature") ** 2 / 12
         row_weights: Any = 1.0 if weight is None else pm.Data("sample_weight", weight, dims="obs_id")
 
         weights = pm.Dirichlet("weights", priors.dirichlet(n_components), shape=(n_components,), dims="component")
@@ -150,7 +152,7 @@ def _build(
             )
         covariances = pm.Deterministic(
             "covariances",
-            structure.from_scales(variances, correlation_cholesky, resolution**2 / 12),
+            structure.from_scales(variances, correlation_cholesky, rounding, n_features),
             dims=structure.dims,
         )
         MarginalGaussianMixture(

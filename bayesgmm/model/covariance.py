@@ -50,7 +50,7 @@ class CovarianceType:
         scales = n_features if self.per_feature else 1
         return owners * (scales + (n_features * (n_features - 1) // 2 if self.correlated else 0))
 
-    def from_scales(self, variances: Any, correlation_cholesky: Any, rounding: Any) -> Any:
+    def from_scales(self, variances: Any, correlation_cholesky: Any, rounding: Any, n_features: int) -> Any:
         """Covariances in their natural shape; works on arrays and on PyTensor variables.
 
         Parameters
@@ -65,7 +65,7 @@ class CovarianceType:
             return variances + rounding.mean()
         if not self.correlated:
             return variances + rounding
-        identity = np.eye(rounding.shape[0] if isinstance(rounding, np.ndarray) else rounding.type.shape[0])
+        identity = np.eye(n_features)
         if correlation_cholesky is None:
             return (variances + rounding)[..., None] * identity
         factor = (variances**0.5)[..., None] * correlation_cholesky

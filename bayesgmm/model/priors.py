@@ -135,16 +135,16 @@ class Priors:
 def user_prior(prior: "TensorVariable", name: str, shape: tuple[int, ...]) -> "TensorVariable":
     """A user's unnamed distribution, resized to the parameter's shape."""
     from pymc.distributions.shape_utils import change_dist_size
+    from pytensor.compile.mode import Mode
 
-    batch = shape[: len(shape) - prior.owner.op.ndim_supp]
+    own = tuple(int(n) for n in prior.shape.eval(mode=Mode("py", "fast_compile")))
     try:
-        resized = change_dist_size(prior, batch)
-        actual = tuple(int(length) for length in resized.shape.eval())
-    except (TypeError, ValueError) as error:
-        raise InvalidPriorError(f"the prior of the {name} does not fit their shape {shape}: {error}") from error
-    if actual != shape:
-        raise InvalidPriorError(f"the prior of the {name} has shape {actual}; the {name} have shape {shape}.")
-    return resized
+        fits = np.broadcast_shapes(own, shape) == shape
+    except ValueError:
+        fits = False
+    if not fits:
+        raise InvalidPriorError(f"the prior of the {name} has shape {own}, which does not broadcast to theirs, {shape}.")
+    return change_dist_size(prior, shape[: len(shape) - prior.owner.op.ndim_supp])
 
 
 def check_positive(prior: "TensorVariable", name: str) -> None:

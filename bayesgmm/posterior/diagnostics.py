@@ -92,8 +92,10 @@ def diagnose(dt: "xr.DataTree") -> Diagnosis:
     draws = Draws.of(dt)
     checks = _Checks([], [])
     if dt["posterior"].attrs.get("inference_method") == "nuts":
-        _check_sampler(dt, checks)
-        _check_chains(dt, checks)
+        # ArviZ divides by the variance of what does not vary (K = 1: the weight); the NaN that comes of it is skipped.
+        with np.errstate(invalid="ignore", divide="ignore"):
+            _check_sampler(dt, checks)
+            _check_chains(dt, checks)
     _check_starts(dt, checks)
     _check_components(dt, draws, checks)
     levels = {level for level, _ in checks.reasons}
@@ -195,7 +197,6 @@ def _check_components(dt: "xr.DataTree", draws: Draws, checks: _Checks) -> None:
 
 
 def _largest(dataset: "xr.Dataset") -> float:
-    # A quantity that does not vary (K = 1: the weight) has no R-hat.
     return float(np.nanmax([np.nanmax(np.append(v.values, 1.0)) for v in dataset.data_vars.values()]))
 
 

@@ -53,6 +53,11 @@ def ellipse(mean: np.ndarray, covariance: np.ndarray, probability: float, n_poin
     return mean + circle @ np.linalg.cholesky(covariance).T
 
 
+def _faint(n_draws: int) -> float:
+    """Opacity at which many lines together still show where they agree."""
+    return float(np.clip(3.0 / n_draws, 0.03, 1.0))
+
+
 def _choose_features(names: tuple[str, ...], features: Any) -> list[int]:
     if features is None:
         return list(range(min(2, len(names))))
@@ -113,7 +118,7 @@ def plot_clusters(
         edgecolors="#404040", linewidths=0.3, zorder=3,
     )  # fmt: skip
     own = colours(draws.n_components)
-    alpha = max(0.03, 3.0 / len(chosen))
+    alpha = _faint(len(chosen))
     for s in chosen:
         _, means, covariances = draws.mixture(int(s))
         for k in range(draws.n_components):
@@ -136,9 +141,9 @@ def _draw_density(ax: "Axes", draws: Draws, x: np.ndarray, chosen: np.ndarray) -
     for s in chosen:
         density = np.exp(draws.log_density(grid, int(s)))
         shares = density[:, None] * draws.responsibilities(grid, int(s))
-        ax.plot(grid[:, 0], density, color="#404040", alpha=max(0.03, 3.0 / len(chosen)), linewidth=0.8, zorder=2)
+        ax.plot(grid[:, 0], density, color="#404040", alpha=_faint(len(chosen)), linewidth=0.8, zorder=2)
         for k in range(draws.n_components):
-            ax.plot(grid[:, 0], shares[:, k], color=own[k], alpha=max(0.03, 3.0 / len(chosen)), linewidth=0.8, zorder=2)
+            ax.plot(grid[:, 0], shares[:, k], color=own[k], alpha=_faint(len(chosen)), linewidth=0.8, zorder=2)
     ax.set(xlabel=draws.features[0], ylabel="density")
     _legend(ax, draws, own)
 

@@ -1,0 +1,51 @@
+"""Shared data and fits. Compiled models are what costs, so tests share (n_components, n_features) where they can."""
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+
+import bayesgmm as bg
+
+mpl.use("agg")
+
+
+@pytest.fixture(scope="session")
+def faithful():
+    return bg.datasets.load_faithful()
+
+
+@pytest.fixture(scope="session")
+def faithful_model(faithful):
+    return bg.build_model(faithful, n_components=2)
+
+
+@pytest.fixture(scope="session")
+def faithful_map(faithful_model):
+    return bg.find_MAP(faithful_model, random_seed=1)
+
+
+@pytest.fixture(scope="session")
+def faithful_draws(faithful_model, faithful_map):
+    return bg.sample(faithful_model, start=faithful_map, random_seed=1, progressbar=False)
+
+
+def random_mixture(rng, n_components, n_features, covariance_type="full", scale=1.0, separation=1.0):
+    """Parameters in the kernel's shapes: weights (K,), means (K, D), covariances (K, D, D)."""
+    weights = rng.dirichlet(np.full(n_components, 3.0))
+    means = separation * scale * rng.normal(size=(n_components, n_features))
+    factor = rng.normal(size=(n_components, n_features, n_features))
+    covariances = factor @ factor.transpose(0, 2, 1) + 0.5 * np.eye(n_features)
+    if covariance_type == "tied":
+        covariances = np.repeat(covariances[:1], n_components, axis=0)
+    elif covariance_type == "diag":
+        covariances = covariances * np.eye(n_features)
+    elif covariance_type == "spherical":
+        covariances = covariances[:, :1, :1] * np.eye(n_features)
+    return weights, means, scale**2 * covariances
+
+
+def draw_rows(rng, n_rows, weights, means, covariances):
+    """Rows and their components, by NumPy alone."""
+    labels = rng.choice(len(weights), size=n_rows, p=weights)
+    rows = np.array([rng.multivariate_normal(means[k], covariances[k]) for k in labels])
+    return rows, labels

@@ -1,0 +1,126 @@
+"""The command line, used as a stranger would."""
+
+import subprocess
+import sys
+
+import pytest
+import xarray as xr
+from typer.testing import CliRunner
+
+from bayesgmm.cli import app, save_tree
+
+WIDE = {"COLUMNS": "160", "NO_COLOR": "1"}
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, [str(a) for a in arguments], env=WIDE)
+
+
+@pytest.fixture
+def csv(tmp_path, faithful):
+    faithful.to_csv(tmp_path / "faithful.csv", index=False)
+    return tmp_path / "faithful.csv"
+
+
+def test_demo_prints_the_tables_and_saves_tree_and_picture(tmp_path):
+    result = run("demo", "--out", tmp_path / "demo")
+    assert result.exit_code == 0, result.output
+    for text in ("MAP in", "distinct optimum", "NUTS in", "weights[0]", "corr(eruptions, waiting)[1]", "r_hat",
+                 "Soft assignments", "The least certain rows", "Diagnosis", "ok: nothing speaks against"):  # fmt: skip
+        assert text in result.output
+    with xr.open_datatree(tmp_path / "demo" / "fit.nc", engine="h5netcdf") as dt:
+        assert dt["posterior"].sizes["draw"] == 1000
+    assert (tmp_path / "demo" / "clusters.png").read_bytes()[:4] == b"\x89PNG"
+
+
+@pytest.mark.parametrize("inference", ["map", "nuts"])
+def test_fit_reads_csv_and_saves(csv, tmp_path, inference):
+    out = tmp_path / "fits" / "fit.nc"
+    result = run("fit", csv, "--components", 2, "--inference", inference, "--seed", 1, "--draws", 100, "--out", out)
+    assert result.exit_code == 0, result.output
+    assert "272" not in result.output.split("Soft assignments")[0]
+    assert ("r_hat" in result.output) == (inference == "nuts")
+    with xr.open_datatree(out, engine="h5netcdf") as dt:
+        assert list(dt["posterior"]["feature"].values) == ["eruptions", "waiting"]
+
+
+def test_fit_reads_parquet_and_chosen_columns(tmp_path, faithful):
+    faithful.assign(when="morning").to_parquet(tmp_path / "f.parquet")
+    out = tmp_path / "f.nc"
+    result = run(
+        "fit", tmp_path / "f.parquet", "--columns", "waiting, eruptions", "--inference", "map", "--seed", 1,
+        "--covariance", "diag", "--out", out,
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    with xr.open_datatree(out, engine="h5netcdf") as dt:
+        assert list(dt["posterior"]["feature"].values) == ["waiting", "eruptions"]
+        assert dt["posterior"].attrs["covariance_type"] == "diag"
+
+
+BAD = [
+    ("1,2\n3,4\n5,6\n", [], "has no header: its first line holds the numbers 1, 2"),
+    ("a,b\n1,2\n3,oops\n5,6\n", [], "columns that hold text: 'b' (row 1: 'oops'). Choose the numeric ones: --columns a"),
+    ("a,b\n1,2\n3,\n5,6\n", [], "contains NaN: row 1, column 'b'"),
+    ("a,b\n", [], "has a header but no rows"),
+    ("", [], "cannot be read as CSV or Parquet"),
+    ("a,b\n1,2\n3,4\n5,5\n", ["--columns", "a,c"], "has no column 'c'; it has a, b"),
+    ("a,b\n1,2\n3,4\n5,5\n", ["--covariance", "round"], "unknown covariance_type 'round'"),
+    ("a,b\n1,2\n3,4\n5,5\n", ["--inference", "vi"], "unknown inference 'vi'"),
+    ("a,b\n1,2\n3,4\n5,5\n", ["--components", "0"], "n_components = 0 must be at least 1"),
+    ("a,b\n1,2\n3,4\n5,5\n", ["--components", "9"], "3 rows are fewer than n_components = 9"),
+    ("a,b\n1,2\n1,4\n1,5\n", [], "constant feature: 'a'"),
+]
+
+
+@pytest.mark.parametrize(("text", "options", "message"), BAD)
+def test_bad_input_is_one_line_and_exit_code_1(tmp_path, text, options, message):
+    (tmp_path / "bad.csv").write_text(text)
+    result = run("fit", tmp_path / "bad.csv", *options)
+    assert result.exit_code == 1
+    assert message in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert "Traceback" not in result.stderr
+
+
+def test_a_missing_file_is_named(tmp_path):
+    result = run("fit", tmp_path / "nowhere.csv")
+    assert result.exit_code == 1
+    assert "there is no file" in result.stderr
+
+
+def test_an_old_fit_survives_a_failed_save(tmp_path, faithful_draws, monkeypatch):
+    path = tmp_path / "fit.nc"
+    save_tree(faithful_draws, path)
+    before = path.read_bytes()
+
+    def fail(*args, **kwargs):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(xr.DataTree, "to_netcdf", fail)
+    with pytest.raises(OSError, match="disk full"):
+        save_tree(faithful_draws, path)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_help_names_an_example():
+    assert "Example: bayesgmm fit faithful.csv" in run("fit", "--help").output
+    assert run("--help").exit_code == 0
+
+
+def test_importing_the_package_loads_nothing_heavy():
+    code = (
+        "import sys, bayesgmm; heavy = {'pymc', 'pytensor', 'nutpie', 'matplotlib', 'numba', 'sklearn', 'arviz'}; "
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules); assert 'sample' in dir(bayesgmm)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_unknown_names_are_attribute_errors():
+    import bayesgmm
+
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = bayesgmm.nothing
+    for name in bayesgmm.__all__:
+        assert getattr(bayesgmm, name) is not None
+

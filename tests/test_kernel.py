@@ -1,0 +1,205 @@
+"""The likelihood pass against SciPy's densities and PyMC's autodiff, and the invariances that any mixture has."""
+
+from functools import cache
+
+import numpy as np
+import pymc as pm
+import pytensor
+import pytensor.tensor as pt
+import pytest
+from pytensor.compile.mode import Mode
+from scipy.special import logsumexp
+from scipy.stats import multivariate_normal
+
+from bayesgmm.likelihood import kernel
+from bayesgmm.likelihood.op import MixtureGradient, MixtureLogDensity
+
+from conftest import draw_rows, random_mixture
+
+COVARIANCES = ("full", "tied", "diag", "spherical")
+INTERPRETED = Mode("py", "fast_compile")
+
+
+def scipy_log_density(x, weights, means, covariances):
+    parts = [
+        np.log(w) + multivariate_normal(m, c, allow_singular=False).logpdf(x).reshape(len(x))
+        for w, m, c in zip(weights, means, covariances, strict=True)
+    ]
+    return logsumexp(parts, axis=0)
+
+
+@cache
+def pymc_mixture(n_components):
+    """Value and gradient of the summed log-density of PyMC's own mixture, by PyTensor's autodiff."""
+    x, w, m, c = pt.matrix(), pt.vector(), pt.matrix(), pt.tensor3()
+    dists = [pm.MvNormal.dist(mu=m[k], chol=pt.linalg.cholesky(c[k])) for k in range(n_components)]
+    # PyMC's mixture needs two components; one alone is its own mixture.
+    logp = (
+        pm.logp(pm.Mixture.dist(w=w, comp_dists=dists), x) if n_components > 1 else pt.log(w[0]) + pm.logp(dists[0], x)
+    )
+    total = logp.sum()
+    return pytensor.function([x, w, m, c], [total, *pt.grad(total, [w, m, c])], mode=INTERPRETED)
+
+
+def pymc_gradient(x, weights, means, covariances):
+    value, d_weights, d_means, d_covariances = pymc_mixture(len(weights))(x, weights, means, covariances)
+    # Autodiff through a Cholesky factor leaves its gradient on the triangle that is read.
+    return value, d_weights, d_means, (d_covariances + d_covariances.transpose(0, 2, 1)) / 2
+
+
+def assert_close(ours, oracle, relative=1e-10):
+    """Relative to the largest entry: an entry that cancels to 0 has no relative precision of its own."""
+    np.testing.assert_allclose(ours, oracle, rtol=relative, atol=relative * np.abs(oracle).max())
+
+
+@pytest.mark.parametrize("covariance_type", COVARIANCES)
+@pytest.mark.parametrize("n_features", [1, 2, 5])
+@pytest.mark.parametrize("n_components", [1, 3])
+@pytest.mark.parametrize(("scale", "separation"), [(1.0, 1.0), (1.0, 50.0), (1e-4, 1.0), (1e6, 1.0)])
+def test_density_and_gradient_agree_with_independent_oracles(
+    covariance_type, n_features, n_components, scale, separation
+):
+    rng = np.random.default_rng([n_features, n_components])
+    parameters = random_mixture(rng, n_components, n_features, covariance_type, scale, separation)
+    x, _ = draw_rows(rng, 300, *parameters)
+    bandwidth = 0 if covariance_type in ("diag", "spherical") else n_features - 1
+
+    assert_close(kernel.log_density(x, *parameters, bandwidth), scipy_log_density(x, *parameters))
+
+    log_density, *gradient = kernel.gradient(x, *parameters, bandwidth, np.ones(len(x)))
+    value, *oracle = pymc_gradient(x, *parameters)
+    assert_close(log_density.sum(), np.array(value))
+    if bandwidth == 0:  # off the diagonal nothing is computed, nor needed
+        oracle[2] = oracle[2] * np.eye(n_features)
+    for ours, theirs in zip(gradient, oracle, strict=True):
+        assert_close(ours, theirs)
+
+
+def test_responsibilities_are_bayes_rule():
+    rng = np.random.default_rng(3)
+    weights, means, covariances = random_mixture(rng, 4, 3)
+    x, _ = draw_rows(rng, 400, weights, means, covariances)
+    log_joint = np.column_stack(
+        [np.log(w) + multivariate_normal(m, c).logpdf(x) for w, m, c in zip(weights, means, covariances, strict=True)]
+    )
+    expected = np.exp(log_joint - logsumexp(log_joint, axis=1, keepdims=True))
+    log_density, ours = kernel.responsibilities(x, weights, means, covariances, 2)
+    np.testing.assert_allclose(ours, expected, rtol=1e-10, atol=1e-14)
+    np.testing.assert_allclose(ours.sum(axis=1), 1.0, rtol=1e-14)
+    assert_close(log_density, logsumexp(log_joint, axis=1))
+
+
+def test_row_weights_count_rows():
+    rng = np.random.default_rng(4)
+    parameters = random_mixture(rng, 2, 2)
+    x, _ = draw_rows(rng, 50, *parameters)
+    counts = rng.integers(0, 4, size=50)
+    _, *weighted = kernel.gradient(x, *parameters, 1, counts.astype(float))
+    repeated = np.repeat(x, counts, axis=0)
+    _, *plain = kernel.gradient(repeated, *parameters, 1, np.ones(len(repeated)))
+    for a, b in zip(weighted, plain, strict=True):
+        assert_close(a, b, 1e-12)
+
+
+def test_statistics_at_a_stationary_point_reproduce_the_parameters():
+    """One EM step from the exact maximum of a single component moves nothing."""
+    rng = np.random.default_rng(5)
+    x = rng.normal(size=(700, 3)) @ rng.normal(size=(3, 3)) + 5
+    mean, covariance = x.mean(axis=0), np.cov(x.T, bias=True)
+    _, _, counts, first, second = kernel.statistics(
+        x, np.ones(1), mean[None], covariance[None], 2, np.ones(len(x))
+    )
+    np.testing.assert_allclose(counts, [700])
+    np.testing.assert_allclose(first / 700, 0, atol=1e-12)
+    np.testing.assert_allclose(second[0] / 700, np.eye(3), atol=1e-12)
+
+
+@pytest.mark.parametrize("n_rows", [1, 31, 255, 256, 257, 1000])
+def test_blocks_do_not_show(n_rows):
+    rng = np.random.default_rng(6)
+    parameters = random_mixture(rng, 3, 2)
+    x = rng.normal(size=(n_rows, 2))
+    np.testing.assert_allclose(
+        kernel.log_density(x, *parameters, 1),
+        np.concatenate([kernel.log_density(row[None], *parameters, 1) for row in x]),
+        rtol=1e-14,
+    )
+
+
+def test_far_rows_have_finite_densities_and_gradients():
+    rng = np.random.default_rng(7)
+    parameters = random_mixture(rng, 3, 2)
+    x = np.vstack([rng.normal(size=(20, 2)), [[1e3, -1e3], [-1e3, 0.0]]]) * np.sqrt(parameters[2].max())
+    log_density, *gradient = kernel.gradient(x, *parameters, 1, np.ones(len(x)))
+    assert_close(log_density, scipy_log_density(x, *parameters))
+    assert all(np.isfinite(g).all() for g in gradient)
+    _, responsibility = kernel.responsibilities(x, *parameters, 1)
+    assert not ((responsibility > 0) & (responsibility < 1e-201)).any()  # no denormals
+
+
+def test_infinitely_far_and_nan_rows_are_said_to_be_so():
+    parameters = (np.array([0.5, 0.5]), np.zeros((2, 1)), np.ones((2, 1, 1)))
+    x = np.array([[0.0], [1e200], [np.nan]])
+    log_density, responsibility = kernel.responsibilities(x, *parameters, 0)
+    assert np.isfinite(log_density[0])
+    assert log_density[1] == -np.inf
+    assert np.isnan(log_density[2])
+    np.testing.assert_array_equal(responsibility[1], 0.0)
+    assert np.isnan(responsibility[2]).all()
+
+
+def test_a_covariance_that_is_not_positive_definite_gives_nan():
+    covariances = np.array([[[1.0, 2.0], [2.0, 1.0]]])
+    assert np.isnan(kernel.log_density(np.zeros((1, 2)), np.ones(1), np.zeros((1, 2)), covariances, 1)).all()
+
+
+def test_permuting_translating_and_scaling():
+    rng = np.random.default_rng(8)
+    weights, means, covariances = random_mixture(rng, 3, 2)
+    x, _ = draw_rows(rng, 100, weights, means, covariances)
+    plain = kernel.log_density(x, weights, means, covariances, 1)
+    order = [2, 0, 1]
+    assert_close(kernel.log_density(x, weights[order], means[order], covariances[order], 1), plain, 1e-13)
+    assert_close(kernel.log_density(x + 3, weights, means + 3, covariances, 1), plain, 1e-11)
+    scaled = kernel.log_density(7 * x, weights, 7 * means, 49 * covariances, 1)
+    assert_close(scaled, plain - 2 * np.log(7), 1e-12)
+
+
+def test_diagonal_is_full_with_zeros_off_the_diagonal():
+    rng = np.random.default_rng(9)
+    parameters = random_mixture(rng, 3, 4, "diag")
+    x, _ = draw_rows(rng, 100, *parameters)
+    full = kernel.gradient(x, *parameters, 3, np.ones(100))
+    diag = kernel.gradient(x, *parameters, 0, np.ones(100))
+    for a, b in zip(full[:3], diag[:3], strict=True):
+        assert_close(b, a, 1e-13)
+    assert_close(diag[3], full[3] * np.eye(4), 1e-13)
+
+
+@pytest.fixture(scope="module")
+def graph():
+    """Value and gradient of one Op, its inputs left open."""
+    x, w, m, c = pt.matrix(), pt.vector(), pt.matrix(), pt.tensor3()
+    total = (pt.arange(x.shape[0]) * MixtureLogDensity()(x, w, m, c)).sum()
+    return [x, w, m, c], [total, *pt.grad(total, [w, m, c])]
+
+
+def test_compiled_op_equals_its_python_form_and_passes_the_data_once(graph):
+    rng = np.random.default_rng(10)
+    parameters = random_mixture(rng, 3, 2)
+    x, _ = draw_rows(rng, 300, *parameters)
+    compiled = pytensor.function(*graph, mode="NUMBA")
+    ops = [node.op for node in compiled.maker.fgraph.apply_nodes]
+    assert sum(isinstance(op, MixtureGradient) for op in ops) == 1
+    assert not any(isinstance(op, MixtureLogDensity) for op in ops)
+    python = pytensor.function(*graph, mode=INTERPRETED)
+    for a, b in zip(compiled(x, *parameters), python(x, *parameters), strict=True):
+        assert_close(a, b, 1e-13)
+    np.testing.assert_allclose(
+        compiled(x, *parameters)[0], np.arange(300) @ scipy_log_density(x, *parameters), rtol=1e-12
+    )
+
+
+def test_op_refuses_wrong_ranks():
+    with pytest.raises(ValueError, match="covariances \\(K, D, D\\)"):
+        MixtureLogDensity()(pt.matrix(), pt.vector(), pt.matrix(), pt.matrix())

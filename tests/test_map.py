@@ -1,0 +1,209 @@
+"""The posterior mode: known maxima, an independent optimiser, the starts' report, and the curvature."""
+
+import warnings
+
+import numpy as np
+import pymc as pm
+import pytest
+from sklearn.datasets import make_blobs
+
+import bayesgmm as bg
+from bayesgmm.exceptions import ConvergenceWarning, UnboundedPosteriorWarning
+from bayesgmm.inference.em import ExpectationMaximisation
+from bayesgmm.inference.starts import starting_mixtures
+from bayesgmm.model.build import mixture_facts
+
+# Maximum log-likelihoods of Old Faithful (mclust finds the same).
+KNOWN = [("full", 2, -1130.264), ("tied", 3, -1126.316), ("diag", 2, -1147.806)]
+
+
+def nearly_flat():
+    return bg.Priors(means=pm.Normal.dist(0, 1e4), variances=pm.InverseGamma.dist(1e-3, 1e-3), lkj_eta=1.0)
+
+
+@pytest.mark.parametrize(("covariance_type", "n_components", "known"), KNOWN)
+def test_nearly_flat_priors_reach_the_known_maximum_likelihood(faithful, covariance_type, n_components, known):
+    model = bg.build_model(faithful, n_components, covariance_type, priors=nearly_flat(), resolution=None)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UnboundedPosteriorWarning)
+        estimate = bg.find_MAP(model, n_init=20, random_seed=1)
+    assert abs(estimate.log_likelihood - known) < 0.05
+
+
+def test_default_priors_stay_near_the_maximum_likelihood(faithful_map):
+    assert -1130.264 - 3 < faithful_map.log_likelihood <= -1130.264
+    assert faithful_map.converged
+    assert faithful_map.gradient_norm < 1e-3
+    assert faithful_map.starts.n_optima == 1
+    assert faithful_map.starts.log_posterior.shape == (10,)
+    assert faithful_map.starts.moved.all()
+
+
+def test_pymcs_own_optimiser_finds_nothing_better(faithful_model, faithful_map):
+    """pm.find_MAP from our answer stays there; from a start beside it, it comes to the same point."""
+    beside = {name: faithful_map.point[name] for name in ("weights", "means", "variances", "correlation_cholesky")}
+    beside["means"] = beside["means"] + [[0.1, 1.0], [-0.1, 2.0]]
+    for start in (faithful_map.point, beside):
+        theirs = pm.find_MAP(
+            model=faithful_model,
+            initvals={name: start[name] for name in beside},
+            jitter=False,
+            progressbar=False,
+            return_inferencedata=True,
+        )["posterior"].isel(chain=0, draw=0)
+        for name in beside:
+            np.testing.assert_allclose(theirs[name], faithful_map.point[name], rtol=2e-3, atol=2e-3)
+
+
+def test_em_never_lowers_the_penalised_likelihood(faithful):
+    facts = mixture_facts(bg.build_model(faithful, 3))
+    em = ExpectationMaximisation.of(facts)
+    [mixture] = starting_mixtures(em, 1, np.random.default_rng(0))
+
+    def penalised(mixture, log_likelihood):
+        # what the M-step maximises: the likelihood and the inverse-gamma kernels of the covariances
+        prior = em.spread * facts.n_components ** (-2 / 2)
+        inverse = np.linalg.inv(mixture.covariances)
+        log_det = np.linalg.slogdet(mixture.covariances)[1]
+        return log_likelihood - 0.5 * (5.0 * log_det + np.einsum("kii,i->k", inverse, prior)).sum()
+
+    last = -np.inf
+    for _ in range(50):
+        following, log_likelihood = em.step(mixture)
+        value = penalised(mixture, log_likelihood)
+        assert value > last - 0.01  # 0.01: the weights' own small pseudo-count is not in the penalty above
+        mixture, last = following, value
+
+
+def test_starts_differ_and_are_reproducible(faithful):
+    em = ExpectationMaximisation.of(mixture_facts(bg.build_model(faithful, 3)))
+    first = [m.means for m in starting_mixtures(em, 6, np.random.default_rng(0))]
+    again = [m.means for m in starting_mixtures(em, 6, np.random.default_rng(0))]
+    np.testing.assert_array_equal(first, again)
+    assert len({tuple(np.round(m, 8).ravel()) for m in first}) > 1
+
+
+def test_distinct_optima_are_counted_up_to_labels():
+    """Four blobs on the corners of a square, two components: the two ways to pair them are two optima."""
+    x, _ = make_blobs(400, centers=[[-5, -5], [-5, 5], [5, -5], [5, 5]], cluster_std=0.7, random_state=0)
+    estimate = bg.find_MAP(bg.build_model(x, 2), n_init=30, random_seed=0)
+    assert estimate.starts.n_optima >= 2
+    assert estimate.starts.optima[0] == pytest.approx(estimate.log_posterior, abs=1e-3)
+    assert (np.diff(estimate.starts.optima) <= 0).all()
+
+
+def test_an_optimiser_cut_short_is_reported(faithful_model, monkeypatch):
+    from bayesgmm.inference import optimum
+
+    monkeypatch.setattr(optimum, "MAX_ITERATIONS", 1)
+    monkeypatch.setattr(optimum, "RESTARTS", 1)
+    with pytest.warns(ConvergenceWarning, match="stopped before a maximum"):
+        estimate = bg.find_MAP(faithful_model, n_init=2, random_seed=1)
+    assert not estimate.converged
+
+
+def test_priors_without_a_mode_are_warned_about(faithful):
+    cases = [
+        (bg.Priors(concentration=0.5), "concentration = 0.5 is below 1"),
+        (bg.Priors(lkj_eta=1.5), r"lkj_eta = 1.5 is not above 1 \+ D/2 = 2"),
+    ]
+    for priors, message in cases:
+        with pytest.warns(UnboundedPosteriorWarning, match=message):
+            bg.find_MAP(bg.build_model(faithful, 2, priors=priors), n_init=1, random_seed=0)
+    model = bg.build_model(faithful, 2, priors=bg.Priors(scales=pm.HalfNormal.dist(5)), resolution=None)
+    with pytest.warns(UnboundedPosteriorWarning, match="prior of the scales .* does not keep them away from 0"):
+        bg.find_MAP(model, n_init=1, random_seed=0)
+
+
+def conditional_scales(covariances):
+    """Standard deviation of every feature given the others, per component: 1 / sqrt of the precision's diagonal."""
+    return 1 / np.sqrt(np.einsum("kii->ki", np.linalg.inv(covariances)))
+
+
+def test_coarsely_rounded_data_do_not_collapse(faithful):
+    """Eruptions to whole minutes, waiting to tens, K = 4, 20 seeds."""
+    rounded = faithful.assign(eruptions=faithful.eruptions.round(), waiting=(faithful.waiting / 10).round() * 10)
+    model = bg.build_model(rounded, 4)
+    np.testing.assert_array_equal(model["resolution"].get_value(), [1.0, 10.0])
+    smallest = []
+    for seed in range(20):
+        estimate = bg.find_MAP(model, random_seed=seed)
+        smallest.append((conditional_scales(estimate.point["covariances"]) / rounded.std(ddof=0).to_numpy()).min())
+    assert min(smallest) > 0.05
+
+
+def test_fine_rounding_does_not_show(faithful, faithful_map):
+    rng = np.random.default_rng(0)
+    exact = faithful + rng.uniform(-0.5, 0.5, size=faithful.shape) * [0.01, 1.0]
+    rounded = exact.round(3)
+    estimates = [bg.find_MAP(bg.build_model(x, 2), random_seed=1) for x in (exact, rounded)]
+    assert abs(estimates[0].log_likelihood - estimates[1].log_likelihood) < 0.05
+    for name in ("weights", "means", "scales"):
+        ratio = (estimates[0].point[name] - estimates[1].point[name]) / estimates[0].standard_errors[name]
+        assert np.abs(ratio).max() < 0.02
+
+
+@pytest.mark.parametrize("scale", [1e-4, 1e6])
+def test_units_do_not_matter(faithful, faithful_map, scale):
+    estimate = bg.find_MAP(bg.build_model(faithful.to_numpy() * scale, 2, resolution=None), random_seed=1)
+    unscaled = bg.find_MAP(bg.build_model(faithful, 2, resolution=None), random_seed=1)
+    np.testing.assert_allclose(estimate.point["means"] / scale, unscaled.point["means"], rtol=1e-4)
+    np.testing.assert_allclose(
+        estimate.log_likelihood, unscaled.log_likelihood - 272 * 2 * np.log(scale), rtol=1e-6
+    )
+
+
+def test_standard_errors_of_one_component_are_the_textbook_ones():
+    """K = 1 with 500 rows: the mean's standard error is s / sqrt(N), the scale's s / sqrt(2 N)."""
+    x = np.random.default_rng(0).normal([1.0, -2.0], [1.0, 3.0], size=(500, 2))
+    estimate = bg.find_MAP(bg.build_model(x, 1), random_seed=0)
+    errors = estimate.standard_errors
+    scale = estimate.point["scales"][0]
+    np.testing.assert_allclose(errors["means"][0], scale / np.sqrt(500), rtol=0.01)
+    np.testing.assert_allclose(errors["scales"][0], scale / np.sqrt(1000), rtol=0.03)
+    np.testing.assert_allclose(errors["weights"], 0, atol=1e-12)
+
+
+def test_laplace_draws_match_the_posterior(faithful_map, faithful_draws):
+    """Means within a third of a posterior standard deviation, spreads within a fifth, of NUTS."""
+    laplace = faithful_map.laplace(4000, random_seed=1)["posterior"].dataset
+    nuts = faithful_draws["posterior"].dataset
+    for name in ("weights", "means", "scales"):
+        dims = ("chain", "draw")
+        spread = nuts[name].std(dims)
+        assert float((np.abs(laplace[name].mean(dims) - nuts[name].mean(dims)) / spread).max()) < 1 / 3
+        assert float(np.abs(laplace[name].std(dims) / spread - 1).max()) < 0.2
+
+
+def test_laplace_draws_are_reproducible(faithful_map):
+    a, b, c = (faithful_map.laplace(20, random_seed=seed)["posterior"]["means"].values for seed in (1, 1, 2))
+    np.testing.assert_array_equal(a, b)
+    assert not np.array_equal(a, c)
+
+
+@pytest.mark.parametrize("covariance_type", ["full", "tied", "diag", "spherical"])
+def test_hard_cases_finish_with_finite_answers(covariance_type):
+    """More components than clusters, N = K + 1, one feature, ties: finite, without warnings from NumPy."""
+    rng = np.random.default_rng(0)
+    cases = [
+        (rng.normal(size=(3, 2)), 2),
+        (np.round(rng.normal(size=(60, 1)), 1), 3),
+    ]
+    if covariance_type in ("diag", "spherical"):
+        # With correlations, ten rows on two points lie on a line, and no default prior bounds the density there.
+        cases.append((np.repeat(rng.normal(size=(4, 2)), 5, axis=0), 2))
+    for x, n_components in cases:
+        estimate = bg.find_MAP(bg.build_model(x, n_components, covariance_type), n_init=4, random_seed=0)
+        assert np.isfinite(estimate.log_posterior)
+        assert all(np.isfinite(value).all() for value in estimate.point.values())
+
+
+def test_sample_weights_count_rows(faithful):
+    rng = np.random.default_rng(1)
+    counts = rng.integers(0, 3, size=len(faithful))
+    weighted = bg.find_MAP(
+        bg.build_model(faithful, 2, resolution=None, sample_weight=counts), random_seed=1
+    )
+    repeated = bg.find_MAP(bg.build_model(np.repeat(faithful.to_numpy(), counts, axis=0), 2, resolution=None), random_seed=1)
+    np.testing.assert_allclose(weighted.point["means"], repeated.point["means"], rtol=1e-4)
+    np.testing.assert_allclose(weighted.log_posterior, repeated.log_posterior, rtol=1e-8)

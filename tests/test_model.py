@@ -1,0 +1,261 @@
+"""The PyMC model: its graph, its priors, PyMC's verbs on it, and the compiled log posterior."""
+
+import warnings
+
+import numpy as np
+import pymc as pm
+import pytensor
+import pytensor.tensor as pt
+import pytest
+from pymc.distributions.transforms import CholeskyCorrTransform
+from pytensor.compile.mode import Mode
+from scipy.stats import dirichlet, invgamma, norm
+
+import bayesgmm as bg
+from bayesgmm.exceptions import InvalidPriorError, ModelError
+from bayesgmm.inference import compiled
+from bayesgmm.inference.log_posterior import LogPosterior
+from bayesgmm.model.build import mixture_facts
+from bayesgmm.model.correlation import CorrelationCholeskyTransform
+
+INTERPRETED = Mode("py", "fast_compile")
+SHAPES = {"full": (2, 2, 2), "tied": (2, 2), "diag": (2, 2), "spherical": (2,)}
+
+
+@pytest.fixture(scope="module")
+def prior_draws(faithful_model):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        return pm.sample_prior_predictive(20, model=faithful_model, random_seed=1)
+
+
+@pytest.mark.parametrize(("covariance_type", "shape"), SHAPES.items())
+def test_variables_have_the_natural_shapes_and_named_dims(faithful, covariance_type, shape):
+    model = bg.build_model(faithful, 2, covariance_type)
+    assert tuple(model["covariances"].type.shape) == shape
+    assert tuple(model.coords["feature"]) == ("eruptions", "waiting")
+    assert model.named_vars_to_dims["x"] == ("obs_id", "feature")
+    assert [rv.name for rv in model.observed_RVs] == ["x"]
+    assert not model.potentials
+    assert ("correlation_cholesky" in model.named_vars) == (covariance_type in ("full", "tied"))
+    assert mixture_facts(model).structure.name == covariance_type
+
+
+@pytest.mark.parametrize("covariance_type", SHAPES)
+@pytest.mark.parametrize(("n_components", "n_features"), [(1, 1), (3, 1), (1, 2)])
+def test_one_feature_and_one_component_build(covariance_type, n_components, n_features):
+    x = np.random.default_rng(0).normal(size=(30, n_features))
+    model = bg.build_model(x, n_components, covariance_type)
+    assert mixture_facts(model).n_components == n_components
+    assert ("correlation_cholesky" in model.named_vars) == (n_features > 1 and covariance_type in ("full", "tied"))
+
+
+def test_default_log_prior_is_the_documented_one(faithful):
+    """Every factor by SciPy, at a point; LKJ's for D = 2, where the correlation's density is a Beta on (-1, 1)."""
+    model = bg.build_model(faithful, 2)
+    x = faithful.to_numpy()
+    rng = np.random.default_rng(1)
+    weights, means = np.array([0.3, 0.7]), rng.normal([3, 70], [1, 10], size=(2, 2))
+    variances, correlation = rng.uniform(0.5, 20, size=(2, 2)), np.array([0.3, -0.6])
+    chol = np.array([[[1, 0], [r, np.sqrt(1 - r**2)]] for r in correlation])
+    low, high = x.min(axis=0), x.max(axis=0)
+    eta = 2.5
+    from scipy.stats import beta
+
+    expected = (
+        dirichlet([1, 1]).logpdf(weights)
+        + norm((low + high) / 2, high - low).logpdf(means).sum()
+        + invgamma(1.5, scale=x.var(axis=0) / (2 * 2)).logpdf(variances).sum()
+        # the density of the correlation is that of the factor's lower entry
+        + (beta(eta, eta).logpdf((correlation + 1) / 2) - np.log(2)).sum()
+    )
+    values = {"weights": weights, "means": means, "variances": variances, "correlation_cholesky": chol}
+    target = LogPosterior(model)
+    log_posterior, _ = target(target.unconstrain(values), 0.0)
+    covariances = chol * np.sqrt(variances)[:, :, None] @ np.swapaxes(chol * np.sqrt(variances)[:, :, None], 1, 2)
+    covariances = covariances + np.diag(np.array([1e-3, 1.0]) ** 2 / 12)
+    from bayesgmm.likelihood.kernel import log_density
+
+    likelihood = log_density(np.ascontiguousarray(x), weights, means, covariances, 1).sum()
+    np.testing.assert_allclose(log_posterior, expected + likelihood, rtol=1e-10)
+
+
+def test_compiled_log_posterior_is_pymcs(faithful_model):
+    target = LogPosterior(faithful_model)
+    q = 0.1 * np.random.default_rng(0).normal(size=target.n_parameters)
+    point = target.named(q)
+    for jacobian in (False, True):
+        value, gradient = target(q, float(jacobian))
+        logp = faithful_model.logp(jacobian=jacobian)
+        function = pytensor.function(
+            list(faithful_model.value_vars), [logp, *pt.grad(logp, faithful_model.value_vars)], mode=INTERPRETED
+        )
+        oracle, *parts = function(*(point[v.name] for v in faithful_model.value_vars))
+        np.testing.assert_allclose(value, oracle, rtol=1e-12)
+        np.testing.assert_allclose(gradient, np.concatenate([p.ravel() for p in parts]), rtol=1e-9)
+
+
+def test_constrain_and_unconstrain_are_inverse(faithful_model):
+    target = LogPosterior(faithful_model)
+    q = np.random.default_rng(0).normal(size=(5, target.n_parameters))
+    values = target.constrain(q)
+    np.testing.assert_allclose(values["weights"].sum(axis=1), 1)
+    assert (np.linalg.eigvalsh(values["covariances"]) > 0).all()
+    for i in range(5):
+        np.testing.assert_allclose(target.unconstrain({k: v[i] for k, v in values.items()}), q[i], atol=1e-10)
+
+
+def test_a_second_data_set_compiles_nothing_new(faithful):
+    rng = np.random.default_rng(2)
+    target = LogPosterior(bg.build_model(faithful, 2))
+    target.constrain(np.zeros((1, target.n_parameters)))
+    before = dict(compiled._functions)
+    for x in (faithful + 5.25, rng.normal(size=(57, 2)) * 1e5):
+        other = LogPosterior(bg.build_model(x, 2))
+        other.constrain(np.zeros((1, other.n_parameters)))
+        assert other.function.function is target.function.function
+    assert compiled._functions.keys() == before.keys()
+
+
+@pytest.mark.parametrize("n_features", [2, 3, 5])
+def test_correlation_transform_has_pymcs_jacobian_and_inverse(n_features):
+    """Rows are filled in another order than PyMC's, so values are compared through the matrix, at D = 2 directly."""
+    rng = np.random.default_rng(n_features)
+    size = n_features * (n_features - 1) // 2
+    y = rng.normal(size=(3, size))
+    ours, theirs = CorrelationCholeskyTransform(n_features), CholeskyCorrTransform(n_features)
+    chol = ours.backward(pt.as_tensor(y))
+    matrix = chol.eval(mode=INTERPRETED)
+    np.testing.assert_allclose((matrix**2).sum(axis=-1), 1)
+    np.testing.assert_allclose(ours.forward(chol).eval(mode=INTERPRETED), y)
+    in_their_order = theirs.forward(chol).eval(mode=INTERPRETED)
+    np.testing.assert_allclose(theirs.backward(pt.as_tensor(in_their_order)).eval(mode=INTERPRETED), matrix)
+    np.testing.assert_allclose(
+        ours.log_jac_det(pt.as_tensor(y)).eval(mode=INTERPRETED),
+        theirs.log_jac_det(pt.as_tensor(in_their_order)).eval(mode=INTERPRETED),
+    )
+    # the gradient, against central differences of the map itself
+    weight = rng.normal(size=matrix.shape)
+    value = pt.matrix()
+    total = (ours.backward(value) * weight).sum() + (ours.log_jac_det(value) * np.arange(3.0)).sum()
+    function = pytensor.function([value], [total, pt.grad(total, value)], mode=INTERPRETED)
+    for i in range(3):
+        for j in range(size):
+            step = np.zeros_like(y)
+            step[i, j] = 1e-6
+            slope = (function(y + step)[0] - function(y - step)[0]) / 2e-6
+            np.testing.assert_allclose(function(y)[1][i, j], slope, rtol=1e-6, atol=1e-8)
+
+
+def test_prior_predictive_works_with_no_help(prior_draws):
+    assert prior_draws["prior_predictive"]["x"].shape == (1, 20, 272, 2)
+    assert np.isfinite(prior_draws["prior_predictive"]["x"]).all()
+
+
+def test_posterior_predictive_and_log_likelihood_work_with_no_help(faithful_model, prior_draws):
+    tree = prior_draws.copy()
+    tree["posterior"] = tree["prior"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        pm.sample_posterior_predictive(tree, model=faithful_model, random_seed=1, extend_inferencedata=True, progressbar=False)
+        pm.compute_log_likelihood(tree, model=faithful_model, progressbar=False)
+    assert tree["posterior_predictive"]["x"].shape == (1, 20, 272, 2)
+    pointwise = tree["log_likelihood"]["x"]
+    assert pointwise.shape == (1, 20, 272)
+    from bayesgmm.likelihood.kernel import log_density
+
+    posterior = tree["posterior"].isel(chain=0, draw=3)
+    ours = log_density(
+        mixture_facts(faithful_model).x,
+        *(np.ascontiguousarray(posterior[name].values) for name in ("weights", "means", "covariances")),
+        1,
+    )
+    np.testing.assert_allclose(pointwise[0, 3], ours, rtol=1e-12)
+
+
+def test_graphviz_works_with_no_help(faithful_model):
+    source = pm.model_to_graphviz(faithful_model).source
+    assert all(name in source for name in ("weights", "means", "variances", "correlation_cholesky", "x"))
+
+
+@pytest.mark.parametrize("mode", ["NUMBA", INTERPRETED], ids=["numba", "numpy"])
+def test_forward_draws_have_the_mixtures_moments(mode):
+    """Mean and covariance of 40,000 rows within 5 standard errors; a wrong covariance is rejected by the same bound."""
+    from bayesgmm.model.mixture import MarginalGaussianMixture
+
+    weights, means = np.array([0.2, 0.8]), np.array([[0.0, 5.0], [3.0, -1.0]])
+    covariances = np.array([[[1.0, 0.6], [0.6, 2.0]], [[0.5, -0.2], [-0.2, 0.3]]])
+    rv = MarginalGaussianMixture.dist(weights, means, covariances, size=40_000)
+    x = pm.draw(rv, random_seed=3, mode=mode)
+    mean = weights @ means
+    spread = means - mean
+    covariance = np.einsum("k,kij->ij", weights, covariances + spread[:, :, None] * spread[:, None, :])
+
+    def z_scores(mean, covariance):
+        products = (x - mean)[:, :, None] * (x - mean)[:, None, :]
+        first = (x.mean(axis=0) - mean) / (x.std(axis=0) / 200)
+        second = (products.mean(axis=0) - covariance) / (products.std(axis=0) / 200)
+        return max(np.abs(first).max(), np.abs(second).max())
+
+    assert z_scores(mean, covariance) < 5
+    assert z_scores(mean, 1.1 * covariance) > 5
+
+
+def test_users_can_add_terms(faithful):
+    model = bg.build_model(faithful, 2)
+    with model:
+        pm.Potential("order", pt.switch(model["means"][1, 0] > model["means"][0, 0], 0.0, -1e6))
+        shift = pm.Normal("shift", 0, 1)
+        pm.Deterministic("gap", model["means"][1, 0] - model["means"][0, 0] + shift)
+    estimate = bg.find_MAP(model, n_init=4, random_seed=1)
+    assert estimate.point["means"][1, 0] > estimate.point["means"][0, 0]
+    np.testing.assert_allclose(estimate.point["shift"], 0, atol=1e-4)
+    dt = estimate.laplace(50, random_seed=1)
+    assert dt["posterior"]["gap"].dims == ("chain", "draw")
+
+
+def test_users_priors_are_used(faithful):
+    priors = bg.Priors(
+        concentration=[2.0, 3.0],
+        means=pm.Normal.dist([3, 70], [1, 10]),
+        scales=pm.HalfNormal.dist(5),
+        lkj_eta=4,
+    )
+    model = bg.build_model(faithful, 2, priors=priors)
+    assert [rv.name for rv in model.free_RVs] == ["weights", "means", "scales", "correlation_cholesky"]
+    assert "variances" in [d.name for d in model.deterministics]
+    np.testing.assert_allclose(model["means"].owner.inputs[2].eval(mode=INTERPRETED).ravel(), [3, 70])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"concentration": -1.0}, "concentration = -1.0 must be positive"),
+        ({"concentration": 0}, "concentration = 0 must be positive"),
+        ({"concentration": "flat"}, "concentration = 'flat' must be positive"),
+        ({"concentration": np.inf}, "must be finite"),
+        ({"lkj_eta": -2}, "lkj_eta = -2 must be positive"),
+        ({"means": 3.0}, "means = 3.0 must be an unnamed PyMC distribution"),
+    ],
+)
+def test_bad_priors_are_refused_when_made(arguments, message):
+    with pytest.raises(InvalidPriorError, match=message):
+        bg.Priors(**arguments)
+
+
+def test_priors_that_do_not_fit_are_refused(faithful):
+    with pytest.raises(InvalidPriorError, match="not both"):
+        bg.Priors(variances=pm.HalfNormal.dist(1), scales=pm.HalfNormal.dist(1))
+    with pytest.raises(InvalidPriorError, match="the prior of the scales allows negative values"):
+        bg.build_model(faithful, 2, priors=bg.Priors(scales=pm.Normal.dist(0, 1)))
+    with pytest.raises(InvalidPriorError, match="the prior of the means"):
+        bg.build_model(faithful, 2, priors=bg.Priors(means=pm.Normal.dist([1, 2, 3], 1)))
+    with pytest.raises(InvalidPriorError, match="concentration has 3 values for 2 components"):
+        bg.build_model(faithful, 2, priors=bg.Priors(concentration=[1, 1, 1]))
+
+
+def test_other_models_are_refused():
+    with pm.Model() as other:
+        pm.Normal("y")
+    with pytest.raises(ModelError, match=r"not a model made by bayesgmm.build_model: it has no variable weights"):
+        bg.find_MAP(other)

@@ -1,0 +1,126 @@
+"""NUTS: recovery, reproducibility, the tree it returns."""
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import bayesgmm as bg
+from bayesgmm.exceptions import InvalidArgumentError, ModelError, SamplingError
+
+from conftest import draw_rows
+
+TRUTH = (
+    np.array([0.3, 0.7]),
+    np.array([[-2.0, 0.0], [2.0, 1.0]]),
+    np.array([[[1.0, 0.5], [0.5, 1.0]], [[0.6, -0.2], [-0.2, 1.5]]]),
+)
+
+
+@pytest.fixture(scope="module")
+def simulated():
+    x, _ = draw_rows(np.random.default_rng(1), 600, *TRUTH)
+    model = bg.build_model(x, 2)
+    return bg.sample(model, random_seed=1, progressbar=False)
+
+
+def inside(dt, truth, level=0.998):
+    """Whether every true parameter lies in its central interval."""
+    posterior = dt["posterior"].dataset
+    results = []
+    for name, value in zip(("weights", "means", "covariances"), truth, strict=True):
+        low, high = (posterior[name].quantile(p, ("chain", "draw")).values for p in ((1 - level) / 2, (1 + level) / 2))
+        results.append(((low < value) & (value < high)).all())
+    return all(results)
+
+
+def test_truth_lies_in_the_intervals_and_a_wrong_truth_does_not(simulated):
+    assert inside(simulated, TRUTH)
+    weights, means, covariances = TRUTH
+    assert not inside(simulated, (weights[::-1], means, covariances))
+    assert not inside(simulated, (weights, means + 0.5, covariances))
+    assert not inside(simulated, (weights, means, 1.5 * covariances))
+
+
+def test_demo_fit_is_clean(faithful_draws):
+    """The figures that the demo must show: R-hat below 1.01 and no divergence."""
+    diagnosis = bg.diagnose(faithful_draws)
+    assert diagnosis.verdict == "ok"
+    assert diagnosis.table.loc["R-hat, parameters", "value"] < 1.01
+    assert diagnosis.table.loc["divergent share", "value"] == 0
+
+
+def test_same_seed_same_draws_whatever_the_cores(faithful_model, faithful_map):
+    arguments = {"draws": 50, "tune": 50, "chains": 2, "start": faithful_map, "progressbar": False}
+    one = bg.sample(faithful_model, cores=1, random_seed=7, **arguments)
+    two = bg.sample(faithful_model, cores=2, random_seed=7, **arguments)
+    other = bg.sample(faithful_model, cores=2, random_seed=8, **arguments)
+    xr.testing.assert_equal(one["posterior"].to_dataset(), two["posterior"].to_dataset())
+    assert not np.array_equal(one["posterior"]["means"], other["posterior"]["means"])
+    assert not np.array_equal(one["posterior"]["means"][0], one["posterior"]["means"][1])
+
+
+def test_tree_round_trips_through_netcdf(faithful_draws, tmp_path):
+    assert set(faithful_draws.children) == {"posterior", "sample_stats", "observed_data", "constant_data"}
+    faithful_draws.to_netcdf(tmp_path / "fit.nc", engine="h5netcdf")
+    with xr.open_datatree(tmp_path / "fit.nc", engine="h5netcdf") as again:
+        for group in faithful_draws.children:
+            xr.testing.assert_equal(faithful_draws[group].to_dataset(), again[group].to_dataset())
+        assert again["posterior"].attrs["covariance_type"] == "full"
+        xr.testing.assert_allclose(bg.assignments(again), bg.assignments(faithful_draws))
+        assert bg.diagnose(again).verdict == "ok"
+
+
+def test_tree_carries_names_data_and_constants(faithful_draws, faithful):
+    posterior = faithful_draws["posterior"]
+    assert list(posterior["feature"].values) == ["eruptions", "waiting"]
+    assert posterior["covariances"].dims == ("chain", "draw", "component", "feature", "feature2")
+    np.testing.assert_array_equal(faithful_draws["observed_data"]["x"], faithful.to_numpy(dtype=float))
+    np.testing.assert_array_equal(faithful_draws["constant_data"]["resolution"], [1e-3, 1.0])
+    assert faithful_draws["sample_stats"]["permutation"].dims == ("chain", "draw", "component")
+    np.testing.assert_allclose(posterior["scales"] ** 2, posterior["variances"])
+    factor = posterior["scales"].values[..., None] * posterior["correlation_cholesky"].values
+    rebuilt = factor @ np.swapaxes(factor, -1, -2)
+    rounding = np.diag(faithful_draws["constant_data"]["resolution"].values ** 2 / 12)
+    np.testing.assert_allclose(posterior["covariances"], rebuilt + rounding)
+
+
+def test_recorded_log_posterior_is_the_models(faithful_model, faithful_draws):
+    from bayesgmm.inference.log_posterior import LogPosterior
+
+    target = LogPosterior(faithful_model)
+    draw = faithful_draws["posterior"].isel(chain=0, draw=5)
+    q = target.unconstrain({name: draw[name].values for name in ("weights", "means", "variances", "correlation_cholesky")})
+    np.testing.assert_allclose(target(q, 1.0)[0], faithful_draws["sample_stats"]["lp"][0, 5], rtol=1e-9)
+
+
+@pytest.mark.parametrize("covariance_type", ["tied", "diag", "spherical"])
+def test_every_covariance_type_samples(faithful, covariance_type):
+    model = bg.build_model(faithful, 2, covariance_type)
+    dt = bg.sample(model, draws=200, chains=2, random_seed=1, progressbar=False)
+    assert bg.diagnose(dt).table.loc["divergent share", "value"] < 0.01
+    assert float(dt["posterior"]["means"].sel(feature="waiting", component=0).mean()) == pytest.approx(54.5, abs=3)
+
+
+def test_one_component_is_the_textbook_posterior():
+    """K = 1, D = 1: the mean's posterior is close to normal(mean, s / sqrt(N)), within 5 Monte Carlo errors."""
+    x = np.random.default_rng(2).normal(3.0, 2.0, size=(400, 1))
+    dt = bg.sample(bg.build_model(x, 1), random_seed=2, progressbar=False)
+    means = dt["posterior"]["means"].values.ravel()
+    error = x.std() / np.sqrt(400)
+    assert abs(means.mean() - x.mean()) < 5 * error / np.sqrt(means.size / 4) + 0.01 * error
+    assert means.std() == pytest.approx(error, rel=0.08)
+    assert bg.diagnose(dt).verdict == "ok"
+
+
+def test_bad_arguments_are_refused(faithful, faithful_model, faithful_map):
+    with pytest.raises(InvalidArgumentError, match="draws = 0 must be at least 1"):
+        bg.sample(faithful_model, draws=0)
+    with pytest.raises(InvalidArgumentError, match="chains = 1.5 must be an integer"):
+        bg.sample(faithful_model, chains=1.5)
+    with pytest.raises(InvalidArgumentError, match="unknown relabel 'magic'"):
+        bg.sample(faithful_model, relabel="magic")
+    with pytest.raises(InvalidArgumentError, match="must be a MapEstimate"):
+        bg.sample(faithful_model, start={"means": 0})
+    with pytest.raises(ModelError, match="another model's"):
+        bg.sample(bg.build_model(faithful, 2, "diag"), start=faithful_map)
+    assert issubclass(SamplingError, ValueError)

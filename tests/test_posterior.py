@@ -1,0 +1,204 @@
+"""Relabelling, soft assignments and the diagnosis, on draws whose right answer is known."""
+
+import numpy as np
+import pytest
+import xarray as xr
+from scipy.special import logsumexp
+from scipy.stats import multivariate_normal
+
+import bayesgmm as bg
+from bayesgmm.exceptions import InvalidArgumentError, InvalidDataError, ModelError
+from bayesgmm.posterior.relabel import ecr, stephens
+
+from conftest import draw_rows, random_mixture
+
+
+def constructed_tree(rng, n_components, n_draws=60, n_rows=120, noise=0.02):
+    """Draws around one well-separated mixture, as a tree."""
+    from arviz_base import from_dict
+
+    weights, means, covariances = random_mixture(rng, n_components, 2, separation=8.0)
+    means = means[np.argsort(means[:, 0])]
+    x, _ = draw_rows(rng, n_rows, weights, means, covariances)
+    shape = (2, n_draws // 2)
+    posterior = {
+        "weights": np.broadcast_to(weights, (*shape, n_components)),
+        "means": means + noise * rng.normal(size=(*shape, *means.shape)),
+        "covariances": np.broadcast_to(covariances, (*shape, *covariances.shape)),
+    }
+    return from_dict(
+        {"posterior": posterior, "sample_stats": {"lp": rng.normal(size=shape)}, "observed_data": {"x": x}},
+        coords={"component": np.arange(n_components), "feature": ["a", "b"], "feature2": ["a", "b"]},
+        dims={
+            "weights": ["component"],
+            "means": ["component", "feature"],
+            "covariances": ["component", "feature", "feature2"],
+            "x": ["obs_id", "feature"],
+        },
+        attrs={"posterior": {"covariance_type": "full"}},
+    )
+
+
+def scramble(dt, rng):
+    """Give every draw's components a random order."""
+    tree = dt.copy(deep=True)
+    posterior = tree["posterior"].to_dataset()
+    k = posterior.sizes["component"]
+    orders = np.array([rng.permutation(k) for _ in range(posterior["weights"][..., 0].size)])
+    orders = orders.reshape(*posterior["weights"].shape[:2], k)
+    for name in ("weights", "means", "covariances"):
+        values = posterior[name].values
+        index = orders.reshape(*orders.shape, *(1,) * (values.ndim - 3))
+        posterior[name] = (posterior[name].dims, np.take_along_axis(values, index, axis=2))
+    tree["posterior"] = xr.DataTree(posterior)
+    return tree, orders
+
+
+@pytest.mark.parametrize("method", ["stephens", "ecr"])
+@pytest.mark.parametrize("n_components", [2, 3, 5, 8])
+def test_label_switching_is_undone_exactly(method, n_components):
+    rng = np.random.default_rng(n_components)
+    truth = constructed_tree(rng, n_components)
+    switched, orders = scramble(truth, rng)
+    assert not np.allclose(switched["posterior"]["means"], truth["posterior"]["means"])
+    mended = bg.relabel(switched, method)
+    for name in ("weights", "means", "covariances"):
+        np.testing.assert_array_equal(mended["posterior"][name], truth["posterior"][name])
+    # the permutations that are kept lead back to the sampler's labels
+    permutation = mended["sample_stats"]["permutation"].values
+    np.testing.assert_array_equal(np.take_along_axis(orders, permutation, axis=2), np.broadcast_to(np.arange(n_components), orders.shape))
+
+
+def test_relabelling_twice_keeps_the_way_back():
+    rng = np.random.default_rng(0)
+    switched, _ = scramble(constructed_tree(rng, 3), rng)
+    once = bg.relabel(switched)
+    twice = bg.relabel(once, "ecr")
+    xr.testing.assert_equal(once["posterior"].to_dataset(), twice["posterior"].to_dataset())
+    raw = switched["posterior"]["means"].values
+    permutation = twice["sample_stats"]["permutation"].values
+    np.testing.assert_array_equal(np.take_along_axis(raw, permutation[..., None], axis=2), twice["posterior"]["means"])
+
+
+def test_relabelling_does_not_depend_on_the_order_of_the_chains():
+    rng = np.random.default_rng(1)
+    switched, _ = scramble(constructed_tree(rng, 4), rng)
+    reversed_ = switched.isel(chain=[1, 0])
+    np.testing.assert_array_equal(
+        bg.relabel(switched)["posterior"]["means"], bg.relabel(reversed_)["posterior"]["means"][::-1]
+    )
+
+
+def test_stephens_lowers_the_divergence_below_any_other_permutation():
+    """Overlapping components, three draws: the fixed point is no worse than all 6^3 relabellings."""
+    from itertools import permutations, product
+
+    rng = np.random.default_rng(2)
+    draws = [rng.dirichlet([1, 1, 1], size=40) for _ in range(3)]
+
+    def divergence(orders):
+        permuted = [p[:, list(o)] for p, o in zip(draws, orders, strict=True)]
+        q = np.mean(permuted, axis=0)
+        return sum((p * np.log(p / q)).sum() for p in permuted)
+
+    ours = divergence(stephens(draws.__getitem__, 3))
+    everything = [divergence(orders) for orders in product(permutations(range(3)), repeat=3)]
+    assert ours < np.quantile(everything, 0.15)
+    assert ecr(draws.__getitem__, 3).shape == (3, 3)
+
+
+@pytest.mark.parametrize("covariance_type", ["full", "tied", "diag", "spherical"])
+def test_assignments_equal_brute_force(faithful, covariance_type):
+    model = bg.build_model(faithful, 2, covariance_type)
+    dt = bg.find_MAP(model, n_init=2, random_seed=1).laplace(30, random_seed=1)
+    rows = faithful.iloc[:25]
+    ours = bg.assignments(dt, rows, ci_prob=0.8)
+    posterior = dt["posterior"].isel(chain=0)
+    r = np.empty((30, 25, 2))
+    for s in range(30):
+        draw = posterior.isel(draw=s)
+        for k in range(2):
+            c = draw["covariances"].values
+            c = {"full": lambda c: c[k], "tied": lambda c: c, "diag": lambda c: np.diag(c[k]), "spherical": lambda c: c[k] * np.eye(2)}[covariance_type](c)
+            r[s, :, k] = np.log(draw["weights"].values[k]) + multivariate_normal(draw["means"].values[k], c).logpdf(rows)
+    r = np.exp(r - logsumexp(r, axis=2, keepdims=True))
+    np.testing.assert_allclose(ours["probability"], r.mean(axis=0), rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(ours["probability_sd"], r.std(axis=0), rtol=1e-8, atol=1e-12)
+    np.testing.assert_allclose(ours["lower"], np.quantile(r, 0.1, axis=0), rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(ours["upper"], np.quantile(r, 0.9, axis=0), rtol=1e-9, atol=1e-12)
+    entropy = -(r * np.log(np.maximum(r, 1e-300))).sum(axis=2).mean(axis=0)
+    np.testing.assert_allclose(ours["expected_entropy"], entropy, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(
+        ours["entropy"], ours["expected_entropy"] + ours["mutual_information"], rtol=1e-9, atol=1e-12
+    )
+    assert (ours["label"] == ours["probability"].argmax("component")).all()
+
+
+def test_assignments_do_not_depend_on_the_blocks(faithful_draws, monkeypatch):
+    from bayesgmm.posterior import assignments as module
+
+    whole = bg.assignments(faithful_draws)
+    monkeypatch.setattr(module, "BLOCK_DOUBLES", 4000 * 2 * 7)
+    xr.testing.assert_allclose(whole, bg.assignments(faithful_draws), rtol=1e-12)
+
+
+def test_assignments_refuse_what_they_cannot_use(faithful_draws, faithful):
+    with pytest.raises(InvalidDataError, match=r"X has 1 features, but .* 2 features \(eruptions, waiting\)"):
+        bg.assignments(faithful_draws, faithful[["waiting"]])
+    with pytest.raises(InvalidArgumentError, match="ci_prob = 89 must be a number strictly between 0 and 1"):
+        bg.assignments(faithful_draws, ci_prob=89)
+    with pytest.raises(ModelError, match="not a tree of a mixture's draws"):
+        bg.assignments(xr.DataTree())
+
+
+def broken(dt, change):
+    tree = dt.copy(deep=True)
+    change(tree)
+    return tree
+
+
+def test_a_stuck_or_shifted_chain_is_flagged(faithful_draws):
+    def stick(tree):
+        for name in ("weights", "means", "scales"):
+            tree["posterior"][name][3] = tree["posterior"][name][3, :1].values
+        tree["sample_stats"]["lp"][3] = tree["sample_stats"]["lp"][3, :1].values
+
+    def shift(tree):
+        tree["posterior"]["means"][2] += 3 * tree["posterior"]["means"].std(("chain", "draw")).values
+
+    for change in (stick, shift):
+        diagnosis = bg.diagnose(broken(faithful_draws, change))
+        assert diagnosis.verdict == "fail"
+        assert any("R-hat" in reason for reason in diagnosis.reasons)
+
+
+def test_divergences_near_optima_and_small_components_are_flagged(faithful_draws):
+    def diverge(tree):
+        tree["sample_stats"]["diverging"][0, :3] = True
+
+    diagnosis = bg.diagnose(broken(faithful_draws, diverge))
+    assert diagnosis.verdict == "caution"
+    assert "3 draws diverged" in diagnosis.reasons[0]
+
+    several = faithful_draws.copy(deep=True)
+    several["posterior"].attrs["optima_log_posterior"] = np.array([-1152.4, -1153.0, -1200.0])
+    diagnosis = bg.diagnose(several)
+    assert diagnosis.verdict == "caution"
+    assert "2 optima within 7 nats" in diagnosis.reasons[0]
+    assert "caution: read the reasons" in str(diagnosis)
+
+    def starve(tree):
+        tree["posterior"]["weights"][...] = tree["posterior"]["weights"].values * 0 + [0.995, 0.005]
+
+    assert any("component 1 holds about 1.4 rows" in r for r in bg.diagnose(broken(faithful_draws, starve)).reasons)
+
+
+def test_too_few_draws_are_flagged(faithful_model, faithful_map):
+    dt = bg.sample(faithful_model, draws=20, tune=50, chains=2, start=faithful_map, random_seed=1, progressbar=False)
+    assert any("effective sample size" in reason for reason in bg.diagnose(dt).reasons)
+
+
+def test_laplace_draws_are_not_judged_as_chains(faithful_map):
+    diagnosis = bg.diagnose(faithful_map.laplace(50, random_seed=1))
+    assert diagnosis.verdict == "ok"
+    assert not any("R-hat" in check for check in diagnosis.table.index)
