@@ -26,7 +26,22 @@ _WHERE = {
     "exceptions": "bayesgmm",
 }
 
-__all__ = [*_WHERE]
+__all__ = [
+    "Diagnosis",
+    "GaussianMixture",
+    "MapEstimate",
+    "Priors",
+    "Starts",
+    "assignments",
+    "build_model",
+    "datasets",
+    "diagnose",
+    "exceptions",
+    "find_MAP",
+    "plot_clusters",
+    "relabel",
+    "sample",
+]
 
 if TYPE_CHECKING:
     from bayesgmm import datasets, exceptions

@@ -50,7 +50,9 @@ def read_table(path: Path, columns: str | None) -> "pd.DataFrame":
         frame = pd.read_parquet(path) if path.suffix.lower() in (".parquet", ".pq") else pd.read_csv(path)
     except (ValueError, OSError, UnicodeDecodeError) as error:
         raise InvalidDataError(f"{str(path)!r} cannot be read as CSV or Parquet: {error}") from None
-    if len(frame.columns) and all(_is_number(str(name).rsplit(".", 1)[0]) or _is_number(str(name)) for name in frame.columns):
+    # pandas tells repeated names apart by a suffix: 1.0 again is 1.0.1.
+    names = [str(name) for name in frame.columns]
+    if names and all(_is_number(name) or _is_number(name.rsplit(".", 1)[0]) for name in names):
         raise InvalidDataError(
             f"{str(path)!r} has no header: its first line holds the numbers {', '.join(map(str, frame.columns[:4]))}. "
             "Add a first line with the columns' names."
@@ -104,7 +106,7 @@ def save_tree(dt: "xr.DataTree", path: Path) -> None:
 
 def _print_frame(frame: "pd.DataFrame", title: str) -> None:
     table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
-    table.add_column(frame.index.name or "", justify="left")
+    table.add_column(str(frame.index.name or ""), justify="left")
     for name in frame.columns:
         table.add_column(str(name), justify="right")
     for index, row in frame.iterrows():
@@ -197,6 +199,8 @@ def demo(
         import matplotlib
 
         matplotlib.use("agg")
+        from matplotlib import pyplot as plt
+
         from bayesgmm import build_model, find_MAP, plot_clusters, sample
         from bayesgmm.datasets import load_faithful
 
@@ -210,9 +214,9 @@ def demo(
         console.print(f"NUTS in {time.perf_counter() - began:.1f} s: 4 chains of 1000 draws.\n")
         _print_fit(dt)
         save_tree(dt, out / "fit.nc")
-        figure = plot_clusters(dt).figure
-        figure.axes[0].set_title("Old Faithful: 50 % and 95 % ellipses under 60 posterior draws", fontsize="medium")
-        figure.savefig(out / "clusters.png", dpi=160)
+        ax = plot_clusters(dt)
+        ax.set_title("Old Faithful: 50 % and 95 % ellipses under 60 posterior draws", fontsize="medium")
+        plt.gcf().savefig(out / "clusters.png", dpi=160)
         console.print(f"Saved {out / 'fit.nc'} and {out / 'clusters.png'}", markup=False)
 
 

@@ -190,7 +190,7 @@ def check_choice(value: Any, name: str, choices: tuple[str, ...]) -> str:
 
 def check_probability(value: Any, name: str) -> float:
     """An argument strictly between 0 and 1."""
-    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 < value < 1:
+    if isinstance(value, bool) or not isinstance(value, float | int | np.floating) or not 0 < value < 1:
         raise InvalidArgumentError(f"{name} = {value!r} must be a number strictly between 0 and 1.")
     return float(value)
 

@@ -168,7 +168,8 @@ def test_predicting_too_early_or_with_other_columns(faithful, map_fit):
         bg.GaussianMixture().predict(faithful)
     with pytest.raises(NotFittedError):
         _ = bg.GaussianMixture().inference_data_
+    unnamed = bg.GaussianMixture(2, inference="map", n_init=1).fit(faithful.to_numpy())
     with pytest.raises(ValueError, match="X has 1 features, but GaussianMixture is expecting 2 features"):
-        map_fit.predict(faithful.to_numpy()[:, :1])
+        unnamed.predict(faithful.to_numpy()[:, :1])
     with pytest.raises(InvalidDataError, match="Input X contains NaN: row 1, column 'waiting'"):
         map_fit.predict(faithful.assign(waiting=[1.0, np.nan] + [1.0] * 270))

@@ -7,14 +7,13 @@ import pymc as pm
 import pytensor
 import pytensor.tensor as pt
 import pytest
+from conftest import draw_rows, random_mixture
 from pytensor.compile.mode import Mode
 from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 
 from bayesgmm.likelihood import kernel
 from bayesgmm.likelihood.op import MixtureGradient, MixtureLogDensity
-
-from conftest import draw_rows, random_mixture
 
 COVARIANCES = ("full", "tied", "diag", "spherical")
 INTERPRETED = Mode("py", "fast_compile")
@@ -106,9 +105,7 @@ def test_statistics_at_a_stationary_point_reproduce_the_parameters():
     rng = np.random.default_rng(5)
     x = rng.normal(size=(700, 3)) @ rng.normal(size=(3, 3)) + 5
     mean, covariance = x.mean(axis=0), np.cov(x.T, bias=True)
-    _, _, counts, first, second = kernel.statistics(
-        x, np.ones(1), mean[None], covariance[None], 2, np.ones(len(x))
-    )
+    _, _, counts, first, second = kernel.statistics(x, np.ones(1), mean[None], covariance[None], 2, np.ones(len(x)))
     np.testing.assert_allclose(counts, [700])
     np.testing.assert_allclose(first / 700, 0, atol=1e-12)
     np.testing.assert_allclose(second[0] / 700, np.eye(3), atol=1e-12)

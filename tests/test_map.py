@@ -148,9 +148,7 @@ def test_units_do_not_matter(faithful, faithful_map, scale):
     estimate = bg.find_MAP(bg.build_model(faithful.to_numpy() * scale, 2, resolution=None), random_seed=1)
     unscaled = bg.find_MAP(bg.build_model(faithful, 2, resolution=None), random_seed=1)
     np.testing.assert_allclose(estimate.point["means"] / scale, unscaled.point["means"], rtol=1e-4)
-    np.testing.assert_allclose(
-        estimate.log_likelihood, unscaled.log_likelihood - 272 * 2 * np.log(scale), rtol=1e-6
-    )
+    np.testing.assert_allclose(estimate.log_likelihood, unscaled.log_likelihood - 272 * 2 * np.log(scale), rtol=1e-6)
 
 
 def test_standard_errors_of_one_component_are_the_textbook_ones():
@@ -201,9 +199,9 @@ def test_hard_cases_finish_with_finite_answers(covariance_type):
 def test_sample_weights_count_rows(faithful):
     rng = np.random.default_rng(1)
     counts = rng.integers(0, 3, size=len(faithful))
-    weighted = bg.find_MAP(
-        bg.build_model(faithful, 2, resolution=None, sample_weight=counts), random_seed=1
+    weighted = bg.find_MAP(bg.build_model(faithful, 2, resolution=None, sample_weight=counts), random_seed=1)
+    repeated = bg.find_MAP(
+        bg.build_model(np.repeat(faithful.to_numpy(), counts, axis=0), 2, resolution=None), random_seed=1
     )
-    repeated = bg.find_MAP(bg.build_model(np.repeat(faithful.to_numpy(), counts, axis=0), 2, resolution=None), random_seed=1)
     np.testing.assert_allclose(weighted.point["means"], repeated.point["means"], rtol=1e-4)
     np.testing.assert_allclose(weighted.log_posterior, repeated.log_posterior, rtol=1e-8)

@@ -157,7 +157,9 @@ def test_posterior_predictive_and_log_likelihood_work_with_no_help(faithful_mode
     tree["posterior"] = tree["prior"]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        pm.sample_posterior_predictive(tree, model=faithful_model, random_seed=1, extend_inferencedata=True, progressbar=False)
+        pm.sample_posterior_predictive(
+            tree, model=faithful_model, random_seed=1, extend_inferencedata=True, progressbar=False
+        )
         pm.compute_log_likelihood(tree, model=faithful_model, progressbar=False)
     assert tree["posterior_predictive"]["x"].shape == (1, 20, 272, 2)
     pointwise = tree["log_likelihood"]["x"]

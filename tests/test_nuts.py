@@ -3,11 +3,10 @@
 import numpy as np
 import pytest
 import xarray as xr
+from conftest import draw_rows
 
 import bayesgmm as bg
 from bayesgmm.exceptions import InvalidArgumentError, ModelError, SamplingError
-
-from conftest import draw_rows
 
 TRUTH = (
     np.array([0.3, 0.7]),
@@ -89,7 +88,9 @@ def test_recorded_log_posterior_is_the_models(faithful_model, faithful_draws):
 
     target = LogPosterior(faithful_model)
     draw = faithful_draws["posterior"].isel(chain=0, draw=5)
-    q = target.unconstrain({name: draw[name].values for name in ("weights", "means", "variances", "correlation_cholesky")})
+    q = target.unconstrain(
+        {name: draw[name].values for name in ("weights", "means", "variances", "correlation_cholesky")}
+    )
     np.testing.assert_allclose(target(q, 1.0)[0], faithful_draws["sample_stats"]["lp"][0, 5], rtol=1e-9)
 
 
@@ -115,7 +116,7 @@ def test_one_component_is_the_textbook_posterior():
 def test_bad_arguments_are_refused(faithful, faithful_model, faithful_map):
     with pytest.raises(InvalidArgumentError, match="draws = 0 must be at least 1"):
         bg.sample(faithful_model, draws=0)
-    with pytest.raises(InvalidArgumentError, match="chains = 1.5 must be an integer"):
+    with pytest.raises(InvalidArgumentError, match=r"chains = 1\.5 must be an integer"):
         bg.sample(faithful_model, chains=1.5)
     with pytest.raises(InvalidArgumentError, match="unknown relabel 'magic'"):
         bg.sample(faithful_model, relabel="magic")

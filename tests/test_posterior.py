@@ -3,14 +3,13 @@
 import numpy as np
 import pytest
 import xarray as xr
+from conftest import draw_rows, random_mixture
 from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 
 import bayesgmm as bg
 from bayesgmm.exceptions import InvalidArgumentError, InvalidDataError, ModelError
 from bayesgmm.posterior.relabel import ecr, stephens
-
-from conftest import draw_rows, random_mixture
 
 
 def constructed_tree(rng, n_components, n_draws=60, n_rows=120, noise=0.02):
@@ -66,7 +65,9 @@ def test_label_switching_is_undone_exactly(method, n_components):
         np.testing.assert_array_equal(mended["posterior"][name], truth["posterior"][name])
     # the permutations that are kept lead back to the sampler's labels
     permutation = mended["sample_stats"]["permutation"].values
-    np.testing.assert_array_equal(np.take_along_axis(orders, permutation, axis=2), np.broadcast_to(np.arange(n_components), orders.shape))
+    np.testing.assert_array_equal(
+        np.take_along_axis(orders, permutation, axis=2), np.broadcast_to(np.arange(n_components), orders.shape)
+    )
 
 
 def test_relabelling_twice_keeps_the_way_back():
@@ -107,6 +108,13 @@ def test_stephens_lowers_the_divergence_below_any_other_permutation():
     assert ecr(draws.__getitem__, 3).shape == (3, 3)
 
 
+def component_covariance(natural, covariance_type, k):
+    if covariance_type == "tied":
+        return natural
+    own = natural[k]
+    return own if covariance_type == "full" else own * np.eye(2)
+
+
 @pytest.mark.parametrize("covariance_type", ["full", "tied", "diag", "spherical"])
 def test_assignments_equal_brute_force(faithful, covariance_type):
     model = bg.build_model(faithful, 2, covariance_type)
@@ -118,9 +126,9 @@ def test_assignments_equal_brute_force(faithful, covariance_type):
     for s in range(30):
         draw = posterior.isel(draw=s)
         for k in range(2):
-            c = draw["covariances"].values
-            c = {"full": lambda c: c[k], "tied": lambda c: c, "diag": lambda c: np.diag(c[k]), "spherical": lambda c: c[k] * np.eye(2)}[covariance_type](c)
-            r[s, :, k] = np.log(draw["weights"].values[k]) + multivariate_normal(draw["means"].values[k], c).logpdf(rows)
+            c = component_covariance(draw["covariances"].values, covariance_type, k)
+            mean = draw["means"].values[k]
+            r[s, :, k] = np.log(draw["weights"].values[k]) + multivariate_normal(mean, c).logpdf(rows)
     r = np.exp(r - logsumexp(r, axis=2, keepdims=True))
     np.testing.assert_allclose(ours["probability"], r.mean(axis=0), rtol=1e-10, atol=1e-12)
     np.testing.assert_allclose(ours["probability_sd"], r.std(axis=0), rtol=1e-8, atol=1e-12)

@@ -13,9 +13,7 @@ from bayesgmm.inference.log_posterior import LogPosterior
 STEP = 6e-6
 
 
-def negative_hessian(
-    log_posterior: LogPosterior, q: np.ndarray, scales: np.ndarray, jacobian: float
-) -> np.ndarray:
+def negative_hessian(log_posterior: LogPosterior, q: np.ndarray, scales: np.ndarray, jacobian: float) -> np.ndarray:
     """Minus the second derivatives of the log posterior at ``q``, (P, P), in q's own units."""
     n = q.size
     hessian = np.empty((n, n))

@@ -44,7 +44,7 @@ class LogPosterior:
         self._unconstrain: Interpreted | None = None
 
     def __reduce__(self):
-        # Compiled functions do not pickle, and a pm.Model only by cloudpickle, which PyMC depends on for its own chains.
+        # Compiled functions do not pickle, and a pm.Model only by cloudpickle, which PyMC itself depends on.
         return _from_pickle, (cloudpickle.dumps(self.model),)
 
     # The graphs ------------------------------------------------------------------------------------------------
@@ -102,7 +102,9 @@ class LogPosterior:
         # An output that does not depend on q keeps no batch axis; give it one.
         shapes = [tuple(int(n) for n in np.shape(r)) for r in results]
         return {
-            str(v.name): r if shape[:1] == (len(q),) and len(shape) == v.ndim + 1 else np.broadcast_to(r, (len(q), *shape))
+            str(v.name): r
+            if shape[:1] == (len(q),) and len(shape) == v.ndim + 1
+            else np.broadcast_to(r, (len(q), *shape))
             for v, r, shape in zip(variables, results, shapes, strict=True)
         }
 

@@ -12,6 +12,7 @@ from bayesgmm.inference.em import ExpectationMaximisation, Mixture
 from bayesgmm.inference.laplace import gaussian_draws, negative_hessian, precision_cholesky
 from bayesgmm.inference.log_posterior import LogPosterior
 from bayesgmm.inference.optimum import SAME_LOG_POSTERIOR, Optimum, climb, same_mixture
+from bayesgmm.inference.parameters import mixture_of, unconstrained
 from bayesgmm.inference.starts import starting_mixtures
 from bayesgmm.inference.tree import posterior_tree
 from bayesgmm.likelihood import kernel
@@ -97,14 +98,12 @@ class MapEstimate:
         factor = precision_cholesky(negative_hessian(self.target, self.q, self.scales, 0.0), self.scales)
         if factor is None:
             return {name: np.full(np.shape(value), np.nan) for name, value in self.point.items()}
-        # Directions with unit variance under the Gaussian; a central difference along each gives the columns of J H^-1/2.
+        # Directions of unit variance under the Gaussian; central differences along them are the columns of J H^-1/2.
         directions = np.linalg.inv(factor).T * self.scales[:, None]
         step = 1e-4
         above = self.target.constrain(self.q + step * directions.T)
         below = self.target.constrain(self.q - step * directions.T)
-        return {
-            name: np.sqrt((((above[name] - below[name]) / (2 * step)) ** 2).sum(axis=0)) for name in self.point
-        }
+        return {name: np.sqrt((((above[name] - below[name]) / (2 * step)) ** 2).sum(axis=0)) for name in self.point}
 
     @cached_property
     def _laplace_gaussian(self) -> tuple[np.ndarray, np.ndarray]:
@@ -210,8 +209,7 @@ def find_MAP(model: "pm.Model", *, n_init: int = 10, random_seed: Any = None) ->
     facts = mixture_facts(model)
     if facts.unbounded_because:
         warnings.warn(
-            "these priors do not guarantee a MAP: " + "; ".join(facts.unbounded_because) + ". "
-            "The default priors do.",
+            "these priors do not guarantee a MAP: " + "; ".join(facts.unbounded_because) + ". The default priors do.",
             UnboundedPosteriorWarning,
             stacklevel=2,
         )
@@ -239,9 +237,7 @@ def find_MAP(model: "pm.Model", *, n_init: int = 10, random_seed: Any = None) ->
     return _estimate(target, facts, optima[best], mixtures[best], starts, scales)
 
 
-def _compare(
-    optima: list[Optimum], mixtures: list[Mixture], feature_scales: np.ndarray
-) -> tuple[int, Starts]:
+def _compare(optima: list[Optimum], mixtures: list[Mixture], feature_scales: np.ndarray) -> tuple[int, Starts]:
     """The best optimum's index, and which starts ended at the same one, up to the order of the components."""
     order = sorted(range(len(optima)), key=lambda i: -np.nan_to_num(optima[i].log_posterior, nan=-np.inf))
     which = np.zeros(len(optima), dtype=np.int64)
@@ -299,35 +295,3 @@ def _estimate(
         target=target,
         scales=scales,
     )
-
-
-def mixture_of(values: dict[str, np.ndarray], facts: MixtureFacts, row: int = 0) -> Mixture:
-    """One row of a batch of named values as mixture parameters."""
-    covariances = facts.structure.expand(values["covariances"][row], facts.n_components, facts.x.shape[1])
-    return Mixture(values["weights"][row], values["means"][row], np.ascontiguousarray(covariances))
-
-
-def unconstrained(target: LogPosterior, facts: MixtureFacts, mixture: Mixture) -> np.ndarray:
-    """The flat vector of a mixture; variables that a user added to the model stand at their initial values."""
-    structure = facts.structure
-    n_features = facts.x.shape[1]
-    covariances = structure.pool(mixture.covariances, mixture.weights)
-    if structure.correlated:
-        diagonal = np.einsum("...ii->...i", covariances)
-    else:
-        diagonal = covariances
-    rounding = facts.rounding if structure.per_feature else facts.rounding.mean()
-    # What rounding alone explains leaves no variance for the component; it keeps a hundredth.
-    variances = np.maximum(diagonal - rounding, 0.01 * diagonal)
-    values = {"weights": mixture.weights, "means": mixture.means, "variances": variances, "scales": np.sqrt(variances)}
-    if structure.correlated and n_features > 1:
-        scales = np.sqrt(diagonal)
-        correlation = covariances / (scales[..., :, None] * scales[..., None, :])
-        # A factor of exactly singular rows has no unconstrained image; this much independence is added.
-        correlation = 0.999 * correlation + 0.001 * np.eye(n_features)
-        values["correlation_cholesky"] = np.linalg.cholesky(correlation)
-    free = {str(rv.name) for rv in target.model.free_RVs}
-    if not free <= set(values):
-        initial = target.constrain(target.flat(target.model.initial_point(random_seed=0)))
-        values = {name: value[0] for name, value in initial.items()} | values
-    return target.unconstrain(values)

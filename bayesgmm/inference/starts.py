@@ -12,7 +12,7 @@ EM_TOLERANCE = 1e-6
 
 
 def starting_mixtures(em: ExpectationMaximisation, n_init: int, rng: np.random.Generator) -> Iterator[Mixture]:
-    """``n_init`` starting points after a few EM steps; every second one begins at random rows, the others at k-means++."""
+    """``n_init`` starting points after a few EM steps, begun at k-means++ and at random rows in turn."""
     facts = em.facts
     whitened = _whiten(em)
     for i in range(n_init):

@@ -44,7 +44,7 @@ def posterior_tree(
         "creation_library_version": __version__,
         **attrs,
     }
-    tree = from_dict(
+    return from_dict(
         {
             "posterior": posterior,
             "sample_stats": sample_stats,
@@ -55,4 +55,3 @@ def posterior_tree(
         dims=dims,
         attrs={"/": attrs, "posterior": attrs},
     )
-    return tree

@@ -179,7 +179,9 @@ def _normalise_block(log_joint, n_components, rows, log_density):
 
 
 @_jit
-def data_pass(x, means, whiteners, constants, bandwidth, row_weights, log_density, responsibility, counts, first, second):
+def data_pass(
+    x, means, whiteners, constants, bandwidth, row_weights, log_density, responsibility, counts, first, second
+):
     """The pass itself, over arrays the caller owns.
 
     ``log_density`` (N,) is always written, ``responsibility`` (N, K) when it has rows, and the statistics are added to
@@ -285,9 +287,7 @@ def gradient(x, weights, means, covariances, bandwidth, row_weights):
         with it.
     """
     n_components, n_features = means.shape
-    log_density, whiteners, counts, first, second = statistics(
-        x, weights, means, covariances, bandwidth, row_weights
-    )
+    log_density, whiteners, counts, first, second = statistics(x, weights, means, covariances, bandwidth, row_weights)
     d_weights = np.empty(n_components)
     d_means = np.zeros((n_components, n_features))
     d_covariances = np.zeros((n_components, n_features, n_features))

@@ -1,7 +1,7 @@
 r"""The four covariance structures, as one rule each about what components and features share.
 
-A covariance is :math:`\Sigma_k = S_k R_k S_k + \mathrm{diag}(\delta_j^2 / 12)`: scales S, a correlation matrix R, and the
-rounding variance of features recorded in steps :math:`\delta_j` (Sheppard's correction). The structures differ in
+A covariance is :math:`\Sigma_k = S_k R_k S_k + \mathrm{diag}(\delta_j^2 / 12)`: scales S, a correlation matrix R, and
+the rounding variance of features recorded in steps :math:`\delta_j` (Sheppard's correction). The structures differ in
 three respects only: whether each component has scales of its own, whether each feature has, and whether features
 correlate. Natural shapes are scikit-learn's.
 """

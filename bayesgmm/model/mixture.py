@@ -102,9 +102,7 @@ def _mean(op, rv, rng, size, weights, means, covariances, row_weights):
 @_logprob.register(GaussianMixtureRV)
 def _log_density(op, values, rng, size, weights, means, covariances, row_weights, **kwargs):
     (x,) = values
-    weights, means, covariances = (
-        _unbatched(v, n) for v, n in ((weights, 1), (means, 2), (covariances, 3))
-    )
+    weights, means, covariances = (_unbatched(v, n) for v, n in ((weights, 1), (means, 2), (covariances, 3)))
     single = x.ndim == 1
     log_density = MixtureLogDensity(op.diagonal)(x[None] if single else x, weights, means, covariances)
     return row_weights * (log_density[0] if single else log_density)

@@ -87,7 +87,9 @@ class Priors:
         if eta is not None and not (isinstance(eta, numbers.Real) and np.isfinite(eta) and eta > 0):
             raise InvalidPriorError(f"lkj_eta = {eta!r} must be positive; the default is (D + 3) / 2.")
         if self.variances is not None and self.scales is not None:
-            raise InvalidPriorError("give a prior for variances or for scales, not both: one is the square of the other.")
+            raise InvalidPriorError(
+                "give a prior for variances or for scales, not both: one is the square of the other."
+            )
         for name in ("means", "variances", "scales"):
             prior = getattr(self, name)
             if prior is not None and (getattr(prior, "owner", None) is None or prior.name is not None):
@@ -117,7 +119,12 @@ class Priors:
             reasons.append(
                 f"concentration = {self.concentration!r} is below 1: the density is unbounded where a weight is 0"
             )
-        if structure.correlated and structure.per_component and n_features > 1 and self.eta(n_features) <= 1 + n_features / 2:
+        if (
+            structure.correlated
+            and structure.per_component
+            and n_features > 1
+            and self.eta(n_features) <= 1 + n_features / 2
+        ):
             reasons.append(
                 f"lkj_eta = {self.eta(n_features):g} is not above 1 + D/2 = {1 + n_features / 2:g}: a component on "
                 "rows that lie on a hyperplane may collapse"
@@ -143,7 +150,9 @@ def user_prior(prior: "TensorVariable", name: str, shape: tuple[int, ...]) -> "T
     except ValueError:
         fits = False
     if not fits:
-        raise InvalidPriorError(f"the prior of the {name} has shape {own}, which does not broadcast to theirs, {shape}.")
+        raise InvalidPriorError(
+            f"the prior of the {name} has shape {own}, which does not broadcast to theirs, {shape}."
+        )
     return change_dist_size(prior, shape[: len(shape) - prior.owner.op.ndim_supp])
 
 

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bayesgmm.likelihood import kernel
 from bayesgmm.posterior.draws import Draws, observed
 from bayesgmm.validation import check_probability
 
@@ -66,8 +67,6 @@ def assignments(dt: "xr.DataTree", X: Any = None, *, ci_prob: float = 0.89) -> "
     expected_entropy = np.empty(n_rows)
     tails = [(1 - ci_prob) / 2, (1 + ci_prob) / 2]
     block = max(1, BLOCK_DOUBLES // (n_draws * n_components))
-    from bayesgmm.likelihood import kernel
-
     for start in range(0, n_rows, block):
         rows = slice(start, min(start + block, n_rows))
         part = np.ascontiguousarray(x[rows])
@@ -78,7 +77,7 @@ def assignments(dt: "xr.DataTree", X: Any = None, *, ci_prob: float = 0.89) -> "
         expected_entropy[rows] = _entropy(r).mean(axis=0)
     entropy = _entropy(by_component["probability"])
     obs_id = dt["observed_data"]["obs_id"].values if X is None else np.arange(n_rows)
-    variables = {name: (("obs_id", "component"), values) for name, values in by_component.items()}
+    variables: dict[str, Any] = {name: (("obs_id", "component"), v) for name, v in by_component.items()}
     variables |= {
         "label": (("obs_id",), by_component["probability"].argmax(axis=1)),
         "entropy": (("obs_id",), entropy),

@@ -57,7 +57,9 @@ class _Checks:
     rows: list[dict[str, Any]]
     reasons: list[tuple[str, str]]
 
-    def add(self, name: str, value: float, limit: float, passed: bool, level: str = "caution", reason: str = "") -> None:
+    def add(
+        self, name: str, value: float, limit: float, passed: bool, level: str = "caution", reason: str = ""
+    ) -> None:
         self.rows.append({"check": name, "value": value, "limit": limit, "passed": bool(passed)})
         if not passed:
             self.reasons.append((level, reason))
@@ -100,7 +102,9 @@ def diagnose(dt: "xr.DataTree") -> Diagnosis:
     _check_components(dt, draws, checks)
     levels = {level for level, _ in checks.reasons}
     verdict = "fail" if "fail" in levels else "caution" if levels else "ok"
-    return Diagnosis(verdict, tuple(reason for _, reason in checks.reasons), pd.DataFrame(checks.rows).set_index("check"))
+    return Diagnosis(
+        verdict, tuple(reason for _, reason in checks.reasons), pd.DataFrame(checks.rows).set_index("check")
+    )
 
 
 def _check_sampler(dt: "xr.DataTree", checks: _Checks) -> None:

@@ -27,12 +27,14 @@ def parameter_table(dt: "xr.DataTree", ci_prob: float = 0.89) -> "pd.DataFrame":
     kind = "all" if dt["posterior"].attrs.get("inference_method") == "nuts" else "stats"
     # What rounds to a constant (K = 1: the weight) has no effective sample size; ArviZ divides by zero for it.
     with np.errstate(invalid="ignore", divide="ignore"):
-        return arviz_stats.summary(xr.DataTree.from_dict({"posterior": shown}), kind=kind, ci_prob=ci_prob, ci_kind="eti")
+        return arviz_stats.summary(
+            xr.DataTree.from_dict({"posterior": shown}), kind=kind, ci_prob=ci_prob, ci_kind="eti"
+        )
 
 
 def _correlations(dt: "xr.DataTree") -> dict[str, "xr.DataArray"]:
     """The correlations of every pair of features, named after the pair."""
-    covariances = dt["posterior"]["covariances"]
+    covariances = dt["posterior"].dataset["covariances"]
     names = covariances["feature"].values
     variances = {f: covariances.sel(feature=f, feature2=f, drop=True) for f in names}
     return {
