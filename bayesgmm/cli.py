@@ -62,7 +62,8 @@ def read_table(path: Path, columns: str | None) -> "pd.DataFrame":
         missing = [name for name in names if name not in frame.columns]
         if missing:
             raise InvalidDataError(
-                f"{str(path)!r} has no column {', '.join(map(repr, missing))}; it has {', '.join(map(str, frame.columns))}."
+                f"{str(path)!r} has no column {', '.join(map(repr, missing))}; "
+                f"it has {', '.join(map(str, frame.columns))}."
             )
         frame = frame[names]
     if frame.empty:

@@ -102,7 +102,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         self.random_state = random_state
         self.progressbar = progressbar
 
-    # Fitting -------------------------------------------------------------------------------------------------------
+    # Fitting --------------------------------------------------------------------------------------------------------
 
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> "GaussianMixture":
         """Fit the mixture.
@@ -191,7 +191,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):
             return 1 / np.sqrt(self.covariances_)
         return np.swapaxes(np.linalg.inv(np.linalg.cholesky(self.covariances_)), -1, -2)
 
-    # Prediction ------------------------------------------------------------------------------------------------------
+    # Prediction -----------------------------------------------------------------------------------------------------
 
     def _new_table(self, X: Any) -> Table:
         check_is_fitted(self)
@@ -255,7 +255,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):
             rows[i] = means[labels[i]] + factor @ random.standard_normal(self.n_features_in_)
         return rows, labels
 
-    # Information criteria ----------------------------------------------------------------------------------------------
+    # Information criteria -------------------------------------------------------------------------------------------
 
     def _n_parameters(self) -> int:
         k, d = self.means_.shape

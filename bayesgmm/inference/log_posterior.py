@@ -47,7 +47,7 @@ class LogPosterior:
         # Compiled functions do not pickle, and a pm.Model only by cloudpickle, which PyMC itself depends on.
         return _from_pickle, (cloudpickle.dumps(self.model),)
 
-    # The graphs ------------------------------------------------------------------------------------------------
+    # The graphs -----------------------------------------------------------------------------------------------------
 
     def _value_shapes(self) -> list[tuple[int, ...]]:
         """The shapes of the value variables: known statically in our models, computed where a user's own are not."""
@@ -73,7 +73,7 @@ class LogPosterior:
         [total] = model.replace_rvs_by_values([sum(terms, start=pt.constant(0.0))])
         return total
 
-    # What the inference calls --------------------------------------------------------------------------------------
+    # What the inference calls ---------------------------------------------------------------------------------------
 
     def __call__(self, q: np.ndarray, jacobian: float) -> tuple[float, np.ndarray]:
         """Value and gradient at ``q`` (n_parameters,), with (1.0) or without (0.0) the log-Jacobian."""

@@ -61,7 +61,8 @@ def sample_nuts(
     target = LogPosterior(model)
     if start.q.shape != (target.n_parameters,):
         raise ModelError(
-            f"start has {start.q.size} unconstrained parameters, the model {target.n_parameters}: it is another model's."
+            f"start has {start.q.size} unconstrained parameters, the model has {target.n_parameters}: "
+            "it is another model's."
         )
     value, gradient = target(start.q, 1.0)
     if not (np.isfinite(value) and np.isfinite(gradient).all()):

@@ -150,13 +150,13 @@ def _check_chains(dt: "xr.DataTree", checks: _Checks) -> None:
     if n_chains > 1 and n_draws >= 4:
         modes = _largest(arviz_stats.rhat(invariant))
         checks.add(
-            "R-hat, label-invariant", modes, RHAT_LIMIT, modes <= RHAT_LIMIT, "fail" if modes > RHAT_FAILURE else "caution",
+            "R-hat, label-invariant", modes, RHAT_LIMIT, modes <= RHAT_LIMIT, _rhat_level(modes),
             f"R-hat of label-invariant quantities is {modes:.3f}: the chains are in different modes, or too short. "
             "Draw more, or compare the chains.",
         )  # fmt: skip
         labels = _largest(arviz_stats.rhat(labelled))
         checks.add(
-            "R-hat, parameters", labels, RHAT_LIMIT, labels <= RHAT_LIMIT, "fail" if labels > RHAT_FAILURE else "caution",
+            "R-hat, parameters", labels, RHAT_LIMIT, labels <= RHAT_LIMIT, _rhat_level(labels),
             f"R-hat of the parameters is {labels:.3f}: the chains do not agree on the components. Draw more, relabel, "
             "or try fewer components.",
         )  # fmt: skip
@@ -183,8 +183,8 @@ def _check_starts(dt: "xr.DataTree", checks: _Checks) -> None:
         gaps = ", ".join(f"{gap:.1f}" for gap in np.sort(optima.max() - optima)[1:6])
         checks.add(
             "optima near the best", near, 1.0, near == 1, "caution",
-            f"the {int(attrs['n_init'])} starts found {near} optima within {OPTIMUM_GAP:g} nats of the best (gaps {gaps}): "
-            "there may be other clusterings of these data, which chains started at the best do not show. "
+            f"the {int(attrs['n_init'])} starts found {near} optima within {OPTIMUM_GAP:g} nats of the best "
+            f"(gaps {gaps}): there may be other clusterings of these data, which chains started at the best do not show. "
             "Try fewer components.",
         )  # fmt: skip
 
@@ -198,6 +198,10 @@ def _check_components(dt: "xr.DataTree", draws: Draws, checks: _Checks) -> None:
         f"component {int(rows.argmin())} holds about {smallest:.1f} rows, too few to show its shape: its parameters "
         "come from the prior. Try fewer components.",
     )  # fmt: skip
+
+
+def _rhat_level(rhat: float) -> str:
+    return "fail" if rhat > RHAT_FAILURE else "caution"
 
 
 def _largest(dataset: "xr.Dataset") -> float:
