@@ -5,7 +5,7 @@ from importlib.metadata import version as installed_version
 
 project = "bayesgmm"
 author = "The bayesgmm developers"
-copyright = "2026, the bayesgmm developers"
+copyright = "2026, the bayesgmm developers"  # noqa: A001
 version = release = installed_version("bayesgmm")
 
 extensions = [

@@ -6,9 +6,10 @@ The classical six data sets, each fitted by a mixture with as many components as
 none). Rows take their component's colour and fade to grey where two components tie; the ground is shaded in the same
 way, and the lines hold 50 % and 95 % of each component.
 
-A mixture of Gaussians is at home in the lower row, blobs of any size and slant, and on data without structure it says
-so: its components overlap and rows stay grey. Moons and circles are not Gaussian, and no certainty of the assignment
-tells that: the model is certain, and wrong.
+A mixture of Gaussians is at home in the lower row: blobs of any size and slant. In the upper row it fails, and no
+certainty of the assignments tells that. Data without structure get components all the same, since three pieces describe
+a square better than one; moons and circles are not Gaussian. The certainty is that of the assignment *given* a mixture
+of Gaussians, so look at the picture, or at posterior predictive checks, before believing it.
 """
 
 # %%

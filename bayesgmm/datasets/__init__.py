@@ -10,12 +10,10 @@ if TYPE_CHECKING:
 def load_faithful() -> "pd.DataFrame":
     """Old Faithful: 272 eruptions of the geyser, as a data frame (272, 2).
 
-    Columns
+    Returns
     -------
-    eruptions : float
-        Duration of the eruption, minutes.
-    waiting : int
-        Time to the next eruption, minutes.
+    pandas.DataFrame
+        Columns ``eruptions``, the duration of the eruption, and ``waiting``, the time to the next, both in minutes.
 
     References
     ----------

@@ -184,8 +184,8 @@ def _check_starts(dt: "xr.DataTree", checks: _Checks) -> None:
         checks.add(
             "optima near the best", near, 1.0, near == 1, "caution",
             f"the {int(attrs['n_init'])} starts found {near} optima within {OPTIMUM_GAP:g} nats of the best "
-            f"(gaps {gaps}): there may be other clusterings of these data, which chains started at the best do not show. "
-            "Try fewer components.",
+            f"(gaps {gaps}): there may be other clusterings of these data, which chains "
+            "started at the best do not show. Try fewer components.",
         )  # fmt: skip
 
 

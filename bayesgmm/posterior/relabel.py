@@ -103,8 +103,8 @@ def relabel(dt: "xr.DataTree", method: str = "stephens") -> "xr.DataTree":
     -------
     xr.DataTree
         A new tree. Components are numbered by the posterior mean of their first feature's mean. Every posterior
-        variable with a ``component`` dim is permuted, and ``sample_stats["permutation"]`` (chain, draw, component) holds the label that the sampler had given each component, so that
-        ``permutation``'s inverse restores the draws.
+        variable with a ``component`` dim is permuted, and ``sample_stats["permutation"]`` (chain, draw, component)
+        holds the label that the sampler had given each component: its inverse restores the draws.
 
     Raises
     ------
