@@ -107,13 +107,21 @@ def save_tree(dt: "xr.DataTree", path: Path) -> None:
 
 def _print_frame(frame: "pd.DataFrame", title: str) -> None:
     table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
-    table.add_column(str(frame.index.name or ""), justify="left")
+    table.add_column(str(frame.index.name or ""), justify="left", no_wrap=True)
     for name in frame.columns:
-        table.add_column(str(name), justify="right")
+        table.add_column(str(name), justify="right", overflow="fold")
     for index, row in frame.iterrows():
-        table.add_row(str(index), *(f"{v:.3g}" if isinstance(v, float) else str(v) for v in row))
+        table.add_row(str(index), *(_cell(name, value) for name, value in row.items()))
     console.print(table)
     console.print()
+
+
+def _cell(column: Any, value: Any) -> str:
+    if not isinstance(value, float):
+        return str(value)
+    if column == "r_hat":
+        return f"{value:.3f}"
+    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
 def _print_fit(dt: "xr.DataTree") -> None:

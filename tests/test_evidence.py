@@ -7,6 +7,7 @@ import pytest
 from arviz_stats import ess
 from conftest import draw_rows
 from sklearn.datasets import load_iris, load_wine
+from xarray import DataArray
 
 import bayesgmm as bg
 
@@ -46,7 +47,9 @@ def largest_z(ours, theirs):
             for power in (1, 2):
                 u = (a[..., j] - a[..., j].mean()) ** 2 if power == 2 else a[..., j]
                 v = (b[..., j] - b[..., j].mean()) ** 2 if power == 2 else b[..., j]
-                errors = [w.std() / np.sqrt(ess(w, method="mean")) for w in (u, v)]
+                errors = [
+                    w.std() / np.sqrt(float(ess(DataArray(w, dims=("chain", "draw")), method="mean"))) for w in (u, v)
+                ]
                 scores.append(abs(u.mean() - v.mean()) / np.hypot(*errors))
     return max(scores)
 

@@ -7,6 +7,7 @@ import pymc as pm
 import pytensor
 import pytensor.tensor as pt
 import pytest
+from numba.core import event
 from pymc.distributions.transforms import CholeskyCorrTransform
 from pytensor.compile.mode import Mode
 from scipy.stats import dirichlet, invgamma, norm
@@ -115,6 +116,15 @@ def test_a_second_data_set_compiles_nothing_new(faithful):
         other.constrain(np.zeros((1, other.n_parameters)))
         assert other.function.function is target.function.function
     assert compiled._functions.keys() == before.keys()
+
+
+def test_a_second_fit_compiles_nothing(faithful, faithful_draws):
+    """Data to draws and assignments, on other data of the same K and D: Numba compiles nothing at all."""
+    with event.install_recorder("numba:compile") as compilations:
+        model = bg.build_model(1e3 * np.random.default_rng(5).normal(size=(60, 2)), 2)
+        dt = bg.sample(model, draws=20, tune=20, chains=2, random_seed=1, progressbar=False)
+        bg.assignments(dt)
+    assert len(compilations.buffer) == 0
 
 
 @pytest.mark.parametrize("n_features", [2, 3, 5])

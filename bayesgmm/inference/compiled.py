@@ -162,7 +162,7 @@ def _c_function(graph: _Graph, values: list[np.ndarray]) -> Any:
             "pointer": _pointer,
             "graph": numba_njit(graph.function, inline="always"),
         },
-        cache_key=None if graph.key is None else f"{graph.key}_{ranks}_{VERSION}",
+        cache_key=None if graph.key is None else f"{graph.key}_{ranks}_{VERSION}_{pytensor.__version__}",
     )
     return numba.cfunc(_SIGNATURE, cache=graph.key is not None)(function)
 

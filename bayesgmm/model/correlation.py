@@ -22,8 +22,7 @@ from pytensor.graph.basic import Apply
 from pytensor.graph.op import Op
 from pytensor.link.numba.dispatch.basic import numba_njit, register_funcify_default_op_cache_key
 
-# Part of PyTensor's compile-cache key: raise it when one of the two functions below changes.
-VERSION = 1
+from bayesgmm.likelihood.op import source_version
 
 
 @njit(cache=True, error_model="numpy")
@@ -118,7 +117,7 @@ def _numba_cholesky(op, node=None, **kwargs):
     def cholesky(y):
         return cholesky_from_unconstrained(y, n_features)
 
-    return cholesky, VERSION
+    return cholesky, source_version(__file__)
 
 
 @register_funcify_default_op_cache_key(UnconstrainedPullback)
@@ -127,7 +126,7 @@ def _numba_pullback(op, node=None, **kwargs):
     def pullback(cholesky, d_cholesky, d_log_jacobian):
         return unconstrained_pullback(cholesky, d_cholesky, d_log_jacobian)
 
-    return pullback, VERSION
+    return pullback, source_version(__file__)
 
 
 class CorrelationCholeskyTransform(Transform):

@@ -8,7 +8,7 @@ from pytensor.link.numba.dispatch.basic import numba_njit
 from pytensor.link.numba.dispatch.random import numba_core_rv_funcify
 from pytensor.tensor.random.op import RandomVariable
 
-from bayesgmm.likelihood.op import MixtureLogDensity
+from bayesgmm.likelihood.op import MixtureLogDensity, source_version
 
 
 class GaussianMixtureRV(RandomVariable):
@@ -70,7 +70,7 @@ def _numba_draw(op, node):
             row[i] += means[k, i]
         return row
 
-    return random_fn, 1
+    return random_fn, source_version(__file__)
 
 
 class MarginalGaussianMixture(Continuous):

@@ -27,9 +27,12 @@ def parameter_table(dt: "xr.DataTree", ci_prob: float = 0.89) -> "pd.DataFrame":
     kind = "all" if dt["posterior"].attrs.get("inference_method") == "nuts" else "stats"
     # What rounds to a constant (K = 1: the weight) has no effective sample size; ArviZ divides by zero for it.
     with np.errstate(invalid="ignore", divide="ignore"):
-        return arviz_stats.summary(
-            xr.DataTree.from_dict({"posterior": shown}), kind=kind, ci_prob=ci_prob, ci_kind="eti"
+        table = arviz_stats.summary(
+            xr.DataTree.from_dict({"posterior": shown}), kind=kind, ci_prob=ci_prob, ci_kind="eti", round_to="none"
         )
+    # Eighty columns have no room for them, and the effective sample sizes say the same.
+    bounds = {f"eti{100 * ci_prob:.0f}_lb": "lower", f"eti{100 * ci_prob:.0f}_ub": "upper"}
+    return table.drop(columns=["mcse_mean", "mcse_sd"], errors="ignore").rename(columns=bounds)
 
 
 def _correlations(dt: "xr.DataTree") -> dict[str, "xr.DataArray"]:

@@ -1,0 +1,18 @@
+"""The README's code runs as it stands."""
+
+import re
+from pathlib import Path
+
+README = Path(__file__).parent.parent / "README.md"
+
+
+def test_code_blocks_run_in_order(capsys):
+    blocks = re.findall(r"```python\n(.*?)```", README.read_text(), flags=re.DOTALL)
+    assert len(blocks) == 2
+    scope = {}
+    for block in blocks:
+        exec(block, scope)
+    printed = capsys.readouterr().out
+    assert "probability" in printed
+    assert "ok: nothing speaks against these draws." in printed
+    assert scope["dt"]["posterior"].sizes["draw"] == 1000
