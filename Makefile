@@ -43,7 +43,7 @@ demo: venv
 
 test: venv
 	$(call install,dev,--group dev)
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
 
 evidence: venv
 	$(call install,dev,--group dev)
