@@ -19,8 +19,8 @@ X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=0.2, random_
 
 
 # %%
-# The measure: :math:`100 (n - \sum |p - y|) / n`, with p the probability of the second blob. Which component that is, is
-# arbitrary; the training labels decide.
+# The measure: :math:`100 (n - \sum |p - y|) / n`, with p the probability of the second blob. Which component that is
+# is arbitrary; the training labels decide.
 def accuracy(p: np.ndarray) -> np.ndarray:
     return 100 * (1 - np.abs(p - y_test).mean(axis=-1))
 
