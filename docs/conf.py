@@ -15,6 +15,7 @@ extensions = [
     "sphinx.ext.autosummary",
     "sphinx.ext.intersphinx",
     "sphinx.ext.mathjax",
+    "sphinx-mathjax-offline",  # equations show without a network
     "sphinx_gallery.gen_gallery",
 ]
 exclude_patterns = ["_build", "gallery/**/*.ipynb", "gallery/**/*.py", "gallery/**/*.zip"]
@@ -26,6 +27,7 @@ autodoc_typehints = "none"
 
 templates_path = ["_templates"]
 html_theme = "pydata_sphinx_theme"
+html_sidebars = {"mathematics": [], "evidence": []}  # single pages: no section to navigate
 html_static_path = ["_static"]
 html_title = "bayesgmm"
 html_theme_options = {"show_toc_level": 2, "navigation_with_keys": True}
