@@ -1,8 +1,8 @@
 """Maximum a posteriori: many starts, EM, every optimum climbed to the top, and the curvature there.
 
-The objective is that of ``pm.find_MAP``, which is not called: it compiles anew in every call (1.4 s where all is cached),
+The objective is that of ``pm.find_MAP``, which is not called: it compiles anew in every call (1.4 s with all cached),
 while the compiled function that NUTS uses too climbs from a start in milliseconds. The tests hold its result against
-``pm.find_MAP``'s.
+that of ``pm.find_MAP``.
 """
 
 import warnings
