@@ -36,7 +36,7 @@ for ax, (name, (X, n_components)) in zip(axes, DATA.items(), strict=True):
         ax.scatter((x[:, j] - low[j]) / span[j], np.full(len(x), j), s=3, color="black", zorder=3)
     ax.set_yticks(range(X.shape[1]), X.columns, fontsize="small")
     ax.set_title(name, fontsize="medium")
-    ax.set_xlabel("ranges of the data, from its minimum")
     ax.set_xlim(-4, 5)
     ax.spines[["top", "right"]].set_visible(False)
+figure.supxlabel("ranges of the data, from its minimum", fontsize="medium")
 plt.show()
