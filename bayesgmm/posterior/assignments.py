@@ -17,7 +17,8 @@ BLOCK_DOUBLES = 2**25
 
 def _entropy(probability: np.ndarray) -> np.ndarray:
     """Entropy in nats over the last axis, with 0 log 0 = 0."""
-    return -(probability * np.log(np.where(probability > 0, probability, 1.0))).sum(axis=-1)
+    # Subtracted from 0.0, a certain row's sum gives 0.0 and not -0.0.
+    return 0.0 - (probability * np.log(np.where(probability > 0, probability, 1.0))).sum(axis=-1)
 
 
 def assignments(dt: "xr.DataTree", X: Any = None, *, ci_prob: float = 0.89) -> "xr.Dataset":
