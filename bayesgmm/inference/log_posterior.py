@@ -85,7 +85,6 @@ class LogPosterior:
         variables = [*model.free_RVs, *model.deterministics]
         if self._constrain is None:
             flat = pt.vector("q", shape=(self.n_parameters,))
-            outputs = model.replace_rvs_by_values(variables)
             transformed = {
                 rv: model.rvs_to_transforms[rv].backward(value, *rv.owner.inputs)
                 if model.rvs_to_transforms.get(rv) is not None

@@ -148,18 +148,19 @@ def _check_chains(dt: "xr.DataTree", checks: _Checks) -> None:
     n_chains, n_draws = posterior.sizes["chain"], posterior.sizes["draw"]
     enough = ESS_PER_CHAIN * n_chains
     if n_chains > 1 and n_draws >= 4:
-        modes = _largest(arviz_stats.rhat(invariant))
-        checks.add(
-            "R-hat, label-invariant", modes, RHAT_LIMIT, modes <= RHAT_LIMIT, _rhat_level(modes),
-            f"R-hat of label-invariant quantities is {modes:.3f}: the chains are in different modes, or too short. "
-            "Draw more, or compare the chains.",
-        )  # fmt: skip
-        labels = _largest(arviz_stats.rhat(labelled))
-        checks.add(
-            "R-hat, parameters", labels, RHAT_LIMIT, labels <= RHAT_LIMIT, _rhat_level(labels),
-            f"R-hat of the parameters is {labels:.3f}: the chains do not agree on the components. Draw more, relabel, "
-            "or try fewer components.",
-        )  # fmt: skip
+        for name, quantities, advice in (
+            (
+                "label-invariant",
+                invariant,
+                "the chains are in different modes, or too short. Draw more, or compare them.",
+            ),
+            ("parameters", labelled, "the chains do not agree on the components. Draw more, or try fewer components."),
+        ):
+            rhat = _largest(arviz_stats.rhat(quantities))
+            checks.add(
+                f"R-hat, {name}", rhat, RHAT_LIMIT, rhat <= RHAT_LIMIT, "fail" if rhat > RHAT_FAILURE else "caution",
+                f"R-hat ({name}) is {rhat:.3f}: {advice}",
+            )  # fmt: skip
     if n_draws >= 4:
         for kind in ("bulk", "tail"):
             ess = _smallest(arviz_stats.ess(xr.merge([invariant, labelled]), method=kind))
@@ -198,10 +199,6 @@ def _check_components(dt: "xr.DataTree", draws: Draws, checks: _Checks) -> None:
         f"component {int(rows.argmin())} holds about {smallest:.1f} rows, too few to show its shape: its parameters "
         "come from the prior. Try fewer components.",
     )  # fmt: skip
-
-
-def _rhat_level(rhat: float) -> str:
-    return "fail" if rhat > RHAT_FAILURE else "caution"
 
 
 def _largest(dataset: "xr.Dataset") -> float:

@@ -29,7 +29,7 @@ METHODS = ("stephens", "ecr")
 MAX_ROUNDS = 30
 # Labels are decided by a sample of the rows when there are more: the divergence is a mean over rows.
 MAX_ROWS = 2_000
-# The least probability that Q may hold, so that a logarithm stays finite (Stephens 2000, section 5.2).
+# The least probability that Q may hold, so that a logarithm stays finite.
 LEAST = 1e-12
 
 

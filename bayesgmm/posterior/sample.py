@@ -57,8 +57,8 @@ def sample(
 
     References
     ----------
-    Hoffman and Gelman (2014), The No-U-Turn Sampler, JMLR 15, 1593-1623. Seyboldt, Carlson and Carpenter (2026),
-    nutpie, https://github.com/pymc-devs/nutpie.
+    Hoffman and Gelman (2014), The No-U-Turn Sampler, JMLR 15, 1593-1623. The sampler is nutpie's,
+    https://github.com/pymc-devs/nutpie.
 
     Examples
     --------
