@@ -215,11 +215,10 @@ class GaussianMixture(DensityMixin, BaseEstimator):
     def predict_proba(self, X: Any) -> np.ndarray:
         """Probability of every component for every row, (N, K): averaged over the posterior under "nuts"."""
         x = self._new_table(X).values
-        bandwidth = self._structure.bandwidth(x.shape[1])
         total = np.zeros((len(x), len(self.weights_)))
         mixtures = self._mixtures()
         for mixture in mixtures:
-            total += kernel.responsibilities(x, *mixture, bandwidth)[1]
+            total += kernel.responsibilities(x, *mixture, self._structure.diagonal)[1]
         return total / len(mixtures)
 
     def predict(self, X: Any) -> np.ndarray:
@@ -229,11 +228,10 @@ class GaussianMixture(DensityMixin, BaseEstimator):
     def score_samples(self, X: Any) -> np.ndarray:
         """Log-density of every row, (N,), in nats: of the posterior predictive distribution under "nuts"."""
         x = self._new_table(X).values
-        bandwidth = self._structure.bandwidth(x.shape[1])
         mixtures = self._mixtures()
         total = np.full(len(x), -np.inf)
         for mixture in mixtures:
-            np.logaddexp(total, kernel.log_density(x, *mixture, bandwidth), out=total)
+            np.logaddexp(total, kernel.log_density(x, *mixture, self._structure.diagonal), out=total)
         return total - np.log(len(mixtures))
 
     def score(self, X: Any, y: Any = None) -> float:
@@ -263,7 +261,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):
 
     def _log_likelihood(self, X: Any) -> tuple[float, int]:
         x = self._new_table(X).values
-        return float(kernel.log_density(x, *self._plug_in(), self._structure.bandwidth(x.shape[1])).sum()), len(x)
+        return float(kernel.log_density(x, *self._plug_in(), self._structure.diagonal).sum()), len(x)
 
     def bic(self, X: Any) -> float:
         """Bayesian information criterion at the mode, scikit-learn's sign: smaller is better."""

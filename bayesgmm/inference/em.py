@@ -65,7 +65,7 @@ class ExpectationMaximisation:
         """One E-step and M-step; also the log-likelihood before it."""
         facts = self.facts
         log_density, whiteners, counts, first, second = kernel.statistics(
-            facts.x, *mixture.arrays, facts.bandwidth, facts.row_weights
+            facts.x, *mixture.arrays, facts.structure.diagonal, facts.row_weights
         )
         safe = np.maximum(counts, np.finfo(np.float64).tiny)
         shift = first / safe[:, None]

@@ -288,7 +288,7 @@ def _estimate(
     if not abs(log_posterior - optimum.log_posterior) < 1e-6 * max(1.0, abs(optimum.log_posterior)):
         # The user's own terms tell the components apart: then they keep the order they were found in.
         ordered, q, log_posterior = point, optimum.q, optimum.log_posterior
-    log_density = kernel.log_density(facts.x, *mixture.arrays, facts.bandwidth)
+    log_density = kernel.log_density(facts.x, *mixture.arrays, facts.structure.diagonal)
     return MapEstimate(
         point=ordered,
         log_posterior=log_posterior,

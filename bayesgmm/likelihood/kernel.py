@@ -15,80 +15,34 @@ with row weights :math:`g_n`. EM's M-step and the gradient of the log-likelihood
 :math:`(N_k, b_k, A_k)`; nothing else in the package touches the rows.
 
 Plain arrays and Numba; no PyTensor here. Shapes: ``x`` (N, D), ``weights`` (K,), ``means`` (K, D), ``covariances``
-(K, D, D), all float64 and C-contiguous. ``bandwidth`` is the number of sub-diagonals in use: D - 1 for a general
-covariance, 0 for a diagonal one, whose off-diagonal entries are then neither read nor written.
+(K, D, D), all float64 and C-contiguous. Of ``diagonal`` covariances the off-diagonal entries are neither read nor
+written.
 """
 
 import math
 
 import numpy as np
-from numba import njit
+from numba import njit, objmode
+
+from bayesgmm.likelihood.elementary import exp, jit, jit_sum, log
+from bayesgmm.likelihood.threads import share
 
 LOG_2PI = math.log(2.0 * math.pi)
 # Rows go in blocks, features-major inside a block, so that every inner loop runs over rows and vectorises.
 BLOCK_ROWS = 256
 # A block's whitened rows should stay in the second-level cache: fewer rows a block when K x D is large.
 BLOCK_DOUBLES = 32_768
-# exp(-460) = 1e-200. Smaller responsibilities are exactly 0: denormals would slow the sums fivefold.
-EXP_CUTOFF = -460.0
-
-# The coefficients 1/13!, ..., 1/0!: on |r| <= ln(2)/2 the remainder of exp's series is below 1e-17.
-_C = [1.0 / math.factorial(k) for k in range(14)]
-C13, C12, C11, C10, C9, C8, C7, C6, C5, C4, C3, C2 = _C[13:1:-1]
-LOG2_E = 1.4426950408889634
-# ln 2 in two parts (Cody and Waite), the first exact when multiplied by any integer in range.
-LN2_HIGH = 6.93147180369123816490e-01
-LN2_LOW = 1.90821492927058770002e-10
-# Adding 1.5 * 2**52 leaves the nearest integer in the low bits: rounding without a call, and it vectorises.
-ROUNDER = 6755399441055744.0
-
-# "contract" allows fused multiply-add; "reassoc" (sums in any order, so that they vectorise) is kept to `_sum` and
-# `_dot`, as it would cancel ROUNDER. NaN and infinity keep their meaning everywhere.
-_jit = njit(cache=True, error_model="numpy", nogil=True, fastmath={"contract"})
-_jit_sum = njit(cache=True, error_model="numpy", nogil=True, fastmath={"contract", "reassoc"})
+# Smaller responsibilities are exactly 0: denormals would slow the sums fivefold.
+LEAST = 1e-200
+EXP_CUTOFF = math.log(LEAST) - 1e-6
+# A chunk of rows is what one thread takes at a time: about half a millisecond, and no more than 64 of them, as each
+# has statistics of its own.
+CHUNK_NANOSECONDS = 5e5
+MAX_CHUNKS = 64
 
 
-@_jit
-def _exp(t):
-    """exp(t) for EXP_CUTOFF <= t <= 0, within 2 ulp, without a branch or a call."""
-    rounded = t * LOG2_E + ROUNDER
-    n = rounded - ROUNDER
-    r = (t - n * LN2_HIGH) - n * LN2_LOW
-    p = C13 * r + C12
-    p = p * r + C11
-    p = p * r + C10
-    p = p * r + C9
-    p = p * r + C8
-    p = p * r + C7
-    p = p * r + C6
-    p = p * r + C5
-    p = p * r + C4
-    p = p * r + C3
-    p = p * r + C2
-    p = p * r + 1.0
-    p = p * r + 1.0
-    power_of_two = np.int64((np.float64(rounded).view(np.int64) + np.int64(1023)) << np.int64(52))
-    return p * power_of_two.view(np.float64)
-
-
-@_jit_sum
-def _sum(a):
-    total = 0.0
-    for n in range(a.size):
-        total += a[n]
-    return total
-
-
-@_jit_sum
-def _dot(a, b):
-    total = 0.0
-    for n in range(a.size):
-        total += a[n] * b[n]
-    return total
-
-
-@_jit
-def factorize(weights, means, covariances, bandwidth):
+@jit
+def factorize(weights, means, covariances, diagonal):
     r"""Inverse Cholesky factors and log normalising constants of every component.
 
     Returns
@@ -99,6 +53,7 @@ def factorize(weights, means, covariances, bandwidth):
         :math:`\log\pi_k + \log|W_k| - \tfrac{D}{2}\log 2\pi`; NaN where :math:`\Sigma_k` is not positive definite.
     """
     n_components, n_features = means.shape
+    bandwidth = 0 if diagonal else n_features
     whiteners = np.zeros((n_components, n_features, n_features))
     constants = np.empty(n_components)
     cholesky = np.zeros((n_features, n_features))
@@ -126,126 +81,261 @@ def factorize(weights, means, covariances, bandwidth):
     return whiteners, constants
 
 
-@_jit
-def _whiten_block(x, start, rows, mean, whitener, bandwidth, differences, z, squares):
-    """Fill ``z`` (D, rows) with the whitened rows of one component and ``squares`` with their squared norms."""
-    n_features = x.shape[1]
-    squares[:rows] = 0.0
-    for i in range(n_features):
-        shift = mean[i]
-        difference = differences[i, :rows]
+@jit
+def _transpose(x, xt):
+    """A block's rows as rows of ``xt``, one a feature."""
+    for i in range(0, x.shape[1] - 1, 2):
+        for n in range(x.shape[0]):
+            xt[i, n] = x[n, i]
+            xt[i + 1, n] = x[n, i + 1]
+    if x.shape[1] % 2:
+        i = x.shape[1] - 1
+        for n in range(x.shape[0]):
+            xt[i, n] = x[n, i]
+
+
+@jit
+def _whiten(xt, rows, k, means, whiteners, diagonal, difference, z, squares):
+    """Fill ``z[k]`` (D, rows) with the rows whitened by component k, and ``squares[k]`` with their squared norms.
+
+    Features go two at a time, a 2 x 2 tile of the whitener to a loop: half the memory traffic of one at a time.
+    """
+    n_features = means.shape[1]
+    for n in range(rows):
+        squares[k, n] = 0.0
+    for i in range(0, n_features - 1, 2):
+        mean0, mean1 = means[k, i], means[k, i + 1]
+        w00, w10, w11 = whiteners[k, i, i], whiteners[k, i + 1, i], whiteners[k, i + 1, i + 1]
         for n in range(rows):
-            difference[n] = x[start + n, i] - shift
-        w = whitener[i, i]
-        zi = z[i, :rows]
-        for n in range(rows):
-            zi[n] = w * difference[n]
-        for j in range(max(0, i - bandwidth), i):
-            w = whitener[i, j]
-            other = differences[j, :rows]
+            d0 = xt[i, n] - mean0
+            d1 = xt[i + 1, n] - mean1
+            difference[i, n] = d0
+            difference[i + 1, n] = d1
+            z[k, i, n] = w00 * d0
+            z[k, i + 1, n] = w11 * d1 if diagonal else w10 * d0 + w11 * d1
+        for j in range(0, 0 if diagonal else i, 2):
+            w00, w01, w10, w11 = (
+                whiteners[k, i, j], whiteners[k, i, j + 1], whiteners[k, i + 1, j], whiteners[k, i + 1, j + 1]
+            )  # fmt: skip
             for n in range(rows):
-                zi[n] += w * other[n]
+                z[k, i, n] += w00 * difference[j, n] + w01 * difference[j + 1, n]
+                z[k, i + 1, n] += w10 * difference[j, n] + w11 * difference[j + 1, n]
         for n in range(rows):
-            squares[n] += zi[n] * zi[n]
+            squares[k, n] += z[k, i, n] * z[k, i, n] + z[k, i + 1, n] * z[k, i + 1, n]
+    if n_features % 2:
+        i = n_features - 1
+        mean0, w00 = means[k, i], whiteners[k, i, i]
+        for n in range(rows):
+            z[k, i, n] = w00 * (xt[i, n] - mean0)
+        for j in range(0, 0 if diagonal else i, 2):
+            w00, w01 = whiteners[k, i, j], whiteners[k, i, j + 1]
+            for n in range(rows):
+                z[k, i, n] += w00 * difference[j, n] + w01 * difference[j + 1, n]
+        for n in range(rows):
+            squares[k, n] += z[k, i, n] * z[k, i, n]
 
 
-@_jit
-def _normalise_block(log_joint, n_components, rows, log_density):
-    """Turn a block's log joint densities (K, rows) into responsibilities, and write the rows' log-densities."""
-    highest = np.full(rows, -math.inf)
+@jit
+def _normalise(constants, row_weights, log_density, joint, highest, scale):
+    """Turn a block's squared norms, ``joint`` (K, rows), into each component's share of the row before scaling.
+
+    ``scale`` is what makes of them responsibilities, times the rows' weights where there are any. Also writes the rows'
+    log-densities.
+    """
+    n_components, rows = joint.shape[0], log_density.size
+    for n in range(rows):
+        highest[n] = -math.inf
     for k in range(n_components):
+        constant = constants[k]
         for n in range(rows):
-            value = log_joint[k, n]
+            value = constant - 0.5 * joint[k, n]
+            joint[k, n] = value
             highest[n] = value if not (value <= highest[n]) else highest[n]  # NaN is passed on
     for n in range(rows):
         log_density[n] = highest[n]
         # A row infinitely far from every component has log-density -inf and responsibilities 0, not NaN.
         highest[n] = 0.0 if highest[n] == -math.inf else highest[n]
-    total = np.zeros(rows)
+        scale[n] = 0.0
     for k in range(n_components):
         for n in range(rows):
-            t = log_joint[k, n] - highest[n]
-            e = _exp(EXP_CUTOFF if t < EXP_CUTOFF else t)
-            e = 0.0 if t < EXP_CUTOFF else e
-            log_joint[k, n] = e
-            total[n] += e
+            t = joint[k, n] - highest[n]
+            # Exactly 1 at t = 0, and below the cutoff less than LEAST.
+            e = exp(EXP_CUTOFF if t < EXP_CUTOFF else t) - LEAST
+            e = 0.0 if e < 0.0 else e
+            joint[k, n] = e
+            scale[n] += e
     for n in range(rows):
-        t = total[n]
-        log_density[n] += math.log(t) if t > 0.0 else 0.0
-        total[n] = 1.0 / t if t > 0.0 else t
-    for k in range(n_components):
+        total = scale[n] if scale[n] > 0.0 else 1.0
+        log_density[n] += log(total)
+        scale[n] = 1.0 / total
+    if row_weights.size > 0:
         for n in range(rows):
-            log_joint[k, n] *= total[n]
+            scale[n] *= row_weights[n]
 
 
-@_jit
-def data_pass(
-    x, means, whiteners, constants, bandwidth, row_weights, log_density, responsibility, counts, first, second
+@jit_sum
+def _accumulate(joint, scale, k, rows, z, diagonal, weighted, counts, first, second):
+    """Add a block's share of component k to its statistics, the lower triangle of ``second`` alone; see `_whiten`."""
+    n_features = z.shape[1]
+    count = 0.0
+    for n in range(rows):
+        r = joint[k, n] * scale[n]
+        joint[k, n] = r
+        count += r
+    counts[k] += count
+    for i in range(0, n_features - 1, 2):
+        b0, b1, a00, a10, a11 = 0.0, 0.0, 0.0, 0.0, 0.0
+        for n in range(rows):
+            rz0 = joint[k, n] * z[k, i, n]
+            rz1 = joint[k, n] * z[k, i + 1, n]
+            weighted[0, n] = rz0
+            weighted[1, n] = rz1
+            b0 += rz0
+            b1 += rz1
+            a00 += rz0 * z[k, i, n]
+            a10 += rz1 * z[k, i, n]
+            a11 += rz1 * z[k, i + 1, n]
+        first[k, i] += b0
+        first[k, i + 1] += b1
+        second[k, i, i] += a00
+        second[k, i + 1, i + 1] += a11
+        if diagonal:
+            continue
+        second[k, i + 1, i] += a10
+        for j in range(0, i, 2):
+            a00, a01, a10, a11 = 0.0, 0.0, 0.0, 0.0
+            for n in range(rows):
+                a00 += weighted[0, n] * z[k, j, n]
+                a01 += weighted[0, n] * z[k, j + 1, n]
+                a10 += weighted[1, n] * z[k, j, n]
+                a11 += weighted[1, n] * z[k, j + 1, n]
+            second[k, i, j] += a00
+            second[k, i, j + 1] += a01
+            second[k, i + 1, j] += a10
+            second[k, i + 1, j + 1] += a11
+    if n_features % 2:
+        i = n_features - 1
+        b0, a00 = 0.0, 0.0
+        for n in range(rows):
+            rz0 = joint[k, n] * z[k, i, n]
+            weighted[0, n] = rz0
+            b0 += rz0
+            a00 += rz0 * z[k, i, n]
+        first[k, i] += b0
+        second[k, i, i] += a00
+        for j in range(0, 0 if diagonal else i, 2):
+            a00, a01 = 0.0, 0.0
+            for n in range(rows):
+                a00 += weighted[0, n] * z[k, j, n]
+                a01 += weighted[0, n] * z[k, j + 1, n]
+            second[k, i, j] += a00
+            second[k, i, j + 1] += a01
+
+
+@jit
+def _pass_rows(
+    x, means, whiteners, constants, diagonal, row_weights, log_density, responsibility, counts, first, second
 ):
-    """The pass itself, over arrays the caller owns.
-
-    ``log_density`` (N,) is always written, ``responsibility`` (N, K) when it has rows, and the statistics are added to
-    when ``row_weights`` (N,) has rows.
-    """
+    """The pass over some rows, into arrays that the caller owns; see `_pass`."""
     n_rows, n_features = x.shape
     n_components = means.shape[0]
     block = min(BLOCK_ROWS, max(32, BLOCK_DOUBLES // (n_components * n_features) // 8 * 8), max(n_rows, 1))
-    differences = np.empty((n_features, block))
+    xt = np.empty((n_features, block))
+    difference = np.empty((n_features, block))
     z = np.empty((n_components, n_features, block))
-    log_joint = np.empty((n_components, block))
-    squares = np.empty(block)
+    joint = np.empty((n_components, block))
+    weighted = np.empty((2, block))
+    highest = np.empty(block)
+    scale = np.empty(block)
     for start in range(0, n_rows, block):
-        rows = min(block, n_rows - start)
+        stop = min(start + block, n_rows)
+        rows = stop - start
+        _transpose(x[start:stop], xt)
         for k in range(n_components):
-            _whiten_block(x, start, rows, means[k], whiteners[k], bandwidth, differences, z[k], squares)
-            constant = constants[k]
-            for n in range(rows):
-                log_joint[k, n] = constant - 0.5 * squares[n]
-        _normalise_block(log_joint, n_components, rows, log_density[start : start + rows])
+            _whiten(xt, rows, k, means, whiteners, diagonal, difference, z, joint)
+        _normalise(constants, row_weights[start:stop], log_density[start:stop], joint, highest, scale)
         if responsibility.shape[0] > 0:
             for n in range(rows):
                 for k in range(n_components):
-                    responsibility[start + n, k] = log_joint[k, n]
-        if row_weights.shape[0] == 0:
-            continue
+                    responsibility[start + n, k] = joint[k, n] * scale[n]
+        if row_weights.size > 0:
+            for k in range(n_components):
+                _accumulate(joint, scale, k, rows, z, diagonal, weighted, counts, first, second)
+
+
+@jit
+def _pass_chunk(
+    chunk, x, means, whiteners, constants, diagonal, row_weights, log_density, responsibility, counts, first, second
+):
+    n_chunks = counts.shape[0]
+    start, stop = x.shape[0] * chunk // n_chunks, x.shape[0] * (chunk + 1) // n_chunks
+    _pass_rows(
+        x[start:stop], means, whiteners, constants, diagonal, row_weights[start:stop], log_density[start:stop],
+        responsibility[start:stop], counts[chunk], first[chunk], second[chunk],
+    )  # fmt: skip
+
+
+def _share_chunks(*arrays):
+    share(arrays[8].shape[0], lambda chunk: _pass_chunk(chunk, *arrays))
+
+
+# Not `nogil`, which Numba warns of beside `objmode`: the chunks themselves run without the interpreter's lock.
+@njit(cache=True, error_model="numpy")
+def _pass(x, weights, means, covariances, diagonal, row_weights, responsibility):
+    """One pass over the rows, on several threads where that pays.
+
+    The statistics are summed when ``row_weights`` (N,) has rows, ``responsibility`` (N, K) is filled when it has.
+    """
+    n_rows, n_features = x.shape
+    n_components = means.shape[0]
+    whiteners, constants = factorize(weights, means, covariances, diagonal)
+    nanoseconds = n_rows * n_components * (4.0 + (0.0 if diagonal else 0.1) * n_features * n_features)
+    n_chunks = min(MAX_CHUNKS, max(1, int(nanoseconds / CHUNK_NANOSECONDS)))
+    log_density = np.empty(n_rows)
+    counts = np.zeros((n_chunks, n_components))
+    first = np.zeros((n_chunks, n_components, n_features))
+    second = np.zeros((n_chunks, n_components, n_features, n_features))
+    if n_chunks == 1:
+        _pass_rows(
+            x, means, whiteners, constants, diagonal, row_weights, log_density, responsibility,
+            counts[0], first[0], second[0],
+        )  # fmt: skip
+    else:
+        with objmode():
+            _share_chunks(
+                x, means, whiteners, constants, diagonal, row_weights, log_density, responsibility,
+                counts, first, second,
+            )  # fmt: skip
+    for chunk in range(1, n_chunks):
         for k in range(n_components):
-            weight = log_joint[k, :rows]
-            for n in range(rows):
-                weight[n] *= row_weights[start + n]
-            counts[k] += _sum(weight)
-            weighted = squares[:rows]
+            counts[0, k] += counts[chunk, k]
             for i in range(n_features):
-                zi = z[k, i, :rows]
-                for n in range(rows):
-                    weighted[n] = weight[n] * zi[n]
-                first[k, i] += _sum(weighted)
-                for j in range(max(0, i - bandwidth), i + 1):
-                    second[k, i, j] += _dot(weighted, z[k, j, :rows])
+                first[0, k, i] += first[chunk, k, i]
+                for j in range(i + 1):
+                    second[0, k, i, j] += second[chunk, k, i, j]
+    for k in range(n_components):
+        for i in range(n_features):
+            for j in range(i):
+                second[0, k, j, i] = second[0, k, i, j]
+    return log_density, whiteners, counts[0], first[0], second[0]
 
 
-@_jit
-def log_density(x, weights, means, covariances, bandwidth):
+@jit
+def log_density(x, weights, means, covariances, diagonal):
     """Log-density of every row, (N,)."""
-    whiteners, constants = factorize(weights, means, covariances, bandwidth)
-    log_density = np.empty(x.shape[0])
-    none, none2, none3 = np.empty(0), np.empty((0, 0)), np.empty((0, 0, 0))
-    data_pass(x, means, whiteners, constants, bandwidth, none, log_density, none2, none, none2, none3)
-    return log_density
+    return _pass(x, weights, means, covariances, diagonal, np.empty(0), np.empty((0, 0)))[0]
 
 
-@_jit
-def responsibilities(x, weights, means, covariances, bandwidth):
+@jit
+def responsibilities(x, weights, means, covariances, diagonal):
     """Log-density of every row, (N,), and its probability of every component, (N, K)."""
-    whiteners, constants = factorize(weights, means, covariances, bandwidth)
-    log_density = np.empty(x.shape[0])
     responsibility = np.empty((x.shape[0], means.shape[0]))
-    none, none2, none3 = np.empty(0), np.empty((0, 0)), np.empty((0, 0, 0))
-    data_pass(x, means, whiteners, constants, bandwidth, none, log_density, responsibility, none, none2, none3)
+    log_density = _pass(x, weights, means, covariances, diagonal, np.empty(0), responsibility)[0]
     return log_density, responsibility
 
 
-@_jit
-def statistics(x, weights, means, covariances, bandwidth, row_weights):
+@jit
+def statistics(x, weights, means, covariances, diagonal, row_weights):
     """Log-density of every row, the whitening factors, and the expected sufficient statistics, from one pass.
 
     Returns
@@ -255,24 +345,11 @@ def statistics(x, weights, means, covariances, bandwidth, row_weights):
     counts, first, second : (K,), (K, D), (K, D, D) arrays
         :math:`N_k, b_k, A_k` of the module's equations; ``second`` is symmetric.
     """
-    n_components, n_features = means.shape
-    whiteners, constants = factorize(weights, means, covariances, bandwidth)
-    log_density = np.empty(x.shape[0])
-    counts = np.zeros(n_components)
-    first = np.zeros((n_components, n_features))
-    second = np.zeros((n_components, n_features, n_features))
-    data_pass(
-        x, means, whiteners, constants, bandwidth, row_weights, log_density, np.empty((0, 0)), counts, first, second
-    )
-    for k in range(n_components):
-        for i in range(n_features):
-            for j in range(i):
-                second[k, j, i] = second[k, i, j]
-    return log_density, whiteners, counts, first, second
+    return _pass(x, weights, means, covariances, diagonal, row_weights, np.empty((0, 0)))
 
 
-@_jit
-def gradient(x, weights, means, covariances, bandwidth, row_weights):
+@jit
+def gradient(x, weights, means, covariances, diagonal, row_weights):
     r"""Log-density of every row and the gradient of their weighted sum, from one pass (Fisher's identity).
 
     .. math:: \frac{\partial}{\partial\pi_k} = \frac{N_k}{\pi_k}, \qquad
@@ -287,11 +364,12 @@ def gradient(x, weights, means, covariances, bandwidth, row_weights):
         with it.
     """
     n_components, n_features = means.shape
-    log_density, whiteners, counts, first, second = statistics(x, weights, means, covariances, bandwidth, row_weights)
+    log_density, whiteners, counts, first, second = statistics(x, weights, means, covariances, diagonal, row_weights)
     d_weights = np.empty(n_components)
     d_means = np.zeros((n_components, n_features))
     d_covariances = np.zeros((n_components, n_features, n_features))
     half = np.empty((n_features, n_features))
+    bandwidth = 0 if diagonal else n_features
     for k in range(n_components):
         w = whiteners[k]
         d_weights[k] = counts[k] / weights[k] if weights[k] > 0.0 else 0.0

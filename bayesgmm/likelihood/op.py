@@ -39,9 +39,6 @@ class _MixtureOp(Op):
             )
         return inputs
 
-    def bandwidth(self, n_features: int) -> int:
-        return 0 if self.diagonal else n_features - 1
-
 
 class MixtureLogDensity(_MixtureOp):
     r"""Row log-densities :math:`\log\sum_k \pi_k N(x_n \mid \mu_k, \Sigma_k)`, shape (N,)."""
@@ -55,7 +52,7 @@ class MixtureLogDensity(_MixtureOp):
 
     def perform(self, node, inputs, output_storage):
         x, *parameters = map(np.ascontiguousarray, inputs)
-        output_storage[0][0] = kernel.log_density(x, *parameters, self.bandwidth(x.shape[1]))
+        output_storage[0][0] = kernel.log_density(x, *parameters, self.diagonal)
 
     def pullback(self, inputs, outputs, cotangents):
         if isinstance(cotangents[0].type, DisconnectedType):
@@ -78,7 +75,7 @@ class MixtureGradient(_MixtureOp):
 
     def perform(self, node, inputs, output_storage):
         x, weights, means, covariances, row_weights = map(np.ascontiguousarray, inputs)
-        results = kernel.gradient(x, weights, means, covariances, self.bandwidth(x.shape[1]), row_weights)
+        results = kernel.gradient(x, weights, means, covariances, self.diagonal, row_weights)
         for storage, result in zip(output_storage, results, strict=True):
             storage[0] = result
 
@@ -116,7 +113,7 @@ def _numba_log_density(op, node=None, **kwargs):
             np.ascontiguousarray(weights),
             np.ascontiguousarray(means),
             np.ascontiguousarray(covariances),
-            0 if diagonal else x.shape[1] - 1,
+            diagonal,
         )
 
     return mixture_log_density, source_version(kernel.__file__)
@@ -133,7 +130,7 @@ def _numba_gradient(op, node=None, **kwargs):
             np.ascontiguousarray(weights),
             np.ascontiguousarray(means),
             np.ascontiguousarray(covariances),
-            0 if diagonal else x.shape[1] - 1,
+            diagonal,
             np.ascontiguousarray(row_weights),
         )
 

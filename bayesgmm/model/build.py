@@ -161,7 +161,7 @@ def _build(
             means,
             structure.expand(covariances, n_components, n_features, xp=pt),
             row_weights,
-            diagonal=not structure.correlated,
+            diagonal=structure.diagonal,
             observed=x_data,
             dims=("obs_id", "feature"),
         )
@@ -181,10 +181,6 @@ class MixtureFacts:
     rounding: np.ndarray  # (D,) rounding variances
     n_components: int
     unbounded_because: tuple[str, ...]
-
-    @property
-    def bandwidth(self) -> int:
-        return self.structure.bandwidth(self.x.shape[1])
 
 
 def mixture_facts(model: "pm.Model") -> MixtureFacts:

@@ -22,6 +22,11 @@ class CovarianceType:
     correlated: bool
 
     @property
+    def diagonal(self) -> bool:
+        """Whether the off-diagonal entries are 0, which the likelihood kernel makes use of."""
+        return not self.correlated
+
+    @property
     def scale_dims(self) -> tuple[str, ...]:
         """Dims of ``scales`` and ``variances``."""
         return ("component",) * self.per_component + ("feature",) * self.per_feature
@@ -39,10 +44,6 @@ class CovarianceType:
     def shape(self, dims: tuple[str, ...], n_components: int, n_features: int) -> tuple[int, ...]:
         """Lengths of ``dims``."""
         return tuple(n_components if d == "component" else n_features for d in dims)
-
-    def bandwidth(self, n_features: int) -> int:
-        """Sub-diagonals that the likelihood kernel must use."""
-        return n_features - 1 if self.correlated else 0
 
     def n_parameters(self, n_components: int, n_features: int) -> int:
         """Free parameters of the covariances."""

@@ -71,7 +71,7 @@ def assignments(dt: "xr.DataTree", X: Any = None, *, ci_prob: float = 0.89) -> "
     for start in range(0, n_rows, block):
         rows = slice(start, min(start + block, n_rows))
         part = np.ascontiguousarray(x[rows])
-        r = np.stack([kernel.responsibilities(part, *mixture, draws.bandwidth)[1] for mixture in mixtures])
+        r = np.stack([kernel.responsibilities(part, *mixture, draws.structure.diagonal)[1] for mixture in mixtures])
         by_component["probability"][rows] = r.mean(axis=0)
         by_component["probability_sd"][rows] = r.std(axis=0)
         by_component["lower"][rows], by_component["upper"][rows] = np.quantile(r, tails, axis=0)

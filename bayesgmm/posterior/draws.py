@@ -1,7 +1,6 @@
 """A tree of draws as the arrays that the likelihood kernel takes."""
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -68,10 +67,6 @@ class Draws:
     def n_features(self) -> int:
         return self.means.shape[2]
 
-    @cached_property
-    def bandwidth(self) -> int:
-        return self.structure.bandwidth(self.n_features)
-
     def mixture(self, draw: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Weights, means and (K, D, D) covariances of one draw."""
         covariances = self.structure.expand(self.natural_covariances[draw], self.n_components, self.n_features)
@@ -79,11 +74,11 @@ class Draws:
 
     def responsibilities(self, x: np.ndarray, draw: int) -> np.ndarray:
         """Probability of every component for every row of ``x``, (N, K), under one draw."""
-        return kernel.responsibilities(x, *self.mixture(draw), self.bandwidth)[1]
+        return kernel.responsibilities(x, *self.mixture(draw), self.structure.diagonal)[1]
 
     def log_density(self, x: np.ndarray, draw: int) -> np.ndarray:
         """Log-density of every row of ``x``, (N,), under one draw."""
-        return kernel.log_density(x, *self.mixture(draw), self.bandwidth)
+        return kernel.log_density(x, *self.mixture(draw), self.structure.diagonal)
 
     def table(self, X: Any) -> Table:
         """Check new data against the features that were fitted."""
