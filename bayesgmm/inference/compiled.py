@@ -26,6 +26,8 @@ from pytensor.link.numba.cache import compile_numba_function_src
 from pytensor.link.numba.dispatch.basic import numba_funcify_and_cache_key, numba_njit
 from pytensor.link.numba.linker import NumbaLinker
 
+import bayesgmm.likelihood.op  # noqa: F401 (registers the rewrite that GRAPH, below, must hold)
+
 # Run by PyTensor's interpreter: nothing to compile. For what is called once, over all draws at a time.
 INTERPRETED = Mode("py", "fast_compile")
 # Part of the disk cache's key: raise it when `_SOURCE` changes.

@@ -14,10 +14,10 @@ import pytensor.tensor as pt
 from pytensor.gradient import DisconnectedType, grad_undefined
 from pytensor.graph.basic import Apply
 from pytensor.graph.op import Op
-from pytensor.graph.rewriting.basic import node_rewriter
+from pytensor.compile.mode import optdb
+from pytensor.graph.rewriting.basic import dfs_rewriter, node_rewriter
 from pytensor.graph.traversal import ancestors
 from pytensor.link.numba.dispatch.basic import numba_njit, register_funcify_default_op_cache_key
-from pytensor.tensor.rewriting.basic import register_specialize
 
 from bayesgmm.likelihood import kernel
 
@@ -80,7 +80,6 @@ class MixtureGradient(_MixtureOp):
             storage[0] = result
 
 
-@register_specialize
 @node_rewriter([MixtureLogDensity])
 def merge_value_into_gradient(fgraph, node):
     """Take the row log-densities from a gradient node on the same inputs, so that the data are passed once."""
@@ -93,6 +92,16 @@ def merge_value_into_gradient(fgraph, node):
         ):
             return [client.outputs[0]]
     return None
+
+
+# Late, when equal inputs that came about by different rewrites have been merged into one.
+optdb.register(
+    "merge_mixture_value_into_gradient",
+    dfs_rewriter(merge_value_into_gradient),
+    "fast_run",
+    "numba",
+    position=49.4,
+)
 
 
 @cache
