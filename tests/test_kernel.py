@@ -1,5 +1,7 @@
 """The likelihood pass against SciPy's densities and PyMC's autodiff, and the invariances that any mixture has."""
 
+import os
+import warnings
 from functools import cache
 
 import numpy as np
@@ -12,7 +14,7 @@ from pytensor.compile.mode import Mode
 from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 
-from bayesgmm.likelihood import kernel
+from bayesgmm.likelihood import elementary, kernel, threads
 from bayesgmm.likelihood.op import MixtureGradient, MixtureLogDensity
 
 COVARIANCES = ("full", "tied", "diag", "spherical")
@@ -171,6 +173,87 @@ def test_diagonal_is_full_with_zeros_off_the_diagonal():
     for a, b in zip(full[:3], diag[:3], strict=True):
         assert_close(b, a, 1e-13)
     assert_close(diag[3], full[3] * np.eye(4), 1e-13)
+
+
+def test_exp_and_log_are_within_two_units_in_the_last_place():
+    rng = np.random.default_rng(11)
+    t = np.concatenate([-rng.uniform(0, 690, size=5000), rng.normal(size=5000), [0.0, -460.0, -690.0]])
+    assert elementary.exp(0.0) == 1.0
+    exp = np.array([elementary.exp(v) for v in t])
+    assert (np.abs(exp - np.exp(t)) <= 2 * np.spacing(np.exp(t))).all()
+    x = np.concatenate([np.exp(rng.normal(scale=50, size=5000)), 1 + rng.uniform(size=5000), [1.0, 2.0, 1e-300]])
+    log = np.array([elementary.log(v) for v in x])
+    assert (np.abs(log - np.log(x)) <= 2 * np.spacing(np.abs(np.log(x)))).all()
+    assert np.isnan(elementary.exp(np.nan))
+
+
+def test_number_of_threads_does_not_change_a_bit():
+    rng = np.random.default_rng(12)
+    parameters = random_mixture(rng, 4, 5)
+    x = rng.normal(size=(60_000, 5))
+    results = []
+    for n in (1, 2, 3, 1):
+        with threads.limited_to(n):
+            results.append(
+                [
+                    *kernel.gradient(x, *parameters, False, np.ones(len(x))),
+                    *kernel.responsibilities(x, *parameters, False),
+                    kernel.log_density(x, *parameters, False),
+                ]
+            )
+    for other in results[1:]:
+        for a, b in zip(results[0], other, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_chunks_do_not_show():
+    """A pass over 60,000 rows, which is cut into chunks, is the sum of short passes, which are not."""
+    rng = np.random.default_rng(13)
+    parameters = random_mixture(rng, 4, 3)
+    x, weight = rng.normal(size=(60_000, 3)), rng.uniform(size=60_000)
+    whole = kernel.gradient(x, *parameters, False, weight)
+    parts = [kernel.gradient(x[i::60], *parameters, False, weight[i::60].copy()) for i in range(60)]
+    for i in range(1, 4):
+        assert_close(whole[i], sum(part[i] for part in parts), 1e-12)
+    _, responsibility = kernel.responsibilities(x, *parameters, False)
+    assert_close(responsibility[7::60], kernel.responsibilities(x[7::60].copy(), *parameters, False)[1], 1e-13)
+
+
+def test_a_forked_process_has_threads_of_its_own():
+    rng = np.random.default_rng(14)
+    parameters = random_mixture(rng, 4, 5)
+    x = rng.normal(size=(60_000, 5))
+    with threads.limited_to(2):
+        expected = kernel.log_density(x, *parameters, False).sum()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # Python's, of forking beside threads
+            child = os.fork()
+        if child == 0:
+            os._exit(0 if kernel.log_density(x, *parameters, False).sum() == expected else 1)
+        assert os.waitpid(child, 0)[1] == 0
+
+
+def test_an_interrupt_during_a_pass_is_raised_after_it(monkeypatch):
+    """The pass is finished first, as an exception cannot pass through compiled code."""
+    rng = np.random.default_rng(15)
+    parameters = random_mixture(rng, 4, 5)
+    x = rng.normal(size=(60_000, 5))
+    expected = kernel.log_density(x, *parameters, False)
+    share, calls = threads.share, []
+
+    def interrupted_once(n, task):
+        calls.append(n)
+        if len(calls) == 1:
+            task(0)
+            raise KeyboardInterrupt
+        share(n, task)
+
+    monkeypatch.setattr(threads, "share", interrupted_once)
+    np.testing.assert_array_equal(kernel.log_density(x, *parameters, False), expected)
+    assert len(calls) == 2
+    with pytest.raises(KeyboardInterrupt):
+        threads.raise_interrupt()
+    threads.raise_interrupt()  # once
 
 
 @pytest.fixture(scope="module")

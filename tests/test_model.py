@@ -9,15 +9,17 @@ import pytensor.tensor as pt
 import pytest
 from numba.core import event
 from pymc.distributions.transforms import CholeskyCorrTransform
+from pymc.logprob.transforms import SimplexTransform as PyMCSimplexTransform
 from pytensor.compile.mode import Mode
-from scipy.stats import dirichlet, invgamma, norm
+from scipy.stats import beta, dirichlet, invgamma, kstest, norm
 
 import bayesgmm as bg
 from bayesgmm.exceptions import InvalidPriorError, ModelError
 from bayesgmm.inference import compiled
 from bayesgmm.inference.log_posterior import LogPosterior
 from bayesgmm.model.build import mixture_facts
-from bayesgmm.model.correlation import CorrelationCholeskyTransform
+from bayesgmm.model.lkj import LKJCholesky
+from bayesgmm.model.transforms import CorrelationCholeskyTransform, SimplexTransform
 
 INTERPRETED = Mode("py", "fast_compile")
 SHAPES = {"full": (2, 2, 2), "tied": (2, 2), "diag": (2, 2), "spherical": (2,)}
@@ -33,7 +35,7 @@ def prior_draws(faithful_model):
 @pytest.mark.parametrize(("covariance_type", "shape"), SHAPES.items())
 def test_variables_have_the_natural_shapes_and_named_dims(faithful, covariance_type, shape):
     model = bg.build_model(faithful, 2, covariance_type)
-    assert tuple(model["covariances"].type.shape) == shape
+    assert tuple(model["covariances"].shape.eval(mode=INTERPRETED)) == shape
     assert tuple(model.coords["feature"]) == ("eruptions", "waiting")
     assert model.named_vars_to_dims["x"] == ("obs_id", "feature")
     assert [rv.name for rv in model.observed_RVs] == ["x"]
@@ -77,7 +79,7 @@ def test_default_log_prior_is_the_documented_one(faithful):
     covariances = covariances + np.diag(np.array([1e-3, 1.0]) ** 2 / 12)
     from bayesgmm.likelihood.kernel import log_density
 
-    likelihood = log_density(np.ascontiguousarray(x), weights, means, covariances, 1).sum()
+    likelihood = log_density(np.ascontiguousarray(x), weights, means, covariances, False).sum()
     np.testing.assert_allclose(log_posterior, expected + likelihood, rtol=1e-10)
 
 
@@ -118,10 +120,11 @@ def test_a_second_data_set_compiles_nothing_new(faithful):
     assert compiled._functions.keys() == before.keys()
 
 
-def test_a_second_fit_compiles_nothing(faithful, faithful_draws):
-    """Data to draws and assignments, on other data of the same K and D: Numba compiles nothing at all."""
+@pytest.mark.parametrize(("n_components", "n_features"), [(2, 2), (1, 2), (3, 4)])
+def test_a_second_fit_compiles_nothing(faithful, faithful_draws, n_components, n_features):
+    """Data to draws and assignments, on other data and at other K and D: Numba compiles nothing at all."""
     with event.install_recorder("numba:compile") as compilations:
-        model = bg.build_model(1e3 * np.random.default_rng(5).normal(size=(60, 2)), 2)
+        model = bg.build_model(1e3 * np.random.default_rng(5).normal(size=(60, n_features)), n_components)
         dt = bg.sample(model, draws=20, tune=20, chains=2, random_seed=1, progressbar=False)
         bg.assignments(dt)
     assert len(compilations.buffer) == 0
@@ -133,7 +136,7 @@ def test_correlation_transform_has_pymcs_jacobian_and_inverse(n_features):
     rng = np.random.default_rng(n_features)
     size = n_features * (n_features - 1) // 2
     y = rng.normal(size=(3, size))
-    ours, theirs = CorrelationCholeskyTransform(n_features), CholeskyCorrTransform(n_features)
+    ours, theirs = CorrelationCholeskyTransform(), CholeskyCorrTransform(n_features)
     chol = ours.backward(pt.as_tensor(y))
     matrix = chol.eval(mode=INTERPRETED)
     np.testing.assert_allclose((matrix**2).sum(axis=-1), 1)
@@ -144,17 +147,64 @@ def test_correlation_transform_has_pymcs_jacobian_and_inverse(n_features):
         ours.log_jac_det(pt.as_tensor(y)).eval(mode=INTERPRETED),
         theirs.log_jac_det(pt.as_tensor(in_their_order)).eval(mode=INTERPRETED),
     )
-    # the gradient, against central differences of the map itself
-    weight = rng.normal(size=matrix.shape)
+    assert_pullback_is_the_slope(ours, y)
+
+
+def assert_pullback_is_the_slope(transform, y):
+    """The gradient of a transform, against central differences of the map itself."""
     value = pt.matrix()
-    total = (ours.backward(value) * weight).sum() + (ours.log_jac_det(value) * np.arange(3.0)).sum()
+    image = transform.backward(value)
+    weight = np.random.default_rng(1).normal(size=transform.backward(pt.as_tensor(y)).eval(mode=INTERPRETED).shape)
+    total = (image * weight).sum() + (transform.log_jac_det(value) * np.arange(len(y))).sum()
     function = pytensor.function([value], [total, pt.grad(total, value)], mode=INTERPRETED)
-    for i in range(3):
-        for j in range(size):
-            step = np.zeros_like(y)
-            step[i, j] = 1e-6
-            slope = (function(y + step)[0] - function(y - step)[0]) / 2e-6
-            np.testing.assert_allclose(function(y)[1][i, j], slope, rtol=1e-6, atol=1e-8)
+    for i, j in np.ndindex(y.shape):
+        step = np.zeros_like(y)
+        step[i, j] = 1e-6
+        slope = (function(y + step)[0] - function(y - step)[0]) / 2e-6
+        np.testing.assert_allclose(function(y)[1][i, j], slope, rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize("n_components", [1, 2, 5])
+def test_simplex_transform_is_pymcs(n_components):
+    y = np.random.default_rng(n_components).normal(size=(3, n_components - 1))
+    ours, theirs = SimplexTransform(), PyMCSimplexTransform()
+    weights = ours.backward(pt.as_tensor(y)).eval(mode=INTERPRETED)
+    np.testing.assert_allclose(weights, theirs.backward(pt.as_tensor(y)).eval(mode=INTERPRETED))
+    np.testing.assert_allclose(ours.forward(pt.as_tensor(weights)).eval(mode=INTERPRETED), y, atol=1e-14)
+    np.testing.assert_allclose(
+        ours.log_jac_det(pt.as_tensor(y)).eval(mode=INTERPRETED),
+        theirs.log_jac_det(pt.as_tensor(y)).eval(mode=INTERPRETED),
+        atol=1e-13,
+    )
+    assert_pullback_is_the_slope(ours, y)
+
+
+def test_simplex_transform_holds_at_extremes():
+    y = np.array([[800.0, -3.0], [-1e4, 1e4], [0.0, 0.0]])
+    transform = SimplexTransform()
+    weights = transform.backward(pt.as_tensor(y)).eval(mode=INTERPRETED)
+    log_jacobian = transform.log_jac_det(pt.as_tensor(y)).eval(mode=INTERPRETED)
+    assert np.isfinite(weights).all()
+    np.testing.assert_allclose(weights.sum(axis=1), 1)
+    np.testing.assert_allclose(log_jacobian[:2], [np.log(3) - 3 * 800, np.log(3) - 3e4])
+
+
+@pytest.mark.parametrize("n_features", [2, 3, 6])
+def test_lkj_is_pymcs(n_features):
+    eta = 2.5
+    draws = pm.draw(LKJCholesky.dist(n_features, eta), draws=4000, random_seed=1, mode=INTERPRETED)
+    factor = pt.as_tensor(draws[:50])
+    ours = pm.logp(LKJCholesky.dist(n_features, eta, size=50), factor).eval(mode=INTERPRETED)
+    theirs = pm.logp(pm.LKJCorr.dist(n=n_features, eta=eta, size=50), factor).eval(mode=INTERPRETED)
+    np.testing.assert_allclose(ours, theirs)
+    # Every correlation is 2 Beta(a, a) - 1 with a = eta + D/2 - 1.
+    correlation = np.einsum("sij,skj->sik", draws, draws)
+    a = eta + n_features / 2 - 1
+    for i in range(1, n_features):
+        for j in range(i):
+            assert kstest((correlation[:, i, j] + 1) / 2, beta(a, a).cdf).pvalue > 1e-3
+    wrong = beta(1.5 * a, 1.5 * a).cdf
+    assert kstest((correlation[:, 1, 0] + 1) / 2, wrong).pvalue < 1e-3
 
 
 def test_prior_predictive_works_with_no_help(prior_draws):
@@ -180,7 +230,7 @@ def test_posterior_predictive_and_log_likelihood_work_with_no_help(faithful_mode
     ours = log_density(
         mixture_facts(faithful_model).x,
         *(np.ascontiguousarray(posterior[name].values) for name in ("weights", "means", "covariances")),
-        1,
+        False,
     )
     np.testing.assert_allclose(pointwise[0, 3], ours, rtol=1e-12)
 

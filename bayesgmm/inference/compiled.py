@@ -15,7 +15,7 @@ import numba
 import numpy as np
 import pytensor
 import pytensor.tensor as pt
-from numba.extending import intrinsic
+from pymc.pytensorf import rewrite_pregrad
 from pytensor.compile.mode import Mode, get_mode
 from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.graph.basic import Constant, Variable
@@ -26,7 +26,8 @@ from pytensor.link.numba.cache import compile_numba_function_src
 from pytensor.link.numba.dispatch.basic import numba_funcify_and_cache_key, numba_njit
 from pytensor.link.numba.linker import NumbaLinker
 
-import bayesgmm.likelihood.op  # noqa: F401 (registers the rewrite that GRAPH, below, must hold)
+from bayesgmm.likelihood.threads import pointer
+import bayesgmm.likelihood.op  # noqa: F401 (registers the rewrite that makes one pass of two)
 
 # Run by PyTensor's interpreter: nothing to compile. For what is called once, over all draws at a time.
 INTERPRETED = Mode("py", "fast_compile")
@@ -44,7 +45,7 @@ def lift(inputs: list[Variable], outputs: list[Variable]) -> tuple[list[Variable
     added, values, replace = [], [], {}
     for variable in graph_inputs(outputs):
         if isinstance(variable, SharedVariable):
-            value = np.ascontiguousarray(variable.get_value(borrow=True))
+            value = np.asarray(variable.get_value(borrow=True), order="C")
         elif isinstance(variable, Constant) and getattr(variable, "ndim", 0) > 0 and variable.dtype == "float64":
             value = np.array(variable.data, order="C")
         else:
@@ -98,7 +99,13 @@ class _GraphLinker(NumbaLinker):
         return graph
 
 
-GRAPH = Mode(_GraphLinker(), get_mode("NUMBA").optimizer)
+
+
+def _mode(check_bounds: bool) -> Mode:
+    """PyMC's own choice: parameters outside their range give -inf, or are not looked at if the model says so."""
+    checks = "local_check_parameter_to_ninf_switch" if check_bounds else "local_remove_check_parameter"
+    return Mode(_GraphLinker(), get_mode("NUMBA").provided_optimizer.including(checks))
+
 
 # int64 f(uint64 n, double* q, double* gradient, double* value, void* inputs), as nutpie calls it.
 _SIGNATURE = numba.types.int64(
@@ -132,17 +139,6 @@ def value_and_gradient(n, q_, gradient_, value_, inputs_):
 """
 
 
-@intrinsic
-def _pointer(typingctx, address):
-    """A memory address as a pointer."""
-    from numba.core import cgutils
-
-    def codegen(context, builder, signature, arguments):
-        return builder.inttoptr(arguments[0], cgutils.voidptr_t)
-
-    return numba.types.voidptr(address), codegen
-
-
 def _c_function(graph: _Graph, values: list[np.ndarray]) -> Any:
     """Compile a graph as a C function with inputs like ``values`` in number, type and rank."""
     views, names, at = [], [], 0
@@ -161,7 +157,7 @@ def _c_function(graph: _Graph, values: list[np.ndarray]) -> Any:
             "__name__": __name__,
             "np": np,
             "carray": numba.carray,
-            "pointer": _pointer,
+            "pointer": pointer,
             "graph": numba_njit(graph.function, inline="always"),
         },
         cache_key=None if graph.key is None else f"{graph.key}_{ranks}_{VERSION}_{pytensor.__version__}",
@@ -177,19 +173,31 @@ class ValueAndGradient:
     q : PyTensor vector
     parameter : PyTensor scalar
         A second input, a number given in every call.
+    parts : dict
+        The variables that ``value`` is a function of, each with the part of ``q`` that it stands for.
     value : PyTensor scalar
+    check_bounds : bool
+        Whether distributions' parameters are to be checked, as in ``pm.Model``.
     """
 
-    def __init__(self, q: Variable, parameter: Variable, value: Variable):
-        inputs, outputs, values = lift([q, parameter], [value])
+    def __init__(
+        self, q: Variable, parameter: Variable, parts: dict[Variable, Variable], value: Variable, check_bounds: bool
+    ):
+        inputs, outputs, values = lift([q, parameter, *parts], [value, *parts.values()])
         self._values = values
 
         def build(inputs, outputs):
-            gradient = pt.grad(outputs[0], inputs[0])
-            graph = pytensor.function(inputs, [outputs[0], gradient], mode=GRAPH, on_unused_input="ignore").vm.jit_fn
+            variables = inputs[2 : 2 + len(parts)]
+            # Merged and simplified first, so that the gradient does not repeat what the value holds twice.
+            value = rewrite_pregrad(outputs[0])
+            gradient = pt.concatenate([g.ravel() for g in pt.grad(value, variables)])
+            value, gradient = graph_replace([value, gradient], dict(zip(variables, outputs[1:], strict=True)))
+            inputs = [*inputs[:2], *inputs[2 + len(parts) :]]
+            mode = _mode(check_bounds)
+            graph = pytensor.function(inputs, [value, gradient], mode=mode, on_unused_input="ignore").vm.jit_fn
             return _c_function(graph, [np.zeros(()), *values])
 
-        self.function = _shared_by_graph("value and gradient", inputs, outputs, build)
+        self.function = _shared_by_graph(f"value and gradient, checked {check_bounds}", inputs, outputs, build)
         self._call = _PROTOTYPE(self.function.address)
 
     def inputs(self, parameter: float) -> tuple[np.ndarray, list[np.ndarray]]:
@@ -200,9 +208,15 @@ class ValueAndGradient:
     def __call__(self, q: np.ndarray, inputs: np.ndarray) -> tuple[float, np.ndarray]:
         """Value and gradient at ``q``; NaN where they cannot be computed."""
         q = np.ascontiguousarray(q, dtype=np.float64)
-        gradient, value = np.full(q.size, np.nan), np.full(1, np.nan)
-        self._call(q.size, q.ctypes.data, gradient.ctypes.data, value.ctypes.data, inputs.ctypes.data)
-        return float(value[0]), gradient
+        result = np.empty(q.size + 1)
+        result.fill(np.nan)
+        at = _address(result)
+        self._call(q.size, _address(q), at, at + 8 * q.size, _address(inputs))
+        return float(result[-1]), result[:-1]
+
+
+def _address(array: np.ndarray) -> int:
+    return array.__array_interface__["data"][0]  # a quarter of the time of array.ctypes.data
 
 
 @numba.cfunc(

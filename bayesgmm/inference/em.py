@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bayesgmm.likelihood import kernel
+from bayesgmm.likelihood.threads import raise_interrupt
 from bayesgmm.model.build import MixtureFacts
 
 # N_k + 5: twice the inverse-gamma's shape 3/2, plus 2 for its mode.
@@ -67,6 +68,7 @@ class ExpectationMaximisation:
         log_density, whiteners, counts, first, second = kernel.statistics(
             facts.x, *mixture.arrays, facts.structure.diagonal, facts.row_weights
         )
+        raise_interrupt()
         safe = np.maximum(counts, np.finfo(np.float64).tiny)
         shift = first / safe[:, None]
         factors = np.linalg.inv(whiteners)

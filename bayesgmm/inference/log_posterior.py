@@ -9,12 +9,14 @@ j = 1 gives the density of q, which is what NUTS samples. One compiled function 
 import cloudpickle
 import numpy as np
 import pymc as pm
+import pytensor
 import pytensor.tensor as pt
 from pytensor.graph.basic import Variable
 from pytensor.graph.replace import graph_replace, vectorize_graph
 
 from bayesgmm.exceptions import ModelError
 from bayesgmm.inference.compiled import Interpreted, ValueAndGradient
+from bayesgmm.likelihood.threads import raise_interrupt
 
 
 class LogPosterior:
@@ -35,9 +37,9 @@ class LogPosterior:
         self._shapes = self._value_shapes()
         self._sizes = [int(np.prod(shape)) for shape in self._shapes]
         self.n_parameters = sum(self._sizes)
-        q, jacobian = pt.vector("q", shape=(self.n_parameters,)), pt.scalar("jacobian")
+        q, jacobian = pt.vector("q"), pt.scalar("jacobian")
         value = model.logp(jacobian=False) + jacobian * self._log_jacobian()
-        self.function = ValueAndGradient(q, jacobian, graph_replace(value, self._split(q), strict=False))
+        self.function = ValueAndGradient(q, jacobian, self._split(q), value, model.check_bounds)
         # The function's inputs without and with the log-Jacobian.
         self.inputs = {j: self.function.inputs(j) for j in (0.0, 1.0)}
         self._constrain: Interpreted | None = None
@@ -50,18 +52,23 @@ class LogPosterior:
     # The graphs -----------------------------------------------------------------------------------------------------
 
     def _value_shapes(self) -> list[tuple[int, ...]]:
-        """The shapes of the value variables: known statically in our models, computed where a user's own are not."""
-        if any(n is None for v in self._variables for n in v.type.shape):
-            point = self.model.initial_point(random_seed=0)
-            return [point[v.name].shape for v in self._variables]
-        return [tuple(v.type.shape) for v in self._variables]
+        """The shapes of the value variables: computed from their graphs, as dims give them no static ones."""
+        model = self.model
+        free = [rv for rv in model.free_RVs]
+        variables = [
+            rv if (transform := model.rvs_to_transforms.get(rv)) is None else transform.forward(rv, *rv.owner.inputs)
+            for rv in free
+        ]
+        by_value = dict(zip((model.rvs_to_values[rv] for rv in free), (v.shape for v in variables), strict=True))
+        shapes = Interpreted([], [by_value[v] for v in self._variables])()
+        return [tuple(int(n) for n in shape) for shape in shapes]
 
     def _split(self, q: Variable) -> dict[Variable, Variable]:
-        """The value variables as slices of the flat vector ``q``."""
-        ends = np.cumsum(self._sizes)
+        """The value variables as parts of the flat vector ``q``; where it is cut is no constant of the graph."""
+        ends = np.cumsum([0, *self._sizes])
         return {
-            v: q[end - size : end].reshape(shape)
-            for v, size, end, shape in zip(self._variables, self._sizes, ends, self._shapes, strict=True)
+            v: q[pytensor.shared(start) : pytensor.shared(stop)].reshape(pytensor.shared(np.array(shape, dtype=np.int64)), ndim=v.ndim)
+            for v, start, stop, shape in zip(self._variables, ends[:-1], ends[1:], self._shapes, strict=True)
         }
 
     def _log_jacobian(self) -> Variable:
@@ -77,7 +84,9 @@ class LogPosterior:
 
     def __call__(self, q: np.ndarray, jacobian: float) -> tuple[float, np.ndarray]:
         """Value and gradient at ``q`` (n_parameters,), with (1.0) or without (0.0) the log-Jacobian."""
-        return self.function(q, self.inputs[jacobian][0])
+        result = self.function(q, self.inputs[jacobian][0])
+        raise_interrupt()
+        return result
 
     def constrain(self, q: np.ndarray) -> dict[str, np.ndarray]:
         """All named variables, deterministics too, at a batch ``q`` (B, n_parameters): name -> (B, ...)."""

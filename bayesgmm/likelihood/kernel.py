@@ -22,10 +22,10 @@ written.
 import math
 
 import numpy as np
-from numba import njit, objmode
+from numba import carray
 
 from bayesgmm.likelihood.elementary import exp, jit, jit_sum, log
-from bayesgmm.likelihood.threads import share
+from bayesgmm.likelihood.threads import pointer, shared_by_threads
 
 LOG_2PI = math.log(2.0 * math.pi)
 # Rows go in blocks, features-major inside a block, so that every inner loop runs over rows and vectorises.
@@ -264,25 +264,42 @@ def _pass_rows(
 
 
 @jit
-def _pass_chunk(
-    chunk, x, means, whiteners, constants, diagonal, row_weights, log_density, responsibility, counts, first, second
-):
-    n_chunks = counts.shape[0]
-    start, stop = x.shape[0] * chunk // n_chunks, x.shape[0] * (chunk + 1) // n_chunks
+def _pass_chunk(chunk, address):
+    """One chunk of a pass, its arrays given by a table of their lengths and addresses; see `_pass`."""
+    table = carray(pointer(address), (17,), np.int64)
+    n_rows, n_features, n_components, n_chunks = table[0], table[1], table[2], table[3]
+    start, stop = n_rows * chunk // n_chunks, n_rows * (chunk + 1) // n_chunks
+    matrix = (n_components, n_features, n_features)
+    row_weights = carray(pointer(table[10]), (table[5],), np.float64)
+    responsibility = carray(pointer(table[12]), (table[6], n_components), np.float64)
+    counts = carray(pointer(table[14]), (n_chunks, n_components), np.float64)[chunk]
+    first = carray(pointer(table[15]), (n_chunks, n_components, n_features), np.float64)[chunk]
+    second = carray(pointer(table[16]), (n_chunks, *matrix), np.float64)[chunk]
+    counts[:] = 0.0
+    first[:] = 0.0
+    second[:] = 0.0
     _pass_rows(
-        x[start:stop], means, whiteners, constants, diagonal, row_weights[start:stop], log_density[start:stop],
-        responsibility[start:stop], counts[chunk], first[chunk], second[chunk],
-    )  # fmt: skip
+        carray(pointer(table[7]), (n_rows, n_features), np.float64)[start:stop],
+        carray(pointer(table[8]), (n_components, n_features), np.float64),
+        carray(pointer(table[9]), matrix, np.float64),
+        carray(pointer(table[13]), (n_components,), np.float64),
+        table[4] != 0,
+        row_weights[start:stop],
+        carray(pointer(table[11]), (n_rows,), np.float64)[start:stop],
+        responsibility[start:stop],
+        counts,
+        first,
+        second,
+    )
 
 
-def _share_chunks(*arrays):
-    share(arrays[8].shape[0], lambda chunk: _pass_chunk(chunk, *arrays))
+# Compiled code calls back to Python here, by a symbol's name: cached code may hold no address of this process.
+share_chunks = shared_by_threads("bayesgmm_share_chunks", _pass_chunk)
 
 
-# Not `nogil`, which Numba warns of beside `objmode`: the chunks themselves run without the interpreter's lock.
-@njit(cache=True, error_model="numpy")
+@jit
 def _pass(x, weights, means, covariances, diagonal, row_weights, responsibility):
-    """One pass over the rows, on several threads where that pays.
+    """One pass over the rows, on several threads where that pays: all that it computes.
 
     The statistics are summed when ``row_weights`` (N,) has rows, ``responsibility`` (N, K) is filled when it has.
     """
@@ -301,11 +318,17 @@ def _pass(x, weights, means, covariances, diagonal, row_weights, responsibility)
             counts[0], first[0], second[0],
         )  # fmt: skip
     else:
-        with objmode():
-            _share_chunks(
-                x, means, whiteners, constants, diagonal, row_weights, log_density, responsibility,
-                counts, first, second,
-            )  # fmt: skip
+        table = np.array(
+            [
+                n_rows, n_features, n_components, n_chunks, diagonal, row_weights.size, responsibility.shape[0],
+                x.ctypes.data, means.ctypes.data, whiteners.ctypes.data, row_weights.ctypes.data,
+                log_density.ctypes.data, responsibility.ctypes.data, constants.ctypes.data,
+                counts.ctypes.data, first.ctypes.data, second.ctypes.data,
+            ],
+            dtype=np.int64,
+        )  # fmt: skip
+        # The table keeps nothing alive, so the arrays made here are all returned.
+        share_chunks(n_chunks, table.ctypes.data)
     for chunk in range(1, n_chunks):
         for k in range(n_components):
             counts[0, k] += counts[chunk, k]
@@ -317,7 +340,7 @@ def _pass(x, weights, means, covariances, diagonal, row_weights, responsibility)
         for i in range(n_features):
             for j in range(i):
                 second[0, k, j, i] = second[0, k, i, j]
-    return log_density, whiteners, counts[0], first[0], second[0]
+    return log_density, whiteners, constants, counts[0], first[0], second[0]
 
 
 @jit
@@ -345,7 +368,10 @@ def statistics(x, weights, means, covariances, diagonal, row_weights):
     counts, first, second : (K,), (K, D), (K, D, D) arrays
         :math:`N_k, b_k, A_k` of the module's equations; ``second`` is symmetric.
     """
-    return _pass(x, weights, means, covariances, diagonal, row_weights, np.empty((0, 0)))
+    log_density, whiteners, _, counts, first, second = _pass(
+        x, weights, means, covariances, diagonal, row_weights, np.empty((0, 0))
+    )
+    return log_density, whiteners, counts, first, second
 
 
 @jit

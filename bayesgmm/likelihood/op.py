@@ -18,6 +18,7 @@ from pytensor.compile.mode import optdb
 from pytensor.graph.rewriting.basic import dfs_rewriter, node_rewriter
 from pytensor.graph.traversal import ancestors
 from pytensor.link.numba.dispatch.basic import numba_njit, register_funcify_default_op_cache_key
+from pytensor.tensor.rewriting.basic import register_specialize
 
 from bayesgmm.likelihood import kernel
 
@@ -80,6 +81,7 @@ class MixtureGradient(_MixtureOp):
             storage[0] = result
 
 
+@register_specialize
 @node_rewriter([MixtureLogDensity])
 def merge_value_into_gradient(fgraph, node):
     """Take the row log-densities from a gradient node on the same inputs, so that the data are passed once."""
@@ -94,7 +96,7 @@ def merge_value_into_gradient(fgraph, node):
     return None
 
 
-# Late, when equal inputs that came about by different rewrites have been merged into one.
+# Once more, late, when equal inputs that came about by different rewrites have been merged into one.
 optdb.register(
     "merge_mixture_value_into_gradient",
     dfs_rewriter(merge_value_into_gradient),

@@ -3,17 +3,29 @@
 A pass over many rows is cut into chunks, each with sums of its own, which are added in the chunks' order. Where the cuts
 are depends on the data's shape alone, so the result does not depend on the number of threads, nor on which thread took
 which chunk.
+
+Compiled code shares its chunks out by calling back to Python, which has a portable pool of threads. The chunks
+themselves run without the interpreter's lock.
 """
 
+import ctypes
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from threading import Lock
+from typing import Any
+
+import llvmlite.binding
+import numba
+from numba.extending import intrinsic
 
 _lock = Lock()
 _pool: ThreadPoolExecutor | None = None
 _limit: int | None = None
+_interrupted = False
+# What ctypes made for compiled code to call; it must outlive the code.
+_callbacks: list[Any] = []
 
 
 def available_cores() -> int:
@@ -37,7 +49,7 @@ def limited_to(n: int) -> Iterator[None]:
         _limit = before
 
 
-def share(n_tasks: int, task: Callable[[int], None]) -> None:
+def share(n_tasks: int, task: Callable[[int], Any]) -> None:
     """Call ``task(i)`` for i = 0 ... n_tasks - 1, on this thread and on the pool's."""
     remaining = iter(range(n_tasks))
 
@@ -53,11 +65,53 @@ def share(n_tasks: int, task: Callable[[int], None]) -> None:
             helper.result()
 
 
+def raise_interrupt() -> None:
+    """Raise the KeyboardInterrupt that came while compiled code was waiting for its chunks, if one did."""
+    global _interrupted
+    if _interrupted:
+        _interrupted = False
+        raise KeyboardInterrupt
+
+
+@intrinsic
+def pointer(typingctx, address):
+    """A memory address as a pointer, in compiled code."""
+    from numba.core import cgutils
+
+    def codegen(context, builder, signature, arguments):
+        return builder.inttoptr(arguments[0], cgutils.voidptr_t)
+
+    return numba.types.voidptr(address), codegen
+
+
+def shared_by_threads(symbol: str, task: Callable[[int, int], None]) -> Any:
+    """A function f(n, address) for compiled code that calls ``task(i, address)`` for all i < n on the pool's threads.
+
+    It is found by the name of a symbol, since code that is cached on disk may hold no address of this process. A task
+    may be done twice, and must give the same then.
+    """
+    prototype = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64)
+
+    @prototype
+    def callback(n: int, address: int) -> None:
+        global _interrupted
+        try:
+            share(n, lambda i: task(i, address))
+        except KeyboardInterrupt:
+            # An exception cannot pass through compiled code: do the pass again, and let `raise_interrupt` raise it.
+            _interrupted = True
+            share(n, lambda i: task(i, address))
+
+    _callbacks.append(callback)
+    llvmlite.binding.add_symbol(symbol, ctypes.cast(callback, ctypes.c_void_p).value)
+    return numba.types.ExternalFunction(symbol, numba.types.void(numba.types.int64, numba.types.int64))
+
+
 def _executor() -> ThreadPoolExecutor:
     global _pool
     with _lock:
         if _pool is None:
-            _pool = ThreadPoolExecutor(max_workers=max(1, available_cores()), thread_name_prefix="bayesgmm")
+            _pool = ThreadPoolExecutor(max_workers=available_cores(), thread_name_prefix="bayesgmm")
         return _pool
 
 

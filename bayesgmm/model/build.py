@@ -90,8 +90,9 @@ def _build(
     import pymc as pm
     import pytensor.tensor as pt
 
-    from bayesgmm.model.correlation import CorrelationCholeskyTransform
+    from bayesgmm.model.lkj import LKJCholesky
     from bayesgmm.model.mixture import MarginalGaussianMixture
+    from bayesgmm.model.transforms import CorrelationCholeskyTransform, SimplexTransform
 
     n_rows, n_features = table.shape
     # The priors' scales come from the rows that count.
@@ -105,20 +106,26 @@ def _build(
         "feature2": list(table.features),
         "obs_id": np.arange(n_rows),
     }
-    # Lengths stand beside dims throughout: the compiled functions rely on static shapes, and PyMC 6.4's LKJ sampler
-    # rejects lengths that come from dims alone.
     mean_shape, mean_dims = (n_components, n_features), ("component", "feature")
     scale_shape = structure.shape(structure.scale_dims, n_components, n_features)
 
-    with pm.Model(coords=coords) as model:
+    # Lengths come from the dims, so that what is compiled for the graph serves every K, D and table. The parameters of
+    # the default priors are in their range by construction.
+    default = priors.means is None and priors.variances is None and priors.scales is None
+    with pm.Model(coords=coords, check_bounds=not default) as model:
         x_data = pm.Data("x_data", table.values, dims=("obs_id", "feature"))
         # A variable of the graph, so that data with and without ties share one compiled function.
         rounding = pm.Data("resolution", resolution, dims="feature") ** 2 / 12
         row_weights: Any = 1.0 if weight is None else pm.Data("sample_weight", weight, dims="obs_id")
 
-        weights = pm.Dirichlet("weights", priors.dirichlet(n_components), shape=(n_components,), dims="component")
+        weights = pm.Dirichlet(
+            "weights",
+            _constant(priors.dirichlet(n_components)),
+            dims="component",
+            default_transform=SimplexTransform(),
+        )
         if priors.means is None:
-            means = pm.Normal("means", low / 2 + high / 2, high - low, shape=mean_shape, dims=mean_dims)
+            means = pm.Normal("means", _constant(low / 2 + high / 2), _constant(high - low), dims=mean_dims)
         else:
             means = model.register_rv(user_prior(priors.means, "means", mean_shape), "means", dims=mean_dims)
         if priors.scales is not None:
@@ -135,31 +142,30 @@ def _build(
                 )
             else:
                 beta = variance / (2 * n_components ** (2 / n_features))
-                beta = beta if structure.per_feature else beta.mean(keepdims=True)
+                beta = _constant(beta) if structure.per_feature else _constant(beta.mean(keepdims=True))[0]
                 variances = pm.InverseGamma(
-                    "variances", VARIANCE_SHAPE, beta, shape=scale_shape, dims=structure.scale_dims
+                    "variances", VARIANCE_SHAPE, beta, dims=structure.scale_dims
                 )
             pm.Deterministic("scales", pt.sqrt(variances), dims=structure.scale_dims)
         correlation_cholesky = None
         if structure.correlated and n_features > 1:
-            correlation_cholesky = pm.LKJCorr(
+            correlation_cholesky = LKJCholesky(
                 "correlation_cholesky",
-                n=n_features,
-                eta=priors.eta(n_features),
-                shape=structure.shape(structure.correlation_dims, n_components, n_features),
+                model.dim_lengths["feature"],
+                _constant(np.array([priors.eta(n_features)]))[0],
                 dims=structure.correlation_dims,
-                default_transform=CorrelationCholeskyTransform(n_features),
+                default_transform=CorrelationCholeskyTransform(),
             )
         covariances = pm.Deterministic(
             "covariances",
-            structure.from_scales(variances, correlation_cholesky, rounding, n_features),
+            structure.from_scales(variances, correlation_cholesky, rounding, xp=pt),
             dims=structure.dims,
         )
         MarginalGaussianMixture(
             "x",
             weights,
             means,
-            structure.expand(covariances, n_components, n_features, xp=pt),
+            structure.expand(covariances, model.dim_lengths["component"], model.dim_lengths["feature"], xp=pt),
             row_weights,
             diagonal=structure.diagonal,
             observed=x_data,
@@ -168,6 +174,13 @@ def _build(
     # Not part of the graph, but what `find_MAP` warns from; a model without it (a copy, say) is not warned about.
     model.bayesgmm_unbounded_because = priors.unbounded_because(structure, resolution)
     return model
+
+
+def _constant(values: np.ndarray) -> Any:
+    """An array as a constant of a graph, its lengths no part of its type."""
+    from pytensor.tensor import TensorConstant, TensorType
+
+    return TensorConstant(TensorType("float64", shape=(None,) * values.ndim), values)
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,7 @@ class CovarianceType:
         scales = n_features if self.per_feature else 1
         return owners * (scales + (n_features * (n_features - 1) // 2 if self.correlated else 0))
 
-    def from_scales(self, variances: Any, correlation_cholesky: Any, rounding: Any, n_features: int) -> Any:
+    def from_scales(self, variances: Any, correlation_cholesky: Any, rounding: Any, xp: Any = np) -> Any:
         """Covariances in their natural shape; works on arrays and on PyTensor variables.
 
         Parameters
@@ -61,12 +61,14 @@ class CovarianceType:
             None where there is no correlation: uncorrelated structures, or a single feature.
         rounding : (D,)
             Rounding variances. A spherical covariance, one number a component, takes their mean.
+        xp : module
+            numpy or pytensor.tensor.
         """
         if not self.per_feature:
             return variances + rounding.mean()
         if not self.correlated:
             return variances + rounding
-        identity = np.eye(n_features)
+        identity = xp.eye(rounding.shape[0])
         if correlation_cholesky is None:
             return (variances + rounding)[..., None] * identity
         factor = (variances**0.5)[..., None] * correlation_cholesky
@@ -79,7 +81,7 @@ class CovarianceType:
         if not self.correlated:
             # (K,) or (K, D), times the identity.
             variances = covariances if self.per_feature else covariances[:, None]
-            return variances[:, :, None] * np.eye(n_features)
+            return variances[:, :, None] * xp.eye(n_features)
         if not self.per_component:
             return xp.broadcast_to(covariances[None], (n_components, n_features, n_features))
         return covariances

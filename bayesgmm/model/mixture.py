@@ -41,10 +41,10 @@ class GaussianMixtureRV(RandomVariable):
 
 def _unbatched(value, ndim: int):
     """Drop the leading axes of length 1 that PyMC gives parameters to match the rows' axis."""
-    shape = value.shape if isinstance(value, np.ndarray) else value.type.shape
+    xp, shape = (np, value.shape) if isinstance(value, np.ndarray) else (pt, value.type.shape)
     if any(length != 1 for length in shape[: value.ndim - ndim]):
         raise NotImplementedError("all rows share one set of mixture parameters; a batch of them is not supported")
-    return value[(0,) * (value.ndim - ndim)]
+    return xp.squeeze(value, axis=tuple(range(value.ndim - ndim))) if value.ndim > ndim else value
 
 
 @numba_core_rv_funcify.register(GaussianMixtureRV)
