@@ -109,8 +109,8 @@ def _build(
     mean_shape, mean_dims = (n_components, n_features), ("component", "feature")
     scale_shape = structure.shape(structure.scale_dims, n_components, n_features)
 
-    # Lengths come from the dims, so that what is compiled for the graph serves every K, D and table. The parameters of
-    # the default priors are in their range by construction.
+    # Lengths come from the dims, and the priors' numbers are data: neither is a constant of the graph, so that what is
+    # compiled for it serves every K, D and table. The parameters of the default priors are in their range.
     default = priors.means is None and priors.variances is None and priors.scales is None
     with pm.Model(coords=coords, check_bounds=not default) as model:
         x_data = pm.Data("x_data", table.values, dims=("obs_id", "feature"))
@@ -120,12 +120,13 @@ def _build(
 
         weights = pm.Dirichlet(
             "weights",
-            _constant(priors.dirichlet(n_components)),
+            pm.Data("concentration", priors.dirichlet(n_components), dims="component"),
             dims="component",
             default_transform=SimplexTransform(),
         )
         if priors.means is None:
-            means = pm.Normal("means", _constant(low / 2 + high / 2), _constant(high - low), dims=mean_dims)
+            midrange = pm.Data("midrange", low / 2 + high / 2, dims="feature")
+            means = pm.Normal("means", midrange, pm.Data("range", high - low, dims="feature"), dims=mean_dims)
         else:
             means = model.register_rv(user_prior(priors.means, "means", mean_shape), "means", dims=mean_dims)
         if priors.scales is not None:
@@ -142,17 +143,19 @@ def _build(
                 )
             else:
                 beta = variance / (2 * n_components ** (2 / n_features))
-                beta = _constant(beta) if structure.per_feature else _constant(beta.mean(keepdims=True))[0]
-                variances = pm.InverseGamma(
-                    "variances", VARIANCE_SHAPE, beta, dims=structure.scale_dims
+                beta = (
+                    pm.Data("variance_scale", beta, dims="feature")
+                    if structure.per_feature
+                    else pm.Data("variance_scale", beta.mean())
                 )
+                variances = pm.InverseGamma("variances", VARIANCE_SHAPE, beta, dims=structure.scale_dims)
             pm.Deterministic("scales", pt.sqrt(variances), dims=structure.scale_dims)
         correlation_cholesky = None
         if structure.correlated and n_features > 1:
             correlation_cholesky = LKJCholesky(
                 "correlation_cholesky",
                 model.dim_lengths["feature"],
-                _constant(np.array([priors.eta(n_features)]))[0],
+                pm.Data("lkj_eta", priors.eta(n_features)),
                 dims=structure.correlation_dims,
                 default_transform=CorrelationCholeskyTransform(),
             )
@@ -174,13 +177,6 @@ def _build(
     # Not part of the graph, but what `find_MAP` warns from; a model without it (a copy, say) is not warned about.
     model.bayesgmm_unbounded_because = priors.unbounded_because(structure, resolution)
     return model
-
-
-def _constant(values: np.ndarray) -> Any:
-    """An array as a constant of a graph, its lengths no part of its type."""
-    from pytensor.tensor import TensorConstant, TensorType
-
-    return TensorConstant(TensorType("float64", shape=(None,) * values.ndim), values)
 
 
 @dataclass(frozen=True)
