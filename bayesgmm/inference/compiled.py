@@ -108,7 +108,7 @@ def _mode(check_bounds: bool) -> Mode:
 
 
 # int64 f(uint64 n, double* q, double* gradient, double* value, void* inputs), as nutpie calls it.
-_SIGNATURE = numba.types.int64(
+SIGNATURE = numba.types.int64(
     numba.types.uint64,
     numba.types.CPointer(numba.types.float64),
     numba.types.CPointer(numba.types.float64),
@@ -162,7 +162,7 @@ def _c_function(graph: _Graph, values: list[np.ndarray]) -> Any:
         },
         cache_key=None if graph.key is None else f"{graph.key}_{ranks}_{VERSION}_{pytensor.__version__}",
     )
-    return numba.cfunc(_SIGNATURE, cache=graph.key is not None)(function)
+    return numba.cfunc(SIGNATURE, cache=graph.key is not None)(function)
 
 
 class ValueAndGradient:
