@@ -17,6 +17,7 @@ import bayesgmm as bg
 from bayesgmm.exceptions import InvalidPriorError, ModelError
 from bayesgmm.inference import compiled
 from bayesgmm.inference.log_posterior import LogPosterior
+from bayesgmm.likelihood.op import MixtureGradient, MixtureLogDensity
 from bayesgmm.model.build import mixture_facts
 from bayesgmm.model.lkj import LKJCholesky
 from bayesgmm.model.transforms import CorrelationCholeskyTransform, SimplexTransform
@@ -128,6 +129,31 @@ def test_a_second_fit_compiles_nothing(faithful, faithful_draws, n_components, n
         dt = bg.sample(model, draws=20, tune=20, chains=2, random_seed=1, progressbar=False)
         bg.assignments(dt)
     assert len(compilations.buffer) == 0
+
+
+@pytest.mark.parametrize("covariance_type", SHAPES)
+@pytest.mark.parametrize("weighted", [False, True])
+def test_value_and_gradient_pass_the_data_once(faithful, monkeypatch, covariance_type, weighted):
+    ops = []
+
+    def look(graph, values):
+        raise InterruptedError  # before anything is compiled
+
+    function = pytensor.function
+
+    def record(*arguments, **options):
+        compiled_function = function(*arguments, **options)
+        ops.extend(node.op for node in compiled_function.maker.fgraph.apply_nodes)
+        return compiled_function
+
+    model = bg.build_model(faithful, 2, covariance_type, sample_weight=np.ones(272) if weighted else None)
+    monkeypatch.setattr(compiled, "_functions", {})
+    monkeypatch.setattr(compiled, "_c_function", look)
+    monkeypatch.setattr(compiled.pytensor, "function", record)
+    with pytest.raises(InterruptedError):
+        LogPosterior(model)
+    assert sum(isinstance(op, MixtureGradient) for op in ops) == 1
+    assert not any(isinstance(op, MixtureLogDensity) for op in ops)
 
 
 @pytest.mark.parametrize("n_features", [2, 3, 5])

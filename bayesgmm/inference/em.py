@@ -65,7 +65,7 @@ class ExpectationMaximisation:
     def step(self, mixture: Mixture) -> tuple[Mixture, float]:
         """One E-step and M-step; also the log-likelihood before it."""
         facts = self.facts
-        log_density, whiteners, counts, first, second = kernel.statistics(
+        log_likelihood, whiteners, counts, first, second = kernel.statistics(
             facts.x, *mixture.arrays, facts.structure.diagonal, facts.row_weights
         )
         raise_interrupt()
@@ -75,7 +75,7 @@ class ExpectationMaximisation:
         means = mixture.means + np.einsum("kij,kj->ki", factors, shift)
         centred = second - safe[:, None, None] * shift[:, :, None] * shift[:, None, :]
         scatter = factors @ centred @ factors.transpose(0, 2, 1)
-        return self.maximise(counts, means, scatter), float(facts.row_weights @ log_density)
+        return self.maximise(counts, means, scatter), log_likelihood
 
     def run(self, mixture: Mixture, *, max_steps: int, tolerance: float) -> Mixture:
         """Steps until the log-likelihood gains less than ``tolerance`` nats a row."""

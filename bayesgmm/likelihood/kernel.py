@@ -168,9 +168,25 @@ def _normalise(constants, row_weights, log_density, joint, highest, scale):
         total = scale[n] if scale[n] > 0.0 else 1.0
         log_density[n] += log(total)
         scale[n] = 1.0 / total
-    if row_weights.size > 0:
+    if row_weights.size == 1:
+        for n in range(rows):
+            scale[n] *= row_weights[0]
+    elif row_weights.size > 1:
         for n in range(rows):
             scale[n] *= row_weights[n]
+
+
+@jit_sum
+def _total(log_density, row_weights):
+    """The rows' weighted log-density."""
+    total = 0.0
+    if row_weights.size > 1:
+        for n in range(log_density.size):
+            total += row_weights[n] * log_density[n]
+        return total
+    for n in range(log_density.size):
+        total += log_density[n]
+    return total * row_weights[0]
 
 
 @jit_sum
@@ -234,7 +250,7 @@ def _accumulate(joint, scale, k, rows, z, diagonal, weighted, counts, first, sec
 
 @jit
 def _pass_rows(
-    x, means, whiteners, constants, diagonal, row_weights, log_density, responsibility, counts, first, second
+    x, means, whiteners, constants, diagonal, row_weights, log_density, responsibility, total, counts, first, second
 ):
     """The pass over some rows, into arrays that the caller owns; see `_pass`."""
     n_rows, n_features = x.shape
@@ -247,18 +263,22 @@ def _pass_rows(
     weighted = np.empty((2, block))
     highest = np.empty(block)
     scale = np.empty(block)
+    block_log_density = np.empty(block)
     for start in range(0, n_rows, block):
         stop = min(start + block, n_rows)
         rows = stop - start
         _transpose(x[start:stop], xt)
         for k in range(n_components):
             _whiten(xt, rows, k, means, whiteners, diagonal, difference, z, joint)
-        _normalise(constants, row_weights[start:stop], log_density[start:stop], joint, highest, scale)
+        rows_log_density = log_density[start:stop] if log_density.size > 0 else block_log_density[:rows]
+        rows_weights = row_weights[start:stop] if row_weights.size > 1 else row_weights
+        _normalise(constants, rows_weights, rows_log_density, joint, highest, scale)
         if responsibility.shape[0] > 0:
             for n in range(rows):
                 for k in range(n_components):
                     responsibility[start + n, k] = joint[k, n] * scale[n]
         if row_weights.size > 0:
+            total[0] += _total(rows_log_density, rows_weights)
             for k in range(n_components):
                 _accumulate(joint, scale, k, rows, z, diagonal, weighted, counts, first, second)
 
@@ -266,15 +286,18 @@ def _pass_rows(
 @jit
 def _pass_chunk(chunk, address):
     """One chunk of a pass, its arrays given by a table of their lengths and addresses; see `_pass`."""
-    table = carray(pointer(address), (17,), np.int64)
+    table = carray(pointer(address), (19,), np.int64)
     n_rows, n_features, n_components, n_chunks = table[0], table[1], table[2], table[3]
     start, stop = n_rows * chunk // n_chunks, n_rows * (chunk + 1) // n_chunks
     matrix = (n_components, n_features, n_features)
     row_weights = carray(pointer(table[10]), (table[5],), np.float64)
     responsibility = carray(pointer(table[12]), (table[6], n_components), np.float64)
+    log_density = carray(pointer(table[11]), (table[17],), np.float64)
+    total = carray(pointer(table[18]), (n_chunks,), np.float64)[chunk : chunk + 1]
     counts = carray(pointer(table[14]), (n_chunks, n_components), np.float64)[chunk]
     first = carray(pointer(table[15]), (n_chunks, n_components, n_features), np.float64)[chunk]
     second = carray(pointer(table[16]), (n_chunks, *matrix), np.float64)[chunk]
+    total[:] = 0.0
     counts[:] = 0.0
     first[:] = 0.0
     second[:] = 0.0
@@ -284,9 +307,10 @@ def _pass_chunk(chunk, address):
         carray(pointer(table[9]), matrix, np.float64),
         carray(pointer(table[13]), (n_components,), np.float64),
         table[4] != 0,
-        row_weights[start:stop],
-        carray(pointer(table[11]), (n_rows,), np.float64)[start:stop],
+        row_weights[start:stop] if row_weights.size > 1 else row_weights,
+        log_density[start:stop],
         responsibility[start:stop],
+        total,
         counts,
         first,
         second,
@@ -298,24 +322,25 @@ share_chunks = shared_by_threads("bayesgmm_share_chunks", _pass_chunk)
 
 
 @jit
-def _pass(x, weights, means, covariances, diagonal, row_weights, responsibility):
-    """One pass over the rows, on several threads where that pays: all that it computes.
+def _pass(x, weights, means, covariances, diagonal, row_weights, log_density, responsibility):
+    """One pass over the rows, on several threads where that pays.
 
-    The statistics are summed when ``row_weights`` (N,) has rows, ``responsibility`` (N, K) is filled when it has.
+    ``log_density`` (N,) and ``responsibility`` (N, K) are filled where they have rows. The statistics are summed, and
+    the weighted log-density with them, when ``row_weights`` has: N of them, or one for all rows.
     """
     n_rows, n_features = x.shape
     n_components = means.shape[0]
     whiteners, constants = factorize(weights, means, covariances, diagonal)
     nanoseconds = n_rows * n_components * (4.0 + (0.0 if diagonal else 0.1) * n_features * n_features)
     n_chunks = min(MAX_CHUNKS, max(1, int(nanoseconds / CHUNK_NANOSECONDS)))
-    log_density = np.empty(n_rows)
+    total = np.zeros(n_chunks)
     counts = np.zeros((n_chunks, n_components))
     first = np.zeros((n_chunks, n_components, n_features))
     second = np.zeros((n_chunks, n_components, n_features, n_features))
     if n_chunks == 1:
         _pass_rows(
             x, means, whiteners, constants, diagonal, row_weights, log_density, responsibility,
-            counts[0], first[0], second[0],
+            total, counts[0], first[0], second[0],
         )  # fmt: skip
     else:
         table = np.array(
@@ -323,13 +348,14 @@ def _pass(x, weights, means, covariances, diagonal, row_weights, responsibility)
                 n_rows, n_features, n_components, n_chunks, diagonal, row_weights.size, responsibility.shape[0],
                 x.ctypes.data, means.ctypes.data, whiteners.ctypes.data, row_weights.ctypes.data,
                 log_density.ctypes.data, responsibility.ctypes.data, constants.ctypes.data,
-                counts.ctypes.data, first.ctypes.data, second.ctypes.data,
+                counts.ctypes.data, first.ctypes.data, second.ctypes.data, log_density.size, total.ctypes.data,
             ],
             dtype=np.int64,
         )  # fmt: skip
         # The table keeps nothing alive, so the arrays made here are all returned.
         share_chunks(n_chunks, table.ctypes.data)
     for chunk in range(1, n_chunks):
+        total[0] += total[chunk]
         for k in range(n_components):
             counts[0, k] += counts[chunk, k]
             for i in range(n_features):
@@ -340,57 +366,67 @@ def _pass(x, weights, means, covariances, diagonal, row_weights, responsibility)
         for i in range(n_features):
             for j in range(i):
                 second[0, k, j, i] = second[0, k, i, j]
-    return log_density, whiteners, constants, counts[0], first[0], second[0]
+    return total, whiteners, constants, counts[0], first[0], second[0]
 
 
 @jit
 def log_density(x, weights, means, covariances, diagonal):
     """Log-density of every row, (N,)."""
-    return _pass(x, weights, means, covariances, diagonal, np.empty(0), np.empty((0, 0)))[0]
+    log_density = np.empty(x.shape[0])
+    _pass(x, weights, means, covariances, diagonal, np.empty(0), log_density, np.empty((0, 0)))
+    return log_density
 
 
 @jit
 def responsibilities(x, weights, means, covariances, diagonal):
     """Log-density of every row, (N,), and its probability of every component, (N, K)."""
     responsibility = np.empty((x.shape[0], means.shape[0]))
-    log_density = _pass(x, weights, means, covariances, diagonal, np.empty(0), responsibility)[0]
+    log_density = np.empty(x.shape[0])
+    _pass(x, weights, means, covariances, diagonal, np.empty(0), log_density, responsibility)
     return log_density, responsibility
 
 
 @jit
 def statistics(x, weights, means, covariances, diagonal, row_weights):
-    """Log-density of every row, the whitening factors, and the expected sufficient statistics, from one pass.
+    """The rows' weighted log-density, the whitening factors, and the expected sufficient statistics, from one pass.
+
+    ``row_weights`` are N, or one for all rows.
 
     Returns
     -------
-    log_density : (N,) array
+    log_likelihood : float
+        The weighted sum of the rows' log-densities.
     whiteners : (K, D, D) array
     counts, first, second : (K,), (K, D), (K, D, D) arrays
         :math:`N_k, b_k, A_k` of the module's equations; ``second`` is symmetric.
     """
-    log_density, whiteners, _, counts, first, second = _pass(
-        x, weights, means, covariances, diagonal, row_weights, np.empty((0, 0))
+    total, whiteners, _, counts, first, second = _pass(
+        x, weights, means, covariances, diagonal, row_weights, np.empty(0), np.empty((0, 0))
     )
-    return log_density, whiteners, counts, first, second
+    return total[0], whiteners, counts, first, second
 
 
 @jit
 def gradient(x, weights, means, covariances, diagonal, row_weights):
-    r"""Log-density of every row and the gradient of their weighted sum, from one pass (Fisher's identity).
+    r"""The rows' weighted log-density and its gradient, from one pass (Fisher's identity).
 
     .. math:: \frac{\partial}{\partial\pi_k} = \frac{N_k}{\pi_k}, \qquad
               \frac{\partial}{\partial\mu_k} = W_k^\top b_k, \qquad
               \frac{\partial}{\partial\Sigma_k} = \tfrac12 W_k^\top (A_k - N_k I) W_k .
 
+    ``row_weights`` are N, or one for all rows.
+
     Returns
     -------
-    log_density : (N,) array
+    log_likelihood : float
     d_weights, d_means, d_covariances : (K,), (K, D), (K, D, D) arrays
         ``d_covariances`` is symmetric: the change under a symmetric change of the covariance is its inner product
         with it.
     """
     n_components, n_features = means.shape
-    log_density, whiteners, counts, first, second = statistics(x, weights, means, covariances, diagonal, row_weights)
+    log_likelihood, whiteners, counts, first, second = statistics(
+        x, weights, means, covariances, diagonal, row_weights
+    )
     d_weights = np.empty(n_components)
     d_means = np.zeros((n_components, n_features))
     d_covariances = np.zeros((n_components, n_features, n_features))
@@ -416,4 +452,4 @@ def gradient(x, weights, means, covariances, diagonal, row_weights):
                     s += w[m, i] * half[m, j]
                 d_covariances[k, i, j] = 0.5 * s
                 d_covariances[k, j, i] = 0.5 * s
-    return log_density, d_weights, d_means, d_covariances
+    return log_likelihood, d_weights, d_means, d_covariances

@@ -6,6 +6,8 @@ from pymc.distributions.distribution import Continuous, _support_point
 from pymc.logprob.abstract import _logprob
 from pytensor.link.numba.dispatch.basic import numba_njit
 from pytensor.link.numba.dispatch.random import numba_core_rv_funcify
+from pytensor.tensor.basic import get_underlying_scalar_constant_value
+from pytensor.tensor.exceptions import NotScalarConstantError
 from pytensor.tensor.random.op import RandomVariable
 
 from bayesgmm.likelihood.op import MixtureLogDensity, source_version
@@ -105,4 +107,10 @@ def _log_density(op, values, rng, size, weights, means, covariances, row_weights
     weights, means, covariances = (_unbatched(v, n) for v, n in ((weights, 1), (means, 2), (covariances, 3)))
     single = x.ndim == 1
     log_density = MixtureLogDensity(op.diagonal)(x[None] if single else x, weights, means, covariances)
-    return row_weights * (log_density[0] if single else log_density)
+    log_density = log_density[0] if single else log_density
+    try:
+        if get_underlying_scalar_constant_value(row_weights) == 1:
+            return log_density
+    except NotScalarConstantError:
+        pass
+    return row_weights * log_density
