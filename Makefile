@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?=
 
-.PHONY: help demo test evidence lint format docs clean
+.PHONY: help demo test evidence bench profile lint format docs clean
 .DEFAULT_GOAL := help
 
 help:
@@ -16,6 +16,8 @@ help:
 	@echo "make lint      ruff, mypy, the import contract"
 	@echo "make docs      the site, in docs/_build/html"
 	@echo "make evidence  the slow statistical tests"
+	@echo "make bench     speed against PyMC, NumPyro, Stan and scikit-learn; writes docs/benchmarks.md (half an hour)"
+	@echo "make profile   where the time of a fit goes"
 	@echo "PYTHON=...     the Python to use (3.12 or newer)"
 
 # $(BIN)/python exists, and is of the version that PYTHON names, if it names one.
@@ -48,6 +50,17 @@ test: venv
 evidence: venv
 	$(call install,dev,--group dev)
 	$(BIN)/python -m pytest -m slow $(ARGS)
+
+BENCHMARKS := gradient em sampling process memory
+
+bench: venv
+	$(call install,bench,--group bench)
+	@for script in $(BENCHMARKS); do echo "benchmarks/$$script.py"; $(BIN)/python -W ignore benchmarks/$$script.py || exit 1; done
+	$(BIN)/python benchmarks/page.py
+
+profile: venv
+	$(call install,run,)
+	@$(BIN)/python -W ignore benchmarks/phases.py $(SHAPE)
 
 lint: venv
 	$(call install,dev,--group dev)

@@ -27,7 +27,7 @@ def as_c(posterior: LogPosterior, q: np.ndarray):
     arguments = (q.size, *(a.ctypes.data for a in arrays))
     prototype = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_uint64, *(4 * [ctypes.c_void_p]))
     function = prototype(posterior.function.function.address)
-    # The arrays as a default argument: the C function knows their addresses, and they must live as long as it is called.
+    # The arrays as a default argument: the C function knows their addresses alone, and they must outlive its calls.
     return lambda arrays=arrays: function(*arguments)
 
 
@@ -73,7 +73,9 @@ def against_pymc() -> None:
                 "from the sampler, ms": f"{1e3 * np.median(times['c']):.3g}",
                 "pm.Mixture / from Python": show(ratio(times["pymc"], times["ours"])),
                 "pm.Mixture / from the sampler": show(ratio(times["pymc"], times["c"])),
-                "from the sampler / floor": show([np.median(times["c"]) / bound, min(times["c"]) / bound, max(times["c"]) / bound]),
+                "from the sampler / floor": show(
+                    [np.median(times["c"]) / bound, min(times["c"]) / bound, max(times["c"]) / bound]
+                ),
             }
         )
     keep("gradient", rows, "One thread each. Asked: 8 times faster than pm.Mixture, within 2 times the floor.")
@@ -89,7 +91,9 @@ def growth() -> None:
             call = lambda: kernel.gradient(x, weights, means, covariances, False, ones)  # noqa: B023, E731
             call()
             times[n_rows] = min(seconds(call) for _ in range(5))
-        rows.append({"N": n_rows, "ms": f"{1e3 * times[n_rows]:.4g}", "ns a row": f"{1e9 * times[n_rows] / n_rows:.3g}"})
+        rows.append(
+            {"N": n_rows, "ms": f"{1e3 * times[n_rows]:.4g}", "ns a row": f"{1e9 * times[n_rows] / n_rows:.3g}"}
+        )
     per_row = [times[n] / n for n in times if n >= 10_000]
     rows.append({"N": "above 1e4", "ms": "", "ns a row": f"largest over smallest {max(per_row) / min(per_row):.3g}"})
     keep("growth", rows, "D = 2, K = 3, one thread, least of 5. Asked: linear within 20 % above 1e4.")
@@ -115,7 +119,10 @@ def two_threads() -> None:
         from threading import Thread
 
         with threads.limited_to(1):
-            workers = [Thread(target=lambda p=p: kernel.gradient(p[0], weights, means, covariances, False, p[1])) for p in parts]
+            workers = [
+                Thread(target=lambda p=p: kernel.gradient(p[0], weights, means, covariances, False, p[1]))
+                for p in parts
+            ]
             for worker in workers:
                 worker.start()
             for worker in workers:

@@ -16,7 +16,8 @@ NUTS = {
     "bayesgmm": """
 from problems import clusters
 import bayesgmm as bg
-dt = bg.sample(bg.build_model(clusters(1_000, 2, 3), 3), draws=1000, chains=4, cores=2, random_seed=1, progressbar=False)
+model = bg.build_model(clusters(1_000, 2, 3), 3)
+dt = bg.sample(model, draws=1000, chains=4, cores=2, random_seed=1, progressbar=False)
 dt.to_netcdf(out, engine="h5netcdf")
 """,
     "NumPyro": """
@@ -35,7 +36,8 @@ def model(x):
     variances = numpyro.sample("variances", dist.InverseGamma(1.5, numbers["beta"]).expand([k, d]).to_event(2))
     factor = numpyro.sample("factor", dist.LKJCholesky(d, numbers["eta"]).expand([k]).to_event(1))
     scale = jnp.sqrt(variances)[..., None] * factor
-    numpyro.sample("x", dist.MixtureSameFamily(dist.Categorical(weights), dist.MultivariateNormal(means, scale_tril=scale)), obs=x)
+    components = dist.MultivariateNormal(means, scale_tril=scale)
+    numpyro.sample("x", dist.MixtureSameFamily(dist.Categorical(weights), components), obs=x)
 start = {"means": jnp.asarray(x[[np.argmin(x[:, 0]), len(x) // 2, np.argmax(x[:, 0])]])}
 mcmc = MCMC(NUTS(model, init_strategy=init_to_value(values=start)), num_warmup=1000, num_samples=1000, num_chains=4,
             chain_method="parallel", progress_bar=False)
@@ -76,7 +78,9 @@ np.savez(out, **point)
 def run(script: str, out: str) -> float:
     began = time.perf_counter()
     code = HEAD.format(here=str(HERE), out=out) + script
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=os.environ | {"PYTHONWARNINGS": "ignore"})
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=os.environ | {"PYTHONWARNINGS": "ignore"}
+    )
     took = time.perf_counter() - began
     if done.returncode != 0:
         raise RuntimeError(done.stderr[-2000:])

@@ -115,11 +115,15 @@ class NumPyro:
 
         def model(x):
             weights = numpyro.sample("weights", dist.Dirichlet(jnp.ones(k)))
-            means = numpyro.sample("means", dist.Normal(numbers["midrange"], numbers["range"]).expand([k, d]).to_event(2))
+            means = numpyro.sample(
+                "means", dist.Normal(numbers["midrange"], numbers["range"]).expand([k, d]).to_event(2)
+            )
             variances = numpyro.sample("variances", dist.InverseGamma(1.5, numbers["beta"]).expand([k, d]).to_event(2))
             factor = numpyro.sample("factor", dist.LKJCholesky(d, numbers["eta"]).expand([k]).to_event(1))
             cholesky = jnp.sqrt(variances)[..., None] * factor
-            mixture = dist.MixtureSameFamily(dist.Categorical(weights), dist.MultivariateNormal(means, scale_tril=cholesky))
+            mixture = dist.MixtureSameFamily(
+                dist.Categorical(weights), dist.MultivariateNormal(means, scale_tril=cholesky)
+            )
             numpyro.sample("x", mixture, obs=x)
 
         values = {name: jnp.asarray(start[name]) for name in ("weights", "means", "variances")}

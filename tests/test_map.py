@@ -9,6 +9,7 @@ from sklearn.datasets import make_blobs
 
 import bayesgmm as bg
 from bayesgmm.exceptions import ConvergenceWarning, UnboundedPosteriorWarning
+from bayesgmm.inference import map as map_module, starts as starts_module
 from bayesgmm.inference.em import ExpectationMaximisation
 from bayesgmm.inference.starts import starting_mixtures
 from bayesgmm.model.build import mixture_facts
@@ -90,6 +91,26 @@ def test_distinct_optima_are_counted_up_to_labels():
     assert estimate.starts.n_optima >= 2
     assert estimate.starts.optima[0] == pytest.approx(estimate.log_posterior, abs=1e-3)
     assert (np.diff(estimate.starts.optima) <= 0).all()
+
+
+def test_starts_that_come_together_share_a_climb(monkeypatch):
+    x, _ = make_blobs(400, centers=[[-5, 0], [5, 0]], random_state=1)
+    climbs, climb = [], map_module.climb
+    monkeypatch.setattr(map_module, "climb", lambda *a, **k: climbs.append(climb(*a, **k)) or climbs[-1])
+    estimate = bg.find_MAP(bg.build_model(x, 2), n_init=10, random_seed=1)
+    assert 1 <= len(climbs) < 10
+    assert len(estimate.starts.log_posterior) == 10
+    assert estimate.starts.n_optima == 1
+    assert estimate.log_posterior == pytest.approx(max(o.log_posterior for o in climbs), abs=1e-8)
+
+
+def test_many_rows_start_from_a_sample_and_climb_on_all(monkeypatch):
+    rng = np.random.default_rng(1)
+    x = np.concatenate([rng.normal(m, 1, size=(1_500, 2)) for m in (-4, 4)])
+    everything = bg.find_MAP(bg.build_model(x, 2), n_init=3, random_seed=1)
+    monkeypatch.setattr(starts_module, "MAX_ROWS", 300)
+    sampled = bg.find_MAP(bg.build_model(x, 2), n_init=3, random_seed=1)
+    assert sampled.log_posterior == pytest.approx(everything.log_posterior, abs=1e-3)
 
 
 def test_an_optimiser_cut_short_is_reported(faithful_model, monkeypatch):

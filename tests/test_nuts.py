@@ -1,12 +1,17 @@
 """NUTS: recovery, reproducibility, the tree it returns."""
 
 import numpy as np
+import pymc as pm
 import pytest
 import xarray as xr
 from conftest import draw_rows
 
 import bayesgmm as bg
 from bayesgmm.exceptions import InvalidArgumentError, ModelError, SamplingError
+from bayesgmm.inference import compiled
+from bayesgmm.inference.basis import InBasis, in_basis, principal_axes
+from bayesgmm.inference.laplace import negative_hessian
+from bayesgmm.likelihood import threads
 
 TRUTH = (
     np.array([0.3, 0.7]),
@@ -111,6 +116,55 @@ def test_one_component_is_the_textbook_posterior():
     assert abs(means.mean() - x.mean()) < 5 * error / np.sqrt(means.size / 4) + 0.01 * error
     assert means.std() == pytest.approx(error, rel=0.08)
     assert bg.diagnose(dt).verdict == "ok"
+
+
+def test_axes_make_the_curvature_the_identity(faithful_map):
+    target = faithful_map.target
+    hessian = negative_hessian(target, faithful_map.q, faithful_map.scales, 1.0)
+    axes = principal_axes(hessian, faithful_map.scales)
+    np.testing.assert_allclose(axes.T @ hessian @ axes, np.eye(len(axes)), atol=1e-6)
+    # A direction without curvature, or with the wrong sign, gets a finite length.
+    flat = principal_axes(np.diag([4.0, 0.0, -1e-9]), np.ones(3))
+    np.testing.assert_allclose(np.sort(np.linalg.norm(flat, axis=0)), [0.5, 10, 10])
+
+
+def test_density_in_the_axes_is_the_log_posterior_there(faithful_map):
+    target = faithful_map.target
+    rng = np.random.default_rng(0)
+    density = InBasis(target, faithful_map.q, rng.normal(size=(target.n_parameters, target.n_parameters)) / 50)
+    u = rng.normal(size=target.n_parameters)
+    gradient, value = np.empty_like(u), np.empty(1)
+    code = compiled._PROTOTYPE(in_basis.address)(u.size, *(a.ctypes.data for a in (u, gradient, value, density.inputs)))
+    expected, slope = target(density.unconstrained(u), 1.0)
+    assert code == 0
+    np.testing.assert_allclose(value[0], expected, rtol=1e-13)
+    np.testing.assert_allclose(gradient, density.basis.T @ slope, rtol=1e-10, atol=1e-10 * np.abs(slope).max())
+
+
+def test_many_rows_give_the_same_on_one_thread_and_on_two():
+    """Enough rows that a pass is cut into chunks, which the threads share."""
+    x, _ = draw_rows(np.random.default_rng(3), 1_000, *TRUTH)
+    x = np.repeat(x, 150, axis=0) + np.random.default_rng(4).normal(scale=0.1, size=(150_000, 2))
+    results = []
+    for n in (1, 2):
+        with threads.limited_to(n):
+            estimate = bg.find_MAP(bg.build_model(x, 2), n_init=1, random_seed=1)
+        dt = bg.sample(
+            estimate.target.model, start=estimate, draws=5, tune=5, chains=1, cores=n, random_seed=1, progressbar=False
+        )
+        results.append((estimate.point["means"], dt["posterior"]["covariances"].values))
+    np.testing.assert_array_equal(results[0][0], results[1][0])
+    np.testing.assert_array_equal(results[0][1], results[1][1])
+
+
+def test_data_set_after_the_map_are_the_ones_sampled(faithful):
+    model = bg.build_model(faithful, 2)
+    estimate = bg.find_MAP(model, random_seed=1)
+    with model:
+        pm.set_data({"x_data": faithful.to_numpy(dtype=float) + np.array([0.0, 1.0])})
+    dt = bg.sample(model, start=estimate, draws=200, chains=2, random_seed=1, progressbar=False)
+    moved = dt["posterior"]["means"].mean(("chain", "draw")).values - estimate.point["means"]
+    np.testing.assert_allclose(moved, [[0.0, 1.0], [0.0, 1.0]], atol=0.3)
 
 
 def test_bad_arguments_are_refused(faithful, faithful_model, faithful_map):

@@ -105,5 +105,3 @@ def in_basis(n, u_, gradient_, value_, inputs_):
     for i in range(n):
         out[i] = q[i]
     return code
-
-

@@ -26,8 +26,8 @@ from pytensor.link.numba.cache import compile_numba_function_src
 from pytensor.link.numba.dispatch.basic import numba_funcify_and_cache_key, numba_njit
 from pytensor.link.numba.linker import NumbaLinker
 
-from bayesgmm.likelihood.threads import pointer
 import bayesgmm.likelihood.op  # noqa: F401 (registers the rewrite that makes one pass of two)
+from bayesgmm.likelihood.threads import pointer
 
 # Run by PyTensor's interpreter: nothing to compile. For what is called once, over all draws at a time.
 INTERPRETED = Mode("py", "fast_compile")
@@ -97,8 +97,6 @@ class _GraphLinker(NumbaLinker):
 
     def jit_compile(self, graph):
         return graph
-
-
 
 
 def _mode(check_bounds: bool) -> Mode:
@@ -183,6 +181,8 @@ class ValueAndGradient:
     def __init__(
         self, q: Variable, parameter: Variable, parts: dict[Variable, Variable], value: Variable, check_bounds: bool
     ):
+        shared = [v for v in graph_inputs([value]) if isinstance(v, SharedVariable)]
+        self._data = [(v, v.get_value(borrow=True)) for v in shared]
         inputs, outputs, values = lift([q, parameter, *parts], [value, *parts.values()])
         self._values = values
 
@@ -199,6 +199,10 @@ class ValueAndGradient:
 
         self.function = _shared_by_graph(f"value and gradient, checked {check_bounds}", inputs, outputs, build)
         self._call = _PROTOTYPE(self.function.address)
+
+    def is_current(self) -> bool:
+        """Whether the model's data are still those that the function was made with."""
+        return all(variable.get_value(borrow=True) is value for variable, value in self._data)
 
     def inputs(self, parameter: float) -> tuple[np.ndarray, list[np.ndarray]]:
         """The C function's table of inputs, and the arrays that it points to, which must outlive it."""

@@ -54,7 +54,7 @@ class LogPosterior:
     def _value_shapes(self) -> list[tuple[int, ...]]:
         """The shapes of the value variables: computed from their graphs, as dims give them no static ones."""
         model = self.model
-        free = [rv for rv in model.free_RVs]
+        free = list(model.free_RVs)
         variables = [
             rv if (transform := model.rvs_to_transforms.get(rv)) is None else transform.forward(rv, *rv.owner.inputs)
             for rv in free
@@ -67,7 +67,9 @@ class LogPosterior:
         """The value variables as parts of the flat vector ``q``; where it is cut is no constant of the graph."""
         ends = np.cumsum([0, *self._sizes])
         return {
-            v: q[pytensor.shared(start) : pytensor.shared(stop)].reshape(pytensor.shared(np.array(shape, dtype=np.int64)), ndim=v.ndim)
+            v: q[pytensor.shared(start) : pytensor.shared(stop)].reshape(
+                pytensor.shared(np.array(shape, dtype=np.int64)), ndim=v.ndim
+            )
             for v, start, stop, shape in zip(self._variables, ends[:-1], ends[1:], self._shapes, strict=True)
         }
 

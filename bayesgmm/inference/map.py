@@ -79,7 +79,7 @@ class MapEstimate:
     converged : bool
         Whether the optimiser reached a maximum.
     starts : Starts
-        What became of every start.
+        What became of every start. Starts that come together before the climb share it.
     """
 
     point: dict[str, np.ndarray]
@@ -223,14 +223,12 @@ def find_MAP(model: "pm.Model", *, n_init: int = 10, random_seed: Any = None) ->
     feature_scales = np.sqrt(em.spread)
     scales = target.typical_scales(feature_scales)
     rng = np.random.default_rng(random_seed)
-    begins = [unconstrained(target, facts, mixture) for mixture in starting_mixtures(em, n_init, rng)]
-    optima = [climb(target, q, scales) for q in begins]
+    optima, mixtures = _climb_all(target, facts, list(starting_mixtures(em, n_init, rng)), scales, feature_scales)
     if not any(np.isfinite(o.log_posterior) for o in optima):
         raise ModelError(
             "the log posterior is not finite at any start: check the priors (is the data inside their support?) "
             "and any terms added to the model."
         )
-    mixtures = [mixture_of(target.constrain(o.q), facts) for o in optima]
     best, starts = _compare(optima, mixtures, feature_scales)
     if not optima[best].converged:
         warnings.warn(
@@ -240,6 +238,34 @@ def find_MAP(model: "pm.Model", *, n_init: int = 10, random_seed: Any = None) ->
             stacklevel=2,
         )
     return _estimate(target, facts, optima[best], mixtures[best], starts, scales)
+
+
+def _climb_all(
+    target: LogPosterior,
+    facts: MixtureFacts,
+    begins: list[Mixture],
+    scales: np.ndarray,
+    feature_scales: np.ndarray,
+) -> tuple[list[Optimum], list[Mixture]]:
+    """Every start's optimum. Starts that EM brought to one place, or to an optimum already found, share one climb."""
+    optima: list[Optimum] = []
+    mixtures: list[Mixture] = []
+    for i, begin in enumerate(begins):
+        twin = next(
+            (
+                j
+                for j in range(i)
+                if same_mixture(begin, begins[j], feature_scales) or same_mixture(begin, mixtures[j], feature_scales)
+            ),
+            None,
+        )
+        if twin is None:
+            optima.append(climb(target, unconstrained(target, facts, begin), scales))
+            mixtures.append(mixture_of(target.constrain(optima[-1].q), facts))
+        else:
+            optima.append(optima[twin])
+            mixtures.append(mixtures[twin])
+    return optima, mixtures
 
 
 def _compare(optima: list[Optimum], mixtures: list[Mixture], feature_scales: np.ndarray) -> tuple[int, Starts]:

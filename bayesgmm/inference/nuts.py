@@ -62,7 +62,8 @@ def sample_nuts(
         start = find_MAP(model, random_seed=rng)
     elif not isinstance(start, MapEstimate):
         raise InvalidArgumentError(f"start = {start!r} must be a MapEstimate of this model (find_MAP) or None.")
-    target = LogPosterior(model)
+    same = start.target.model is model and start.target.function.is_current()
+    target = start.target if same else LogPosterior(model)
     if start.q.shape != (target.n_parameters,):
         raise ModelError(
             f"start has {start.q.size} unconstrained parameters, the model has {target.n_parameters}: "

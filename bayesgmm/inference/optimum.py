@@ -12,7 +12,7 @@ MAX_ITERATIONS = 2_000
 RESTARTS = 5
 # Nats that the quadratic model at the end still promises; below this a maximum counts as reached.
 DECREMENT_TOLERANCE = 1e-4
-# Two optima are one if they agree to this in log posterior (nats), and in weights and standardised means.
+# Two optima are one if they agree to this in log posterior (nats), and in weights, standardised means and scales.
 SAME_LOG_POSTERIOR = 1e-2
 SAME_PARAMETERS = 2e-2
 
@@ -81,9 +81,12 @@ def climb(log_posterior: LogPosterior, start: np.ndarray, scales: np.ndarray, ja
 
 
 def same_mixture(a: Mixture, b: Mixture, feature_scales: np.ndarray) -> bool:
-    """Whether two mixtures agree in weights and means up to the order of their components."""
-    means_a, means_b = a.means / feature_scales, b.means / feature_scales
-    cost = np.abs(means_a[:, None] - means_b[None]).max(axis=2)
-    cost = np.maximum(cost, np.abs(a.weights[:, None] - b.weights[None]))
+    """Whether two mixtures agree in weights, means and scales up to the order of their components."""
+
+    def features(mixture: Mixture) -> np.ndarray:
+        scales = np.sqrt(np.einsum("kii->ki", mixture.covariances))
+        return np.column_stack([mixture.weights, mixture.means / feature_scales, scales / feature_scales])
+
+    cost = np.abs(features(a)[:, None] - features(b)[None]).max(axis=2)
     rows, columns = linear_sum_assignment(cost)
     return bool(cost[rows, columns].max() < SAME_PARAMETERS)

@@ -424,9 +424,7 @@ def gradient(x, weights, means, covariances, diagonal, row_weights):
         with it.
     """
     n_components, n_features = means.shape
-    log_likelihood, whiteners, counts, first, second = statistics(
-        x, weights, means, covariances, diagonal, row_weights
-    )
+    log_likelihood, whiteners, counts, first, second = statistics(x, weights, means, covariances, diagonal, row_weights)
     d_weights = np.empty(n_components)
     d_means = np.zeros((n_components, n_features))
     d_covariances = np.zeros((n_components, n_features, n_features))

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import pytensor.tensor as pt
+from pytensor.compile.mode import optdb
 from pytensor.gradient import DisconnectedType, grad_undefined
 from pytensor.graph.basic import Apply, Constant
 from pytensor.graph.op import Op
-from pytensor.compile.mode import optdb
 from pytensor.graph.rewriting.basic import dfs_rewriter, node_rewriter
 from pytensor.graph.traversal import ancestors
 from pytensor.link.numba.dispatch.basic import numba_njit, register_funcify_default_op_cache_key
@@ -101,7 +101,7 @@ def one_weight_for_all_rows(fgraph, node):
 @register_specialize
 @node_rewriter([Sum])
 def merge_value_into_gradient(fgraph, node):
-    """Take the sum of (weighted) row log-densities from a gradient node on the same inputs: the data are passed once."""
+    """Take the sum of (weighted) row log-densities from a gradient node on the same inputs: one pass, not two."""
     if node.op.axis not in (None, (0,)):
         return None
     [summed] = node.inputs

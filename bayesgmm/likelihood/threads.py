@@ -1,8 +1,8 @@
 """One pool of threads for all passes over the data.
 
-A pass over many rows is cut into chunks, each with sums of its own, which are added in the chunks' order. Where the cuts
-are depends on the data's shape alone, so the result does not depend on the number of threads, nor on which thread took
-which chunk.
+A pass over many rows is cut into chunks, each with sums of its own, which are added in the chunks' order. Where the
+cuts are depends on the data's shape alone, so the result does not depend on the number of threads, nor on which thread
+took which chunk.
 
 Compiled code shares its chunks out by calling back to Python, which has a portable pool of threads. The chunks
 themselves run without the interpreter's lock.

@@ -6,8 +6,8 @@ The density of the entries below the diagonal of L, where :math:`R = L L^\top \s
           b_i = \eta + \frac{D - 1 - i}{2}, \quad i = 0, \dots, D - 1,
 
 so the rows are independent: row i points in a uniform direction, and the square of its part below the diagonal is
-Beta(i / 2, b_i). It is the distribution of ``pm.LKJCorr``, which draws by a scan that takes as long to build as the rest
-of the model, and whose D must be a constant of the graph (PyMC 6.4).
+Beta(i / 2, b_i). It is the distribution of ``pm.LKJCorr``, which draws by a scan that takes as long to build as the
+rest of the model, and whose D must be a constant of the graph (PyMC 6.4).
 
 Lewandowski, Kurowicka and Joe (2009), Generating random correlation matrices based on vines and extended onion method,
 J. Multivariate Analysis 100, 1989-2001, https://doi.org/10.1016/j.jmva.2009.04.008.

@@ -27,6 +27,7 @@ from pymc.logprob.transforms import Transform
 from pytensor.gradient import DisconnectedType
 from pytensor.graph.basic import Apply
 from pytensor.graph.op import Op
+from pytensor.graph.replace import _vectorize_node
 from pytensor.link.numba.dispatch.basic import numba_njit, register_funcify_default_op_cache_key
 
 from bayesgmm.likelihood.op import source_version
@@ -75,7 +76,7 @@ def simplex_pullback(weights, d_weights, d_log_jacobian):
 @_jit
 def unit_rows_forward(y):
     """Cholesky factors (B, D, D) and log-Jacobians (B,) of unconstrained ``y`` (B, D (D - 1) / 2)."""
-    batch, length = y.shape[0], int(round((1 + math.sqrt(1 + 8 * y.shape[1])) / 2))
+    batch, length = y.shape[0], int((1 + math.sqrt(1 + 8 * y.shape[1])) / 2 + 0.5)
     cholesky, log_jacobian = np.zeros((batch, length, length)), np.zeros(batch)
     for b in range(batch):
         start = 0
@@ -141,6 +142,17 @@ class Constrain(Op):
             for out, g in zip(outputs, cotangents, strict=True)
         ]
         return [ConstrainPullback(self.kind)(outputs[0], *cotangents)]
+
+
+@_vectorize_node.register(Constrain)
+def _all_batches_at_once(op, node, y):
+    """More batch axes are one longer one: a call for all draws, not one for each."""
+    if y.type.ndim == 2:
+        return op.make_node(y)
+    images, log_jacobian = op(y.reshape((-1, y.shape[-1])))
+    return [
+        v.reshape((*y.shape[:-1], *v.shape[1:]), ndim=y.type.ndim - 2 + v.type.ndim) for v in (images, log_jacobian)
+    ]
 
 
 class ConstrainPullback(Op):

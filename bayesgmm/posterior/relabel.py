@@ -38,9 +38,9 @@ def _assign(cost: np.ndarray) -> np.ndarray:
     return linear_sum_assignment(cost)[1]
 
 
-def _costs(reference: np.ndarray, probability: np.ndarray) -> np.ndarray:
-    """Cross-entropy of giving a draw's component l the label k, (K, K); the divergence up to a constant."""
-    return -np.log(np.maximum(reference, LEAST)).T @ probability
+def _surprise(reference: np.ndarray) -> np.ndarray:
+    """-log of Q, (K, N). Its product with a draw's responsibilities is the divergence, up to a constant."""
+    return np.ascontiguousarray(-np.log(np.maximum(reference, LEAST)).T)
 
 
 def stephens(responsibilities: Callable[[int], np.ndarray], n_draws: int, pivot: int = 0) -> np.ndarray:
@@ -62,11 +62,11 @@ def stephens(responsibilities: Callable[[int], np.ndarray], n_draws: int, pivot:
     reference = responsibilities(pivot)
     permutation = np.tile(np.arange(reference.shape[1]), (n_draws, 1))
     for round_ in range(MAX_ROUNDS):
-        total = np.zeros_like(reference)
+        surprise, total = _surprise(reference), np.zeros_like(reference)
         changed = False
         for s in range(n_draws):
             probability = responsibilities(s)
-            order = _assign(_costs(reference, probability))
+            order = _assign(surprise @ probability)
             changed |= not np.array_equal(order, permutation[s])
             permutation[s] = order
             total += probability[:, order]

@@ -33,7 +33,7 @@ def sample(
     draws : int, default 1000
         Kept draws of every chain.
     tune : int, optional
-        Adaptation steps of every chain before them, not kept. Default 500.
+        Adaptation steps of every chain before them, not kept. Default 200.
     chains : int, default 4
     cores : int, optional
         Chains run at once. Default: as many as there are processors and chains.
