@@ -149,7 +149,7 @@ def _all_batches_at_once(op, node, y):
     """More batch axes are one longer one: a call for all draws, not one for each."""
     if y.type.ndim == 2:
         return op.make_node(y)
-    images, log_jacobian = op(y.reshape((-1, y.shape[-1])))
+    images, log_jacobian = op(y.reshape((pt.prod(y.shape[:-1]), y.shape[-1])))
     return [
         v.reshape((*y.shape[:-1], *v.shape[1:]), ndim=y.type.ndim - 2 + v.type.ndim) for v in (images, log_jacobian)
     ]
