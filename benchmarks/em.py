@@ -68,5 +68,5 @@ if __name__ == "__main__":
         "em",
         rows,
         "The same start, the same number of iterations, the same log-likelihood to 9 digits, without priors or "
-        "regularisation, all cores. Asked: 8.",
+        "regularisation, all cores. Aim: 8.",
     )

@@ -78,7 +78,7 @@ def against_pymc() -> None:
                 ),
             }
         )
-    keep("gradient", rows, "One thread each. Asked: 8 times faster than pm.Mixture, within 2 times the floor.")
+    keep("gradient", rows, "One thread each. Aim: 8 times faster than pm.Mixture, within 2 times the floor.")
 
 
 def growth() -> None:
@@ -96,7 +96,7 @@ def growth() -> None:
         )
     per_row = [times[n] / n for n in times if n >= 10_000]
     rows.append({"N": "above 1e4", "ms": "", "ns a row": f"largest over smallest {max(per_row) / min(per_row):.3g}"})
-    keep("growth", rows, "D = 2, K = 3, one thread, least of 5. Asked: linear within 20 % above 1e4.")
+    keep("growth", rows, "D = 2, K = 3, one thread, least of 5. Aim: linear within 20 % above 1e4.")
 
 
 def two_threads() -> None:
@@ -140,7 +140,7 @@ def two_threads() -> None:
                 "1 thread / two plain threads, half the rows each": show(ratio(times["1"], times["apart"])),
             }
         ],
-        "Asked: 1.7.",
+        "Aim: 1.7.",
     )
 
 

@@ -38,5 +38,5 @@ if __name__ == "__main__":
                 "difference / data": f"{(large - small) / data:.2f}",
             }
         ],
-        f"The data are {data:.0f} MiB. Asked: under 2 times the data.",
+        f"The data are {data:.0f} MiB. Aim: under 2 times the data.",
     )

@@ -241,4 +241,4 @@ if __name__ == "__main__":
         if len(sys.argv) == 1 or ",".join(map(str, shape)) in sys.argv[1:]:
             rows += contest(*shape, repeats=repeats)
     stan = "" if has_cmdstan() else " Stan was left out: CmdStan is not installed."
-    keep("sampling", rows, "Asked: 50 times." + stan)
+    keep("sampling", rows, "Aim: 50 times." + stan)

@@ -36,7 +36,7 @@ def sample(
         Adaptation steps of every chain before them, not kept. Default 200.
     chains : int, default 4
     cores : int, optional
-        Chains run at once. Default: as many as there are processors and chains.
+        Processors to use: chains run side by side, and a pass over many rows shares what they leave. Default: all.
     random_seed : int or numpy.random.Generator, optional
         The same seed gives the same draws on the same machine, whatever ``cores`` is.
     start : MapEstimate, optional
