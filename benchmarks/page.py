@@ -12,7 +12,8 @@ SECTIONS = {
     "threads": "Two threads",
     "em": "Expectation-maximisation",
     "sampling": "Effective draws a second",
-    "process": "Whole processes",
+    "process_nuts": "Whole processes: the full posterior, from start to saved file",
+    "process_map": "Whole processes: the mode",
     "memory": "Memory",
 }
 INTRODUCTION = """# Benchmarks
