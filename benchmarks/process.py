@@ -111,7 +111,7 @@ if __name__ == "__main__":
     if "nuts" in chosen:
         keep(
             "process_nuts",
-            contest(NUTS, ".nc", repeats=3),
+            contest(NUTS, ".nc", repeats=2),
             "4 x 1,000 draws at (1000, 2, 3). Aim: NumPyro 2, pm.Mixture 5.",
         )
     if "map" in chosen:
