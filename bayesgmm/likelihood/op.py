@@ -24,7 +24,7 @@ from pytensor.tensor.elemwise import Elemwise
 from pytensor.tensor.math import Sum
 from pytensor.tensor.rewriting.basic import register_specialize
 
-from bayesgmm.likelihood import kernel
+from bayesgmm.likelihood import data_pass, elementary, kernel
 
 
 class _MixtureOp(Op):
@@ -140,10 +140,13 @@ optdb.register(
 
 
 @cache
-def source_version(path: str | None) -> int:
-    """A source file as a number, for the keys of PyTensor's compile cache, which must see edits of our code."""
-    source = b"" if path is None else Path(path).read_bytes()
+def source_version(*paths: str | None) -> int:
+    """Source files as a number, for the keys of PyTensor's compile cache, which must see edits of our code."""
+    source = b"".join(Path(path).read_bytes() for path in paths if path is not None)
     return int.from_bytes(sha256(source).digest()[:8], "big")
+
+
+SOURCES = (kernel.__file__, data_pass.__file__, elementary.__file__)
 
 
 @register_funcify_default_op_cache_key(MixtureLogDensity)
@@ -160,7 +163,7 @@ def _numba_log_density(op, node=None, **kwargs):
             diagonal,
         )
 
-    return mixture_log_density, source_version(kernel.__file__)
+    return mixture_log_density, source_version(*SOURCES)
 
 
 @register_funcify_default_op_cache_key(MixtureGradient)
@@ -179,4 +182,4 @@ def _numba_gradient(op, node=None, **kwargs):
         )
         return np.asarray(total), d_weights, d_means, d_covariances
 
-    return mixture_gradient, source_version(kernel.__file__)
+    return mixture_gradient, source_version(*SOURCES)
