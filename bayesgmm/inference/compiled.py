@@ -37,12 +37,15 @@ VERSION = 2
 _functions: dict[tuple, Any] = {}
 
 
-def lift(inputs: list[Variable], outputs: list[Variable]) -> tuple[list[Variable], list[Variable], list[np.ndarray]]:
+Lifted = list[tuple[Variable, np.ndarray]]
+
+
+def lift(inputs: list[Variable], outputs: list[Variable]) -> tuple[list[Variable], list[Variable], Lifted]:
     """Replace a graph's shared variables and floating-point arrays by inputs.
 
-    Returns the inputs with the added ones, the new outputs, and the values that the added inputs stand for.
+    Returns the inputs with the added ones, the new outputs, and the variables that were replaced, with their values.
     """
-    added, values, replace = [], [], {}
+    added, lifted, replace = [], [], {}
     for variable in graph_inputs(outputs):
         if isinstance(variable, SharedVariable):
             value = np.asarray(variable.get_value(borrow=True), order="C")
@@ -50,10 +53,10 @@ def lift(inputs: list[Variable], outputs: list[Variable]) -> tuple[list[Variable
             value = np.array(variable.data, order="C")
         else:
             continue
-        values.append(value)
+        lifted.append((variable, value))
         replace[variable] = variable.type()
         added.append(replace[variable])
-    return inputs + added, graph_replace(outputs, replace) if replace else outputs, values
+    return inputs + added, graph_replace(outputs, replace) if replace else outputs, lifted
 
 
 def _shared_by_graph(kind: str, inputs: list[Variable], outputs: list[Variable], build: Callable) -> Any:
@@ -68,7 +71,8 @@ class Interpreted:
     """A function run by PyTensor's interpreter: arrays in, a list of arrays out."""
 
     def __init__(self, inputs: list[Variable], outputs: list[Variable]):
-        inputs, outputs, self._values = lift(inputs, outputs)
+        inputs, outputs, lifted = lift(inputs, outputs)
+        self._values = [value for _, value in lifted]
         self._function = _shared_by_graph("interpreted", inputs, outputs, self._build)
 
     @staticmethod
@@ -183,8 +187,7 @@ class ValueAndGradient:
     ):
         shared = [v for v in graph_inputs([value]) if isinstance(v, SharedVariable)]
         self._data = [(v, v.get_value(borrow=True)) for v in shared]
-        inputs, outputs, values = lift([q, parameter, *parts], [value, *parts.values()])
-        self._values = values
+        inputs, outputs, self._lifted = lift([q, parameter, *parts], [value, *parts.values()])
 
         def build(inputs, outputs):
             variables = inputs[2 : 2 + len(parts)]
@@ -195,7 +198,7 @@ class ValueAndGradient:
             inputs = [*inputs[:2], *inputs[2 + len(parts) :]]
             mode = _mode(check_bounds)
             graph = pytensor.function(inputs, [value, gradient], mode=mode, on_unused_input="ignore").vm.jit_fn
-            return _c_function(graph, [np.zeros(()), *values])
+            return _c_function(graph, [np.zeros(()), *(value for _, value in self._lifted)])
 
         self.function = _shared_by_graph(f"value and gradient, checked {check_bounds}", inputs, outputs, build)
         self._call = _PROTOTYPE(self.function.address)
@@ -204,9 +207,16 @@ class ValueAndGradient:
         """Whether the model's data are still those that the function was made with."""
         return all(variable.get_value(borrow=True) is value for variable, value in self._data)
 
-    def inputs(self, parameter: float) -> tuple[np.ndarray, list[np.ndarray]]:
-        """The C function's table of inputs, and the arrays that it points to, which must outlive it."""
-        held = [np.array(parameter, dtype=np.float64), *self._values]
+    def inputs(
+        self, parameter: float, data: dict[str, np.ndarray] | None = None
+    ) -> tuple[np.ndarray, list[np.ndarray]]:
+        """The C function's table of inputs, and the arrays that it points to, which must outlive it.
+
+        ``data`` has values, by name, to stand instead of the model's own data.
+        """
+        given = {} if data is None else data
+        values = [np.asarray(given.get(str(v.name), own), dtype=own.dtype, order="C") for v, own in self._lifted]
+        held = [np.array(parameter, dtype=np.float64), *values]
         return np.array([n for v in held for n in (v.ctypes.data, *v.shape)], dtype=np.int64), held
 
     def __call__(self, q: np.ndarray, inputs: np.ndarray) -> tuple[float, np.ndarray]:

@@ -45,6 +45,13 @@ class LogPosterior:
         self._constrain: Interpreted | None = None
         self._unconstrain: Interpreted | None = None
 
+    def with_data(self, data: dict[str, np.ndarray]) -> "LogPosterior":
+        """The log posterior of other data, given by the names of the model's ``pm.Data``; it compiles nothing."""
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__)
+        other.inputs = {j: self.function.inputs(j, data) for j in (0.0, 1.0)}
+        return other
+
     def __reduce__(self):
         # Compiled functions do not pickle, and a pm.Model only by cloudpickle, which PyMC itself depends on.
         return _from_pickle, (cloudpickle.dumps(self.model),)

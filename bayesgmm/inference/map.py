@@ -6,7 +6,7 @@ that of ``pm.find_MAP``.
 """
 
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ from bayesgmm.inference.laplace import gaussian_draws, negative_hessian, precisi
 from bayesgmm.inference.log_posterior import LogPosterior
 from bayesgmm.inference.optimum import SAME_LOG_POSTERIOR, Optimum, climb, same_mixture
 from bayesgmm.inference.parameters import mixture_of, unconstrained
-from bayesgmm.inference.starts import starting_mixtures
+from bayesgmm.inference.starts import fewer_rows, starting_mixtures
 from bayesgmm.inference.tree import posterior_tree
 from bayesgmm.likelihood import kernel
 from bayesgmm.model.build import MixtureFacts, mixture_facts
@@ -223,7 +223,13 @@ def find_MAP(model: "pm.Model", *, n_init: int = 10, random_seed: Any = None) ->
     feature_scales = np.sqrt(em.spread)
     scales = target.typical_scales(feature_scales)
     rng = np.random.default_rng(random_seed)
-    optima, mixtures = _climb_all(target, facts, list(starting_mixtures(em, n_init, rng)), scales, feature_scales)
+    few, few_facts = _on_fewer_rows(target, facts, rng)
+    mixtures = list(starting_mixtures(replace(em, facts=few_facts), n_init, rng))
+    begins = [(unconstrained(target, facts, mixture), mixture) for mixture in mixtures]
+    optima, mixtures = _climb_all(few, facts, begins, scales, feature_scales)
+    if few is not target:
+        begins = [(optimum.q, mixture) for optimum, mixture in zip(optima, mixtures, strict=True)]
+        optima, mixtures = _climb_all(target, facts, begins, scales, feature_scales, curvature=few)
     if not any(np.isfinite(o.log_posterior) for o in optima):
         raise ModelError(
             "the log posterior is not finite at any start: check the priors (is the data inside their support?) "
@@ -240,32 +246,47 @@ def find_MAP(model: "pm.Model", *, n_init: int = 10, random_seed: Any = None) ->
     return _estimate(target, facts, optima[best], mixtures[best], starts, scales)
 
 
+def _on_fewer_rows(
+    target: LogPosterior, facts: MixtureFacts, rng: np.random.Generator
+) -> tuple[LogPosterior, MixtureFacts]:
+    """The density and the facts of some of the rows, where there are very many: most of a climb needs no more."""
+    rows = fewer_rows(facts, rng)
+    if rows is None:
+        return target, facts
+    x, weight = np.ascontiguousarray(facts.x[rows]), facts.row_weights[rows]
+    few = target.with_data({"x_data": x, "sample_weight": weight})
+    # A user's own terms may need every row.
+    usable = np.isfinite(few(target.flat(target.model.initial_point(random_seed=0)), 0.0)[0])
+    return (few if usable else target), replace(facts, x=x, row_weights=weight)
+
+
 def _climb_all(
     target: LogPosterior,
     facts: MixtureFacts,
-    begins: list[Mixture],
+    begins: list[tuple[np.ndarray, Mixture]],
     scales: np.ndarray,
     feature_scales: np.ndarray,
+    curvature: LogPosterior | None = None,
 ) -> tuple[list[Optimum], list[Mixture]]:
-    """Every start's optimum. Starts that EM brought to one place, or to an optimum already found, share one climb."""
+    """Every start's optimum. Starts at one place, or at an optimum already found, share one climb."""
     optima: list[Optimum] = []
-    mixtures: list[Mixture] = []
-    for i, begin in enumerate(begins):
+    reached: list[Mixture] = []
+    for i, (q, begin) in enumerate(begins):
         twin = next(
             (
                 j
                 for j in range(i)
-                if same_mixture(begin, begins[j], feature_scales) or same_mixture(begin, mixtures[j], feature_scales)
+                if same_mixture(begin, begins[j][1], feature_scales) or same_mixture(begin, reached[j], feature_scales)
             ),
             None,
         )
         if twin is None:
-            optima.append(climb(target, unconstrained(target, facts, begin), scales))
-            mixtures.append(mixture_of(target.constrain(optima[-1].q), facts))
+            optima.append(climb(target, q, scales, curvature=curvature))
+            reached.append(mixture_of(target.constrain(optima[-1].q), facts))
         else:
             optima.append(optima[twin])
-            mixtures.append(mixtures[twin])
-    return optima, mixtures
+            reached.append(reached[twin])
+    return optima, reached
 
 
 def _compare(optima: list[Optimum], mixtures: list[Mixture], feature_scales: np.ndarray) -> tuple[int, Starts]:

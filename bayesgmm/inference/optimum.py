@@ -1,17 +1,26 @@
 """Climbing from a start to the optimum above it, and telling optima apart whatever their labels."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment, minimize
 
+from bayesgmm.inference.basis import principal_axes
 from bayesgmm.inference.em import Mixture
+from bayesgmm.inference.laplace import negative_hessian
 from bayesgmm.inference.log_posterior import LogPosterior
 
-MAX_ITERATIONS = 2_000
-RESTARTS = 5
+# Iterations in the data's units, which is enough where the posterior is round; then rounds of so many in the axes of
+# its curvature, taken anew in each. Measured in gradients over 14 data sets, against 20 and 0 before the rounds, and
+# rounds of 50 and 200. In the data's units alone, 10,000 did not do where features correlate to 0.9998.
+PLAIN_ITERATIONS = 50
+ROUND_ITERATIONS = 100
+ROUNDS = 10
 # Nats that the quadratic model at the end still promises; below this a maximum counts as reached.
 DECREMENT_TOLERANCE = 1e-4
+# Below this there is nothing left to gain by going on.
+NEGLIGIBLE_DECREMENT = 1e-8
 # Two optima are one if they agree to this in log posterior (nats), and in weights, standardised means and scales.
 SAME_LOG_POSTERIOR = 1e-2
 SAME_PARAMETERS = 2e-2
@@ -35,48 +44,65 @@ class Optimum:
         return bool(np.isfinite(self.log_posterior) and self.decrement < DECREMENT_TOLERANCE)
 
 
-def climb(log_posterior: LogPosterior, start: np.ndarray, scales: np.ndarray, jacobian: float = 0.0) -> Optimum:
-    """Maximise the log posterior from ``start`` by L-BFGS, in units of ``scales``."""
+def climb(
+    target: LogPosterior,
+    start: np.ndarray,
+    scales: np.ndarray,
+    jacobian: float = 0.0,
+    curvature: LogPosterior | None = None,
+) -> Optimum:
+    """Maximise a log posterior from ``start`` by L-BFGS, first in units of ``scales``, then in its curvature's axes.
 
-    def objective(u: np.ndarray) -> tuple[float, np.ndarray]:
-        value, gradient = log_posterior(u * scales, jacobian)
-        if not (np.isfinite(value) and np.isfinite(gradient).all()):
-            return np.inf, np.zeros_like(u)
-        return -value, -gradient * scales
-
-    u = start / scales
-    first, _ = objective(u)
+    The curvature is that of ``curvature``, the same density with fewer rows, if one is given.
+    """
+    q = start
+    first = target(q, jacobian)[0]
     iterations, message, decrement = 0, "", np.inf
-    # A line search that fails leaves a stale curvature model; a fresh one goes on where it stopped.
-    for _ in range(RESTARTS):
-        result = minimize(
-            objective,
-            u,
-            jac=True,
-            method="L-BFGS-B",
-            options={"maxiter": MAX_ITERATIONS, "maxfun": 2 * MAX_ITERATIONS, "maxcor": 20, "ftol": 0.0, "gtol": 1e-7},
-        )
-        iterations += int(result.nit)
-        message = str(result.message)
-        if np.all(result.x == u) and iterations > 0:
+    for i in range(1 + ROUNDS):
+        try:
+            axes = (
+                principal_axes(negative_hessian(curvature or target, q, scales, jacobian), scales)
+                if i or curvature
+                else np.diag(scales)
+            )
+        except np.linalg.LinAlgError:  # not finite there
             break
-        u = result.x
+        result = _maximise(target, q, axes, jacobian, ROUND_ITERATIONS if i else PLAIN_ITERATIONS)
+        q = q + axes @ result.x
         gradient = np.asarray(result.jac)
         decrement = 0.5 * float(gradient @ (result.hess_inv @ gradient))
-        if decrement < DECREMENT_TOLERANCE * 1e-4:
+        iterations += int(result.nit)
+        message = str(result.message)
+        if decrement < NEGLIGIBLE_DECREMENT or (i and result.nit == 0):
             break
-    value, gradient = objective(u)
-    norm = float(np.linalg.norm(gradient))
-    if norm == 0.0 and np.isfinite(value):
-        decrement = 0.0
+    value, gradient = target(q, jacobian)
+    finite = np.isfinite(value) and np.isfinite(gradient).all()
     return Optimum(
-        q=u * scales,
-        log_posterior=-value,
-        gradient_norm=norm if np.isfinite(value) else np.inf,
+        q=q,
+        log_posterior=float(value),
+        gradient_norm=float(np.linalg.norm(gradient * scales)) if finite else np.inf,
         decrement=decrement,
         iterations=iterations,
-        moved=bool(value < first) or decrement < DECREMENT_TOLERANCE,
+        moved=bool(value > first) or decrement < DECREMENT_TOLERANCE,
         message=message,
+    )
+
+
+def _maximise(target: LogPosterior, origin: np.ndarray, axes: np.ndarray, jacobian: float, iterations: int) -> Any:
+    """L-BFGS from ``origin`` in the coordinates u of q = origin + axes u."""
+
+    def objective(u: np.ndarray) -> tuple[float, np.ndarray]:
+        value, gradient = target(origin + axes @ u, jacobian)
+        if not (np.isfinite(value) and np.isfinite(gradient).all()):
+            return np.inf, np.zeros_like(u)
+        return -value, -(gradient @ axes)
+
+    return minimize(
+        objective,
+        np.zeros_like(origin),
+        jac=True,
+        method="L-BFGS-B",
+        options={"maxiter": iterations, "maxfun": 2 * iterations, "maxcor": 20, "ftol": 0.0, "gtol": 1e-7},
     )
 
 

@@ -6,6 +6,9 @@ from bayesgmm.inference.em import Mixture
 from bayesgmm.inference.log_posterior import LogPosterior
 from bayesgmm.model.build import MixtureFacts
 
+# Of a correlation matrix that an optimiser is to start from.
+LEAST_EIGENVALUE = 1e-6
+
 
 def mixture_of(values: dict[str, np.ndarray], facts: MixtureFacts, row: int = 0) -> Mixture:
     """One row of a batch of named values as mixture parameters."""
@@ -26,8 +29,10 @@ def unconstrained(target: LogPosterior, facts: MixtureFacts, mixture: Mixture) -
     if structure.correlated and n_features > 1:
         scales = np.sqrt(diagonal)
         correlation = covariances / (scales[..., :, None] * scales[..., None, :])
-        # A factor of exactly singular rows has no unconstrained image; this much independence is added.
-        correlation = 0.999 * correlation + 0.001 * np.eye(n_features)
+        # A factor of exactly singular rows has no unconstrained image; as much independence is added as gives it one.
+        least = np.linalg.eigvalsh(correlation)[..., :1, None]
+        share = np.maximum(LEAST_EIGENVALUE - least, 0)
+        correlation = (1 - share) * correlation + share * np.eye(n_features)
         values["correlation_cholesky"] = np.linalg.cholesky(correlation)
     free = {str(rv.name) for rv in target.model.free_RVs}
     if not free <= set(values):

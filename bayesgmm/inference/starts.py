@@ -1,38 +1,32 @@
 """Where to start: k-means++ on whitened data, and random rows, each followed by a few EM steps."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 import numpy as np
 
 from bayesgmm.inference.em import ExpectationMaximisation, Mixture
+from bayesgmm.model.build import MixtureFacts
 
 # Enough for EM to settle on one optimum's hillside; the optimiser climbs the rest faster.
 EM_STEPS = 30
 EM_TOLERANCE = 1e-6
-# EM before the climb sees at most this many rows.
+# Where there are more rows, the hillsides are found, and climbed first, on this many of them.
 MAX_ROWS = 20_000
+
+
+def fewer_rows(facts: MixtureFacts, rng: np.random.Generator) -> np.ndarray | None:
+    """Rows, of those that count, on which to find the hillsides; None: all of them."""
+    counted = np.flatnonzero(facts.row_weights)
+    return rng.choice(counted, size=MAX_ROWS, replace=False) if len(counted) > MAX_ROWS else None
 
 
 def starting_mixtures(em: ExpectationMaximisation, n_init: int, rng: np.random.Generator) -> Iterator[Mixture]:
     """``n_init`` starting points after a few EM steps, begun at k-means++ and at random rows in turn."""
-    em = _on_fewer_rows(em, rng)
     facts = em.facts
     whitened = _whiten(em)
     for i in range(n_init):
         begin = _random_rows(em, rng) if i % 2 else _kmeans_plusplus(em, whitened, rng)
         yield em.run(begin, max_steps=EM_STEPS if facts.n_components > 1 else 2, tolerance=EM_TOLERANCE)
-
-
-def _on_fewer_rows(em: ExpectationMaximisation, rng: np.random.Generator) -> ExpectationMaximisation:
-    """EM on a sample of the rows where there are many: it finds the same hillsides, and costs no passes over all."""
-    facts = em.facts
-    counted = np.flatnonzero(facts.row_weights)
-    if len(counted) <= MAX_ROWS:
-        return em
-    rows = rng.choice(counted, size=MAX_ROWS, replace=False)
-    fewer = replace(facts, x=np.ascontiguousarray(facts.x[rows]), row_weights=facts.row_weights[rows])
-    return replace(em, facts=fewer)
 
 
 def _whiten(em: ExpectationMaximisation) -> np.ndarray:
