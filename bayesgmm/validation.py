@@ -231,3 +231,12 @@ def check_resolution(resolution: Any, table: Table) -> np.ndarray:
     if not np.isfinite(steps).all() or (steps < 0).any():
         raise InvalidArgumentError(f"resolution = {resolution!r} must be finite and not negative.")
     return steps
+
+
+def moments(x: np.ndarray, weight: np.ndarray | None = None, block: int = 65_536) -> tuple[np.ndarray, np.ndarray]:
+    """Means and variances (D,) of the rows of ``x``, block by block: no second array as large as the data."""
+    weight = np.ones(len(x)) if weight is None else weight
+    blocks = [slice(i, i + block) for i in range(0, len(x), block)]
+    centre = sum(weight[b] @ x[b] for b in blocks) / weight.sum()
+    variance = sum(weight[b] @ (x[b] - centre) ** 2 for b in blocks) / weight.sum()
+    return np.asarray(centre), np.asarray(variance)

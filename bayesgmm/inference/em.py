@@ -16,6 +16,7 @@ import numpy as np
 from bayesgmm.likelihood import kernel
 from bayesgmm.likelihood.threads import raise_interrupt
 from bayesgmm.model.build import MixtureFacts
+from bayesgmm.validation import moments
 
 # N_k + 5: twice the inverse-gamma's shape 3/2, plus 2 for its mode.
 PRIOR_COUNT = 5.0
@@ -46,9 +47,7 @@ class ExpectationMaximisation:
 
     @classmethod
     def of(cls, facts: MixtureFacts) -> "ExpectationMaximisation":
-        centre = np.average(facts.x, axis=0, weights=facts.row_weights)
-        spread = np.average((facts.x - centre) ** 2, axis=0, weights=facts.row_weights)
-        return cls(facts, centre, spread)
+        return cls(facts, *moments(facts.x, facts.row_weights))
 
     def maximise(self, counts: np.ndarray, means: np.ndarray, scatter: np.ndarray) -> Mixture:
         """M-step from each component's count (K,), mean (K, D) and scatter about that mean (K, D, D)."""

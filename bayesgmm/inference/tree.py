@@ -28,6 +28,7 @@ def posterior_tree(
     attrs : dict
         Attributes of the root and of the posterior group: numbers, strings and flat arrays, which netCDF can hold.
     """
+    import pandas as pd
     from arviz_base import from_dict
 
     from bayesgmm import __version__
@@ -37,7 +38,14 @@ def posterior_tree(
     dims["permutation"] = ["component"]
     constants = {v.name: v.get_value() for v in model.data_vars if v.name != "x_data"}
     used = {d for name in [*posterior, *constants, "x", "permutation"] for d in dims.get(name, [])}
-    coords = {name: np.asarray(values) for name, values in model.coords.items() if name in used and values is not None}
+    coords: dict[str, Any] = {
+        name: np.asarray(values) for name, values in model.coords.items() if name in used and values is not None
+    }
+    # No array of row numbers, and no copies of one.
+    coords.setdefault("obs_id", pd.RangeIndex(len(facts.x)))
+    # The model's own data: not to be changed from here.
+    x = facts.x.view()
+    x.flags.writeable = False
     attrs = {
         "covariance_type": facts.structure.name,
         "creation_library": "bayesgmm",
@@ -48,7 +56,7 @@ def posterior_tree(
         {
             "posterior": posterior,
             "sample_stats": sample_stats,
-            "observed_data": {"x": facts.x},
+            "observed_data": {"x": x},
             "constant_data": constants,
         },
         coords=coords,

@@ -8,7 +8,14 @@ import numpy as np
 from bayesgmm.exceptions import InvalidPriorError, ModelError
 from bayesgmm.model.covariance import COVARIANCE_TYPES, CovarianceType
 from bayesgmm.model.priors import VARIANCE_SHAPE, Priors, check_positive, user_prior
-from bayesgmm.validation import Table, check_choice, check_count, check_resolution, check_training_table
+from bayesgmm.validation import (
+    Table,
+    check_choice,
+    check_count,
+    check_resolution,
+    check_training_table,
+    moments,
+)
 
 if TYPE_CHECKING:
     import pymc as pm
@@ -94,17 +101,15 @@ def _build(
     from bayesgmm.model.mixture import MarginalGaussianMixture
     from bayesgmm.model.transforms import CorrelationCholeskyTransform, SimplexTransform
 
-    n_rows, n_features = table.shape
+    n_features = table.shape[1]
     # The priors' scales come from the rows that count.
     counted = table.values if weight is None else table.values[weight > 0]
     low, high = counted.min(axis=0), counted.max(axis=0)
-    centre = np.average(table.values, axis=0, weights=weight)
-    variance = np.average((table.values - centre) ** 2, axis=0, weights=weight)
+    _, variance = moments(table.values, weight)
     coords = {
         "component": np.arange(n_components),
         "feature": list(table.features),
         "feature2": list(table.features),
-        "obs_id": np.arange(n_rows),
     }
     mean_shape, mean_dims = (n_components, n_features), ("component", "feature")
     scale_shape = structure.shape(structure.scale_dims, n_components, n_features)
