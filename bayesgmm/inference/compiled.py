@@ -21,7 +21,7 @@ from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.graph.basic import Constant, Variable
 from pytensor.graph.fg import FrozenFunctionGraph
 from pytensor.graph.replace import graph_replace
-from pytensor.graph.traversal import graph_inputs
+from pytensor.graph.traversal import graph_inputs, io_toposort
 from pytensor.link.numba.cache import compile_numba_function_src
 from pytensor.link.numba.dispatch.basic import numba_funcify_and_cache_key, numba_njit
 from pytensor.link.numba.linker import NumbaLinker
@@ -29,8 +29,6 @@ from pytensor.link.numba.linker import NumbaLinker
 import bayesgmm.likelihood.op  # noqa: F401 (registers the rewrite that makes one pass of two)
 from bayesgmm.likelihood.threads import pointer
 
-# Run by PyTensor's interpreter: nothing to compile. For what is called once, over all draws at a time.
-INTERPRETED = Mode("py", "fast_compile")
 # Part of the disk cache's key: raise it when `_SOURCE` changes.
 VERSION = 2
 
@@ -68,21 +66,40 @@ def _shared_by_graph(kind: str, inputs: list[Variable], outputs: list[Variable],
 
 
 class Interpreted:
-    """A function run by PyTensor's interpreter: arrays in, a list of arrays out."""
+    """A function run node by node: arrays in, a list of arrays out.
+
+    For what is called a few times, over all draws at once: neither simplifying its graph nor compiling it would pay.
+    """
 
     def __init__(self, inputs: list[Variable], outputs: list[Variable]):
-        inputs, outputs, lifted = lift(inputs, outputs)
-        self._values = [value for _, value in lifted]
-        self._function = _shared_by_graph("interpreted", inputs, outputs, self._build)
-
-    @staticmethod
-    def _build(inputs, outputs):
-        function = pytensor.function(inputs, outputs, mode=INTERPRETED, on_unused_input="ignore")
-        function.trust_input = True
-        return function
+        nodes = io_toposort(inputs, outputs)
+        # One cell a variable, which the nodes read and write.
+        cells: dict[Variable, list[Any]] = {v: [None] for v in inputs}
+        for v in graph_inputs(outputs):
+            if isinstance(v, SharedVariable):
+                cells[v] = [v.get_value()]
+            elif isinstance(v, Constant):
+                cells[v] = [v.data]
+        made: dict[Variable, list[Any]] = {v: [None] for node in nodes for v in node.outputs}
+        cells |= made
+        computed = {v: [True] for v in cells}
+        self._steps = [node.op.make_py_thunk(node, cells, computed, []) for node in nodes]
+        self._inputs, self._made = [cells[v] for v in inputs], list(made.values())
+        self._outputs = [cells[v] for v in outputs]
 
     def __call__(self, *arguments: np.ndarray) -> list[np.ndarray]:
-        return self._function(*arguments, *self._values)
+        for cell, argument in zip(self._inputs, arguments, strict=True):
+            cell[0] = argument
+        # Batched nodes choose how to run in their first call, and would call a C compiler. And a graph as it was written
+        # computes both branches of every choice.
+        with pytensor.config.change_flags(cxx=""), np.errstate(all="ignore"):
+            for step in self._steps:
+                step()
+        results = [np.asarray(cell[0]) for cell in self._outputs]
+        # Nodes may write a result where the last one stands.
+        for cell in self._made:
+            cell[0] = None
+        return results
 
 
 class _Graph:

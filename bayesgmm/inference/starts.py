@@ -38,12 +38,8 @@ def _whiten(em: ExpectationMaximisation) -> np.ndarray:
 
 
 def _kmeans_plusplus(em: ExpectationMaximisation, whitened: np.ndarray, rng: np.random.Generator) -> Mixture:
-    from sklearn.cluster import kmeans_plusplus
-
     facts, k = em.facts, em.facts.n_components
-    centres, _ = kmeans_plusplus(
-        whitened, k, sample_weight=facts.row_weights, random_state=int(rng.integers(2**31 - 1))
-    )
+    centres = whitened[_spread_rows(whitened, k, facts.row_weights, rng)]
     distance = ((whitened**2).sum(axis=1)[:, None] - 2 * whitened @ centres.T) + (centres**2).sum(axis=1)
     one_hot = np.eye(k)[distance.argmin(axis=1)] * facts.row_weights[:, None]
     counts = one_hot.sum(axis=0)
@@ -54,6 +50,25 @@ def _kmeans_plusplus(em: ExpectationMaximisation, whitened: np.ndarray, rng: np.
         centred = facts.x - means[j]
         scatter[j] = (one_hot[:, j] * centred.T) @ centred
     return em.maximise(counts, means, scatter)
+
+
+def _spread_rows(x: np.ndarray, k: int, weight: np.ndarray, rng: np.random.Generator) -> list[int]:
+    """Greedy k-means++: each row drawn by its squared distance to those before it, the best of a few draws kept.
+
+    scikit-learn's takes half a second to import, and scipy's knows no weights and fails on ties.
+    """
+    rows = [int(rng.choice(len(x), p=weight / weight.sum()))]
+    nearest = ((x - x[rows[0]]) ** 2).sum(axis=1)
+    while len(rows) < k:
+        potential = weight * nearest
+        if potential.sum() == 0:  # fewer distinct rows than components
+            potential = weight
+        candidates = rng.choice(len(x), size=2 + int(np.log(k)), p=potential / potential.sum())
+        distances = [np.minimum(nearest, ((x - x[c]) ** 2).sum(axis=1)) for c in candidates]
+        best = int(np.argmin([weight @ distance for distance in distances]))
+        rows.append(int(candidates[best]))
+        nearest = distances[best]
+    return rows
 
 
 def _random_rows(em: ExpectationMaximisation, rng: np.random.Generator) -> Mixture:
