@@ -18,6 +18,9 @@ _WHERE = {
     "Starts": "bayesgmm.inference.map",
     "sample": "bayesgmm.posterior.sample",
     "relabel": "bayesgmm.posterior.relabel",
+    "save": "bayesgmm.posterior.storage",
+    "load": "bayesgmm.posterior.storage",
+    "open_run": "bayesgmm.posterior.storage",
     "assignments": "bayesgmm.posterior.assignments",
     "diagnose": "bayesgmm.posterior.diagnostics",
     "Diagnosis": "bayesgmm.posterior.diagnostics",
@@ -38,9 +41,12 @@ __all__ = [
     "diagnose",
     "exceptions",
     "find_MAP",
+    "load",
+    "open_run",
     "plot_clusters",
     "relabel",
     "sample",
+    "save",
 ]
 
 if TYPE_CHECKING:
@@ -53,6 +59,7 @@ if TYPE_CHECKING:
     from bayesgmm.posterior.diagnostics import Diagnosis, diagnose
     from bayesgmm.posterior.relabel import relabel
     from bayesgmm.posterior.sample import sample
+    from bayesgmm.posterior.storage import load, open_run, save
     from bayesgmm.report.plots import plot_clusters
 
 

@@ -1,8 +1,6 @@
 """The command line: ``bayesgmm demo`` and ``bayesgmm fit``."""
 
 import contextlib
-import os
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -92,19 +90,6 @@ def _first_text(column: "pd.Series") -> tuple[int, Any]:
     return 0, column.iloc[0]
 
 
-def save_tree(dt: "xr.DataTree", path: Path) -> None:
-    """Write netCDF beside ``path`` and move it there: what stood there stays whole until the new file is."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".nc.part")
-    os.close(handle)
-    try:
-        dt.to_netcdf(temporary, engine="h5netcdf")
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-
-
 def _print_frame(frame: "pd.DataFrame", title: str) -> None:
     table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
     table.add_column(str(frame.index.name or ""), justify="left", no_wrap=True)
@@ -168,7 +153,7 @@ def fit(
     with _one_line_errors():
         import numpy as np
 
-        from bayesgmm import build_model, find_MAP, sample
+        from bayesgmm import build_model, find_MAP, sample, save
         from bayesgmm.estimator import INFERENCES
         from bayesgmm.validation import check_choice, check_count
 
@@ -191,7 +176,7 @@ def fit(
             dt = estimate.laplace(draws * chains, random_seed=rng)
             console.print(f"Laplace approximation: {draws * chains} draws.\n")
         _print_fit(dt)
-        save_tree(dt, out)
+        save(dt, out)
         console.print(f"Saved {out}", markup=False)
 
 
@@ -210,7 +195,7 @@ def demo(
         matplotlib.use("agg")
         from matplotlib import pyplot as plt
 
-        from bayesgmm import build_model, find_MAP, plot_clusters, sample
+        from bayesgmm import build_model, find_MAP, plot_clusters, sample, save
         from bayesgmm.datasets import load_faithful
 
         console.print("Old Faithful: 272 eruptions, their duration and the time to the next; two components.\n")
@@ -222,7 +207,7 @@ def demo(
         dt = sample(model, start=estimate, random_seed=seed, progressbar=console.is_terminal)
         console.print(f"NUTS in {time.perf_counter() - began:.1f} s: 4 chains of 1000 draws.\n")
         _print_fit(dt)
-        save_tree(dt, out / "fit.nc")
+        save(dt, out / "fit.nc")
         ax = plot_clusters(dt)
         ax.set_title("Old Faithful: 50 % and 95 % ellipses under 60 posterior draws", fontsize="medium")
         plt.gcf().savefig(out / "clusters.png", dpi=160)

@@ -10,7 +10,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from bayesgmm.likelihood import kernel
 from bayesgmm.model.build import build_model
 from bayesgmm.model.covariance import COVARIANCE_TYPES
-from bayesgmm.posterior.draws import Draws
+from bayesgmm.posterior.draws import Draws, in_proportion
 from bayesgmm.validation import Table, check_choice, check_count, check_table
 
 if TYPE_CHECKING:
@@ -159,7 +159,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):
                 start=self.map_,
                 progressbar=self.progressbar,
             )
-            means = self._inference_data["posterior"].dataset.mean(("chain", "draw"))
+            means = in_proportion(self._inference_data)["posterior"].dataset.mean(("chain", "draw"))
             self.weights_ = means["weights"].transpose("component").values
             self.means_ = means["means"].transpose("component", "feature").values
             self.covariances_ = means["covariances"].transpose(*self._structure.dims).values

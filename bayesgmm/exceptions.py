@@ -25,6 +25,18 @@ class SamplingError(ValueError):
     """The sampler could not run from where it was started."""
 
 
+class ImproperPosteriorError(InvalidDataError):
+    """Rows lie exactly on a line or plane, so the posterior has no maximum; the message names them and the remedies."""
+
+
+class StorageError(OSError, ValueError):
+    """A file could not be written or read; what stood there before is as it was."""
+
+
+class MultipleModesWarning(UserWarning):
+    """The posterior has other modes than the one that the chains start at."""
+
+
 class ConvergenceWarning(UserWarning):
     """An optimiser stopped before it reached a maximum."""
 

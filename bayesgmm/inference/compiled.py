@@ -90,8 +90,8 @@ class Interpreted:
     def __call__(self, *arguments: np.ndarray) -> list[np.ndarray]:
         for cell, argument in zip(self._inputs, arguments, strict=True):
             cell[0] = argument
-        # Batched nodes choose how to run in their first call, and would call a C compiler. And a graph as it was written
-        # computes both branches of every choice.
+        # Batched nodes choose how to run in their first call, and would call a C compiler. And a graph as it was
+        # written computes both branches of every choice.
         with pytensor.config.change_flags(cxx=""), np.errstate(all="ignore"):
             for step in self._steps:
                 step()

@@ -6,6 +6,8 @@ with q the unconstrained parameters. j = 0 gives the density in the user's own p
 j = 1 gives the density of q, which is what NUTS samples. One compiled function serves both.
 """
 
+from functools import cached_property
+
 import cloudpickle
 import numpy as np
 import pymc as pm
@@ -37,24 +39,31 @@ class LogPosterior:
         self._shapes = self._value_shapes()
         self._sizes = [int(np.prod(shape)) for shape in self._shapes]
         self.n_parameters = sum(self._sizes)
-        q, jacobian = pt.vector("q"), pt.scalar("jacobian")
-        value = model.logp(jacobian=False) + jacobian * self._log_jacobian()
-        self.function = ValueAndGradient(q, jacobian, self._split(q), value, model.check_bounds)
-        # The function's inputs without and with the log-Jacobian.
-        self.inputs = {j: self.function.inputs(j) for j in (0.0, 1.0)}
         self._constrain: Interpreted | None = None
         self._unconstrain: Interpreted | None = None
 
     def with_data(self, data: dict[str, np.ndarray]) -> "LogPosterior":
         """The log posterior of other data, given by the names of the model's ``pm.Data``; it compiles nothing."""
         other = object.__new__(type(self))
-        other.__dict__.update(self.__dict__)
-        other.inputs = {j: self.function.inputs(j, data) for j in (0.0, 1.0)}
+        function = self.function
+        other.__dict__.update(self.__dict__, inputs={j: function.inputs(j, data) for j in (0.0, 1.0)})
         return other
 
     def __reduce__(self):
         # Compiled functions do not pickle, and a pm.Model only by cloudpickle, which PyMC itself depends on.
         return _from_pickle, (cloudpickle.dumps(self.model),)
+
+    @cached_property
+    def function(self) -> ValueAndGradient:
+        """The compiled function, made when it is first called: named parameters need none."""
+        q, jacobian = pt.vector("q"), pt.scalar("jacobian")
+        value = self.model.logp(jacobian=False) + jacobian * self._log_jacobian()
+        return ValueAndGradient(q, jacobian, self._split(q), value, self.model.check_bounds)
+
+    @cached_property
+    def inputs(self) -> dict[float, tuple[np.ndarray, list[np.ndarray]]]:
+        """The function's inputs without and with the log-Jacobian."""
+        return {j: self.function.inputs(j) for j in (0.0, 1.0)}
 
     # The graphs -----------------------------------------------------------------------------------------------------
 

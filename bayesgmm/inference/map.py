@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayesgmm.exceptions import ConvergenceWarning, ModelError, UnboundedPosteriorWarning
+from bayesgmm.inference.collapse import check_components, check_data
 from bayesgmm.inference.em import ExpectationMaximisation, Mixture
 from bayesgmm.inference.laplace import gaussian_draws, negative_hessian, precision_cholesky
 from bayesgmm.inference.log_posterior import LogPosterior
@@ -27,6 +28,9 @@ from bayesgmm.validation import check_count
 if TYPE_CHECKING:
     import pymc as pm
     import xarray as xr
+
+# Optima this many nats below the best hold nothing: volumes do not differ by as much.
+DEEPEST_GAP = 30.0
 
 
 @dataclass(frozen=True)
@@ -89,6 +93,7 @@ class MapEstimate:
     converged: bool
     starts: Starts
     q: np.ndarray = field(repr=False)
+    near_optima: tuple[np.ndarray, ...] = field(repr=False)
     target: LogPosterior = field(repr=False)
     scales: np.ndarray = field(repr=False)
 
@@ -187,6 +192,8 @@ def find_MAP(model: "pm.Model", *, n_init: int = 10, random_seed: Any = None) ->
     ------
     ModelError
         ``model`` was not made by :func:`build_model`, or no start reached a finite density.
+    ImproperPosteriorError
+        Rows lie exactly on a slanted line or plane, more of them than the priors can bear.
 
     Warns
     -----
@@ -218,6 +225,8 @@ def find_MAP(model: "pm.Model", *, n_init: int = 10, random_seed: Any = None) ->
             UnboundedPosteriorWarning,
             stacklevel=2,
         )
+    eta = float(model["lkj_eta"].get_value()) if "lkj_eta" in model.named_vars else None
+    check_data(facts, eta)
     em = ExpectationMaximisation.of(facts)
     target = LogPosterior(model)
     feature_scales = np.sqrt(em.spread)
@@ -235,6 +244,7 @@ def find_MAP(model: "pm.Model", *, n_init: int = 10, random_seed: Any = None) ->
             "the log posterior is not finite at any start: check the priors (is the data inside their support?) "
             "and any terms added to the model."
         )
+    check_components(facts, eta, mixtures)
     best, starts = _compare(optima, mixtures, feature_scales)
     if not optima[best].converged:
         warnings.warn(
@@ -243,7 +253,10 @@ def find_MAP(model: "pm.Model", *, n_init: int = 10, random_seed: Any = None) ->
             ConvergenceWarning,
             stacklevel=2,
         )
-    return _estimate(target, facts, optima[best], mixtures[best], starts, scales)
+    # Of each distinct optimum that may hold some of the posterior, one start's point.
+    firsts = [int(np.flatnonzero(starts.optimum == i)[0]) for i in range(starts.n_optima)]
+    near = [optima[i].q for i in firsts[1:] if optima[i].log_posterior > optima[best].log_posterior - DEEPEST_GAP]
+    return _estimate(target, facts, optima[best], mixtures[best], starts, scales, near)
 
 
 def _on_fewer_rows(
@@ -320,6 +333,7 @@ def _estimate(
     mixture: Mixture,
     starts: Starts,
     scales: np.ndarray,
+    near: list[np.ndarray],
 ) -> MapEstimate:
     """The estimate at one optimum, its components put in order."""
     order = np.lexsort(mixture.means.T[::-1])
@@ -344,6 +358,7 @@ def _estimate(
         converged=optimum.converged,
         starts=starts,
         q=q,
+        near_optima=(q, *near),
         target=target,
         scales=scales,
     )

@@ -1,20 +1,22 @@
 """The full posterior by NUTS: the only caller of a sampler."""
 
+import warnings
+from collections.abc import Iterable
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayesgmm.exceptions import InvalidArgumentError, ModelError, SamplingError
-from bayesgmm.inference.basis import InBasis, in_basis, principal_axes
+from bayesgmm.exceptions import InvalidArgumentError, ModelError, MultipleModesWarning, SamplingError
+from bayesgmm.inference.basis import InBasis, in_basis
 from bayesgmm.inference.compiled import copy_through
-from bayesgmm.inference.laplace import negative_hessian
 from bayesgmm.inference.log_posterior import LogPosterior
 from bayesgmm.inference.map import MapEstimate, find_MAP
-from bayesgmm.inference.optimum import climb
-from bayesgmm.inference.tree import posterior_tree
+from bayesgmm.inference.modes import NEGLIGIBLE_SHARE, Mode, chains_per_mode, distinct_modes, importance_shares, shares
+from bayesgmm.inference.run import Chain, Plan, Store, chains_of_trace, draws_tree
 from bayesgmm.likelihood.threads import available_cores, limited_to
 from bayesgmm.model.build import mixture_facts
-from bayesgmm.validation import check_count
+from bayesgmm.validation import check_count, moments
 
 if TYPE_CHECKING:
     import pymc as pm
@@ -23,19 +25,6 @@ if TYPE_CHECKING:
 # Chains start at the mode and in its axes, so little is left to learn. Measured over N = 272 to 5,000, D = 1 to 10,
 # K = 1 to 5: from 200 on, more tuning gains nothing.
 DEFAULT_TUNE = 200
-
-# nutpie's names for what it records, and ArviZ's.
-STATISTICS = {
-    "logp": "lp",
-    "diverging": "diverging",
-    "energy": "energy",
-    "energy_error": "energy_error",
-    "depth": "tree_depth",
-    "maxdepth_reached": "reached_max_treedepth",
-    "n_steps": "n_steps",
-    "step_size": "step_size",
-    "mean_tree_accept": "acceptance_rate",
-}
 
 
 def sample_nuts(
@@ -46,10 +35,11 @@ def sample_nuts(
     chains: int,
     cores: int | None,
     random_seed: Any,
-    start: MapEstimate | None,
+    start: MapEstimate | str | None,
     progressbar: bool,
+    store: Any = None,
 ) -> "xr.DataTree":
-    """Draws of the posterior by nutpie's NUTS, started at the MAP, labels as the sampler left them.
+    """Draws of the posterior by nutpie's NUTS, started at the modes, labels as the sampler left them.
 
     See :func:`bayesgmm.sample`, which relabels the result.
     """
@@ -58,50 +48,97 @@ def sample_nuts(
     cores = available_cores() if cores is None else check_count(cores, "cores")
     mixture_facts(model)
     rng = np.random.default_rng(random_seed)
-    if start is None:
-        start = find_MAP(model, random_seed=rng)
-    elif not isinstance(start, MapEstimate):
-        raise InvalidArgumentError(f"start = {start!r} must be a MapEstimate of this model (find_MAP) or None.")
-    same = start.target.model is model and start.target.function.is_current()
-    target = start.target if same else LogPosterior(model)
-    if start.q.shape != (target.n_parameters,):
+    dispersed = isinstance(start, str) and start == "dispersed"
+    if start is None or dispersed:
+        estimate = find_MAP(model, random_seed=rng)
+    elif isinstance(start, MapEstimate):
+        estimate = start
+    else:
+        raise InvalidArgumentError(
+            f"start = {start!r} must be a MapEstimate of this model (find_MAP), 'dispersed' or None."
+        )
+    same = estimate.target.model is model and estimate.target.function.is_current()
+    target = estimate.target if same else LogPosterior(model)
+    _check_start(target, estimate)
+    modes, plan, found = _where_to_start(target, estimate, draws, tune, chains, dispersed, rng)
+    attrs = {
+        "inference_library": "nutpie",
+        "inference_library_version": version("nutpie"),
+        "inference_method": "nuts",
+        "tuning_steps": tune,
+        **estimate.attrs,
+        **found,
+    }
+    kept = None if store is None else Store.create(store, model, plan, modes, attrs)
+    done: list[Chain] = []
+    for m, (mode, n) in enumerate(zip(modes, plan.chains, strict=True)):
+        trace = _run_nutpie(
+            InBasis(target, mode.q, mode.axes), draws=draws, tune=tune, chains=n, cores=cores,
+            seed=int(rng.integers(2**31 - 1)), progressbar=progressbar, sink=None if kept is None else kept.sink(m),
+        )  # fmt: skip
+        done += chains_of_trace(m, trace)
+        if any(len(chain.u) < draws for chain in done):  # interrupted
+            break
+    return draws_tree(target, modes, plan, done, attrs)
+
+
+def _where_to_start(
+    target: LogPosterior,
+    estimate: MapEstimate,
+    draws: int,
+    tune: int,
+    chains: int,
+    dispersed: bool,
+    rng: np.random.Generator,
+) -> tuple[list[Mode], Plan, dict[str, Any]]:
+    """The modes at which chains start, how many at each, and what a tree keeps of the modes that the starts found."""
+    facts = mixture_facts(target.model)
+    feature_scales = np.sqrt(moments(facts.x, facts.row_weights)[1])
+    modes = distinct_modes(target, facts, estimate.near_optima, estimate.scales, feature_scales)
+    share = shares(modes)
+    found: dict[str, Any] = {"mode_shares": share}
+    others = [s for s in share[1:] if not s < NEGLIGIBLE_SHARE]
+    if not dispersed:
+        if others:
+            warnings.warn(
+                f"the posterior has different modes: the starts found {1 + len(others)}, holding about "
+                f"{_percent([share[0], *others])} of it (Laplace). All chains start at the first and may never see the "
+                "others: try start='dispersed', fewer components, or more informative priors.",
+                MultipleModesWarning,
+                stacklevel=4,
+            )
+        return modes[:1], Plan(draws, tune, (chains,)), found
+    counts = chains_per_mode(share, chains)
+    if len(others) + 1 > (counts > 0).sum():
+        warnings.warn(
+            f"the posterior has {1 + len(others)} different modes, more than the {chains} chains: "
+            "those that hold least are left out. Ask for more chains.",
+            MultipleModesWarning,
+            stacklevel=4,
+        )
+    used = [mode for mode, n in zip(modes, counts, strict=True) if n]
+    if len(used) > 1:
+        weight, shape = importance_shares(target, used, rng)
+        found |= {"started_mode_shares": weight, "started_mode_pareto_k": shape}
+    return used, Plan(draws, tune, tuple(int(n) for n in counts if n)), found
+
+
+def _percent(values: Iterable[float]) -> str:
+    return ", ".join("an unknown share" if np.isnan(v) else f"{v:.0%}" for v in values)
+
+
+def _check_start(target: LogPosterior, estimate: MapEstimate) -> None:
+    if estimate.q.shape != (target.n_parameters,):
         raise ModelError(
-            f"start has {start.q.size} unconstrained parameters, the model has {target.n_parameters}: "
+            f"start has {estimate.q.size} unconstrained parameters, the model has {target.n_parameters}: "
             "it is another model's."
         )
-    value, gradient = target(start.q, 1.0)
+    value, gradient = target(estimate.q, 1.0)
     if not (np.isfinite(value) and np.isfinite(gradient).all()):
         raise SamplingError(
             f"the log posterior at the start is {value} or its gradient is not finite; run find_MAP(model) and look "
             "at what it reports."
         )
-    # The mode of the density of q, which is not quite that of the parameters: there it has a Jacobian term.
-    mode = climb(target, start.q, start.scales, jacobian=1.0).q
-    axes = principal_axes(negative_hessian(target, mode, start.scales, 1.0), start.scales)
-    density = InBasis(target, mode, axes)
-    trace = _run_nutpie(
-        density, draws=draws, tune=tune, chains=chains, cores=cores, seed=int(rng.integers(2**31 - 1)),
-        progressbar=progressbar,
-    )  # fmt: skip
-    u = trace["posterior"]["u"].transpose("chain", "draw", ...).values
-    named = target.constrain(density.unconstrained(u.reshape(-1, target.n_parameters)))
-    posterior = {name: value.reshape(*u.shape[:2], *value.shape[1:]) for name, value in named.items()}
-    recorded = trace["sample_stats"]
-    statistics = {
-        ours: recorded[theirs].transpose("chain", "draw").values
-        for theirs, ours in STATISTICS.items()
-        if theirs in recorded
-    }
-    import nutpie
-
-    attrs = {
-        "inference_library": "nutpie",
-        "inference_library_version": nutpie.__version__,
-        "inference_method": "nuts",
-        "tuning_steps": tune,
-        **start.attrs,
-    }
-    return posterior_tree(model, posterior, statistics, attrs)
 
 
 def _run_nutpie(
@@ -113,6 +150,7 @@ def _run_nutpie(
     cores: int,
     seed: int,
     progressbar: bool,
+    sink: Any,
 ) -> "xr.DataTree":
     import nutpie
     from nutpie.compile_pymc import CompiledPyMCModel
@@ -151,6 +189,7 @@ def _run_nutpie(
                 adaptation="diag",
                 progress_bar=progressbar,
                 save_warmup=False,
+                zarr_store=sink,
             )
     except RuntimeError as error:
         raise SamplingError(f"the sampler stopped: {error}") from error

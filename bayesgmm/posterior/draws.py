@@ -25,8 +25,11 @@ class Draws:
     natural_covariances: np.ndarray
 
     @classmethod
-    def of(cls, dt: "xr.DataTree") -> "Draws":
+    def of(cls, dt: "xr.DataTree", *, weighted: bool = True) -> "Draws":
         """Read the draws of a tree, chains one after the other.
+
+        Where chains carry weights (:func:`in_proportion`), draws are kept in their proportion unless ``weighted`` is
+        False.
 
         Raises
         ------
@@ -41,7 +44,7 @@ class Draws:
                 "not a tree of a mixture's draws: it needs a posterior group with weights, means and covariances and "
                 "the attribute covariance_type, as bayesgmm.sample and MapEstimate.laplace make it."
             )
-        posterior = dt["posterior"].dataset
+        posterior = (in_proportion(dt) if weighted else dt)["posterior"].dataset
         structure = COVARIANCE_TYPES[posterior.attrs["covariance_type"]]
 
         def flat(name: str, *dims: str) -> np.ndarray:
@@ -89,6 +92,28 @@ class Draws:
                 f"({', '.join(self.features)})."
             )
         return table
+
+
+def in_proportion(dt: "xr.DataTree") -> "xr.DataTree":
+    """A tree whose draws all count alike: itself, or if its chains carry weights, one chain of draws in proportion.
+
+    ``sample_stats["chain_weight"]`` (chain,) is there where chains stay apart in different modes. Of the chain that
+    weighs most all draws are kept, of the others evenly spaced ones.
+    """
+    if "sample_stats" not in dt or "chain_weight" not in dt["sample_stats"]:
+        return dt
+    import xarray as xr
+
+    weight = dt["sample_stats"].dataset["chain_weight"].values
+    n_draws = dt["posterior"].sizes["draw"]
+    kept = [np.linspace(0, n_draws - 1, int(w / weight.max() * n_draws)).astype(int) for w in weight]
+    tree = dt.copy()
+    for name in ("posterior", "sample_stats"):
+        group = dt[name].to_dataset().drop_vars(["chain_weight", "start_mode"], errors="ignore")
+        parts = [group.isel(chain=[c], draw=index).drop_vars(["chain", "draw"]) for c, index in enumerate(kept)]
+        joined = xr.concat(parts, dim="draw").assign_coords(chain=[0], draw=np.arange(sum(map(len, kept))))
+        tree[name] = xr.DataTree(joined.assign_attrs(group.attrs))
+    return tree
 
 
 def observed(dt: "xr.DataTree") -> np.ndarray:

@@ -121,7 +121,7 @@ def relabel(dt: "xr.DataTree", method: str = "stephens") -> "xr.DataTree":
     Graphical Statistics 19, 313-331, https://doi.org/10.1198/jcgs.2010.09008.
     """
     check_choice(method, "method", METHODS)
-    draws = Draws.of(dt)
+    draws = Draws.of(dt, weighted=False)
     x = observed(dt)
     if len(x) > MAX_ROWS:
         x = np.ascontiguousarray(x[np.random.default_rng(0).choice(len(x), MAX_ROWS, replace=False)])
@@ -135,6 +135,12 @@ def relabel(dt: "xr.DataTree", method: str = "stephens") -> "xr.DataTree":
     permuted_means = np.take_along_axis(draws.means, permutation[:, :, None], axis=1)
     in_order = np.lexsort(permuted_means.mean(axis=0).T[::-1])
     return _permute(dt, permutation[:, in_order].reshape(sizes["chain"], sizes["draw"], -1), method)
+
+
+def with_sampled_labels(dt: "xr.DataTree") -> "xr.DataTree":
+    """The draws under the labels that the sampler gave: what relabelling did is taken back."""
+    kept = dt["sample_stats"]["permutation"].transpose("chain", "draw", "component").values
+    return _permute(dt, np.argsort(kept, axis=2), "none")
 
 
 def _permute(dt: "xr.DataTree", permutation: np.ndarray, method: str) -> "xr.DataTree":

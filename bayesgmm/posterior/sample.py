@@ -1,9 +1,11 @@
 """The full posterior, relabelled: sampling and relabelling as one verb."""
 
-from typing import TYPE_CHECKING, Any
+import os
+from typing import TYPE_CHECKING, Any, Literal
 
 from bayesgmm.inference.map import MapEstimate
 from bayesgmm.inference.nuts import sample_nuts
+from bayesgmm.posterior.invariants import weigh_chains
 from bayesgmm.posterior.relabel import METHODS, relabel as relabel_draws
 from bayesgmm.validation import check_choice
 
@@ -20,8 +22,9 @@ def sample(
     chains: int = 4,
     cores: int | None = None,
     random_seed: Any = None,
-    start: MapEstimate | None = None,
+    start: MapEstimate | Literal["dispersed"] | None = None,
     relabel: str | None = "stephens",
+    store: str | os.PathLike | None = None,
     progressbar: bool = True,
 ) -> "xr.DataTree":
     """Draw from the posterior of a mixture by NUTS, from the MAP on, and relabel the draws.
@@ -39,21 +42,33 @@ def sample(
         Processors to use: chains run side by side, and a pass over many rows shares what they leave. Default: all.
     random_seed : int or numpy.random.Generator, optional
         The same seed gives the same draws on the same machine, whatever ``cores`` is.
-    start : MapEstimate, optional
-        Where all chains start, without jitter. Default: ``find_MAP(model)``. Chains that start at one mode cannot see
-        another: look at ``start.starts`` and at :func:`diagnose`.
+    start : MapEstimate or "dispersed", optional
+        Where chains start, without jitter. Default: all at ``find_MAP(model)``. Chains that start at one mode may never
+        see another; where the starts found others that hold more than 1 % of the posterior, a warning says so.
+        "dispersed" starts chains at each of them. Chains that then stay apart are not pooled: the tree keeps each
+        chain's share in ``sample_stats["chain_weight"]``, by Pareto-smoothed importance sampling of the modes, and
+        this package's summaries use it.
     relabel : {"stephens", "ecr"} or None, default "stephens"
         How to undo label switching (:func:`bayesgmm.relabel`); None leaves the sampler's labels.
+    store : path, optional
+        A new folder, such as "run.zarr", that keeps draws as they come: if the process is killed, :func:`open_run`
+        reads what was written.
     progressbar : bool, default True
 
     Returns
     -------
     xr.DataTree
-        Groups posterior, sample_stats (with ``permutation``), observed_data and constant_data.
+        Groups posterior, sample_stats (with ``permutation``), observed_data and constant_data. After an interruption
+        (Ctrl-C) it holds the draws so far, and ``attrs["complete"]`` is 0.
 
     Raises
     ------
     ModelError, InvalidArgumentError, SamplingError
+
+    Warns
+    -----
+    MultipleModesWarning
+        The posterior has other modes than those that chains start at.
 
     References
     ----------
@@ -79,5 +94,9 @@ def sample(
         random_seed=random_seed,
         start=start,
         progressbar=progressbar,
+        store=store,
     )
+    if dt["posterior"].sizes["draw"] == 0:
+        return dt
+    dt = weigh_chains(dt)
     return dt if relabel is None else relabel_draws(dt, relabel)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bayesgmm.posterior.assignments import assignments
-from bayesgmm.posterior.draws import Draws
+from bayesgmm.posterior.draws import Draws, in_proportion
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,11 +20,14 @@ def parameter_table(dt: "xr.DataTree", ci_prob: float = 0.89) -> "pd.DataFrame":
     import arviz_stats
     import xarray as xr
 
+    several = dt["posterior"].attrs.get("inference_method") == "nuts" and in_proportion(dt) is dt
+    dt = in_proportion(dt)
     draws = Draws.of(dt)
     shown = dt["posterior"].dataset[["weights", "means", "scales"]]
     if draws.structure.correlated and draws.n_features > 1:
         shown = shown.assign(_correlations(dt))
-    kind = "all" if dt["posterior"].attrs.get("inference_method") == "nuts" else "stats"
+    # Draws of chains that weigh differently are no chain: they have neither R-hat nor effective sample size.
+    kind = "all" if several else "stats"
     # What rounds to a constant (K = 1: the weight) has no effective sample size; ArviZ divides by zero for it.
     with np.errstate(invalid="ignore", divide="ignore"):
         table = arviz_stats.summary(

@@ -1,0 +1,139 @@
+"""Fits on disk: written whole or not at all, and read without running anything that stands in the file."""
+
+import io
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bayesgmm.exceptions import StorageError
+from bayesgmm.inference.run import Store
+from bayesgmm.posterior.invariants import weigh_chains
+from bayesgmm.posterior.relabel import METHODS, relabel as relabel_draws
+from bayesgmm.validation import check_choice
+
+if TYPE_CHECKING:
+    import pymc as pm
+    import xarray as xr
+
+
+def save(dt: "xr.DataTree", path: str | os.PathLike) -> Path:
+    """Write a tree to a netCDF file, whole or not at all.
+
+    The file is written under another name beside ``path`` and then takes its place. A full disk, an error or the end
+    of the process leave what stood at ``path`` as it was.
+
+    Parameters
+    ----------
+    dt : xr.DataTree
+    path : str or path
+        Such as "fit.nc". Folders on the way are made.
+
+    Returns
+    -------
+    pathlib.Path
+
+    Raises
+    ------
+    StorageError
+        The file cannot be written there.
+
+    Examples
+    --------
+    >>> import bayesgmm as bg, tempfile
+    >>> estimate = bg.find_MAP(bg.build_model(bg.datasets.load_faithful(), 2), random_seed=1)
+    >>> path = bg.save(estimate.laplace(100, random_seed=1), tempfile.mkdtemp() + "/fit.nc")
+    >>> bg.load(path)["posterior"].sizes["draw"]
+    100
+    """
+    path = Path(path)
+    temporary = None
+    # Made in memory first: where a disk is full, HDF5 does not raise an error but crashes.
+    content = io.BytesIO()
+    dt.to_netcdf(content, engine="h5netcdf")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+        temporary = Path(name)
+        with os.fdopen(handle, "wb") as file:
+            file.write(content.getbuffer())
+            file.flush()
+            os.fsync(file.fileno())
+        # A temporary file is its owner's alone; a saved one has the permissions of any new file.
+        umask = os.umask(0)
+        os.umask(umask)
+        temporary.chmod(0o666 & ~umask)
+        temporary.replace(path)
+    except OSError as error:
+        raise StorageError(
+            f"{str(path)!r} could not be written ({error.strerror or error}): what stood there is as it was. "
+            "Free some space, or save it elsewhere."
+        ) from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+    return path
+
+
+def load(path: str | os.PathLike) -> "xr.DataTree":
+    """Read a tree that :func:`save` wrote, wholly into memory.
+
+    Parameters
+    ----------
+    path : str or path
+
+    Returns
+    -------
+    xr.DataTree
+
+    Raises
+    ------
+    StorageError
+        There is no such file, or it is not a netCDF file.
+    """
+    import xarray as xr
+
+    try:
+        with xr.open_datatree(Path(path), engine="h5netcdf") as dt:
+            return dt.load()
+    except (OSError, ValueError) as error:
+        raise StorageError(f"{str(path)!r} cannot be read as a saved fit: {error}.") from error
+
+
+def open_run(
+    path: str | os.PathLike, *, model: "pm.Model | None" = None, relabel: str | None = "stephens"
+) -> "xr.DataTree":
+    """Read the draws of a run that was sampled with ``store=path``, whether it ended or not.
+
+    Of a run that was stopped, by whatever, the tree holds as many draws as a rectangle of whole chains can, and
+    ``attrs["complete"]`` is 0; the folder keeps all. A run that goes on can be read at any time.
+
+    Parameters
+    ----------
+    path : str or path
+        The ``store`` of :func:`sample`.
+    model : pm.Model, optional
+        The model that was sampled, where it has priors on the scales or terms of its own. Others are built anew from
+        what the store holds.
+    relabel : {"stephens", "ecr"} or None, default "stephens"
+        As for :func:`sample`.
+
+    Returns
+    -------
+    xr.DataTree
+        As :func:`sample` returns it. A run stopped before the first draws were written gives 0 draws.
+
+    Raises
+    ------
+    StorageError
+        There is no run at ``path``.
+    ModelError
+        The run can be read with its own model only.
+    """
+    if relabel is not None:
+        check_choice(relabel, "relabel", METHODS)
+    dt = Store(Path(path)).read(model)
+    if dt["posterior"].sizes["draw"] == 0:
+        return dt
+    dt = weigh_chains(dt)
+    return dt if relabel is None else relabel_draws(dt, relabel)

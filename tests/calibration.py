@@ -1,0 +1,124 @@
+r"""Simulation-based calibration: draw parameters from the prior, data from them, and look where they rank.
+
+If inference is right, the rank of a prior draw's f among the posterior draws' f is uniform, for every function f of the
+parameters and the data (Talts, Betancourt, Simpson, Vehtari and Gelman 2018, https://arxiv.org/abs/1804.06788). The f
+here do not know the components' labels: sorted weights, the log-likelihood (Modrak et al. 2023,
+https://doi.org/10.1214/23-BA1404), the log-density at fixed points; and parameters of the component whose first mean is
+the least. Uniformity is judged by the largest distance of the ranks' ECDF from the diagonal, in simultaneous bands
+(Sailynoja, Buerkner and Vehtari 2022, https://doi.org/10.1007/s11222-022-10090-6).
+"""
+
+import warnings
+
+import numpy as np
+from arviz_stats.ecdf_utils import ecdf_pit
+
+import bayesgmm as bg
+from bayesgmm.likelihood import kernel
+from bayesgmm.model.covariance import COVARIANCE_TYPES
+from bayesgmm.posterior.draws import in_proportion
+
+N_ROWS, N_FEATURES, N_COMPONENTS = 60, 2, 2
+POINTS = np.array([[-3.0, -3.0], [0.0, 0.0], [2.0, 3.0]])
+DRAWS = 150
+# The priors, whose scales do not come from the data here.
+PRIOR = {
+    "concentration": np.full(N_COMPONENTS, 4.0),
+    "midrange": np.zeros(N_FEATURES),
+    "range": np.full(N_FEATURES, 4.0),
+    "variance_scale": np.full(N_FEATURES, 1.0),
+}
+# The chance that a right sampler is rejected, over all functions together.
+LEVEL = 0.01
+
+
+def model_of(covariance_type, rows=None):
+    """A model whose priors are ``PRIOR``."""
+    rows = np.random.default_rng(0).normal(size=(N_ROWS, N_FEATURES)) if rows is None else rows
+    model = bg.build_model(rows, N_COMPONENTS, covariance_type, resolution=None)
+    return with_prior(model, PRIOR)
+
+
+def with_prior(model, prior):
+    for name, value in prior.items():
+        variable = model[name]
+        variable.set_value(np.asarray(value if variable.ndim else np.mean(value), dtype=np.float64))
+    return model
+
+
+def prior_draw(rng, structure):
+    """Parameters from ``PRIOR`` by NumPy alone: weights, means, natural covariances."""
+    k, d = N_COMPONENTS, N_FEATURES
+    weights = rng.dirichlet(PRIOR["concentration"])
+    means = rng.normal(PRIOR["midrange"], PRIOR["range"], size=(k, d))
+    shape = structure.shape(structure.scale_dims, k, d)
+    variances = PRIOR["variance_scale"][0] / rng.gamma(1.5, size=shape)
+    if not structure.correlated:
+        return weights, means, variances
+    # LKJ(eta) of two features: (r + 1) / 2 ~ Beta(eta, eta).
+    r = 2 * rng.beta((d + 3) / 2, (d + 3) / 2, size=shape[:-1]) - 1
+    covariances = np.empty((*shape, d))
+    covariances[..., 0, 0], covariances[..., 1, 1] = variances[..., 0], variances[..., 1]
+    covariances[..., 0, 1] = covariances[..., 1, 0] = r * np.sqrt(variances.prod(axis=-1))
+    return weights, means, covariances
+
+
+def quantities(weights, means, natural, structure, x):
+    """The functions f of one set of parameters and the data."""
+    full = np.ascontiguousarray(structure.expand(natural, N_COMPONENTS, N_FEATURES))
+    first = int(means[:, 0].argmin())
+    at_points = kernel.log_density(POINTS, weights, means, full, structure.diagonal)
+    return {
+        "least weight": weights.min(),
+        "log-likelihood": kernel.log_density(x, weights, means, full, structure.diagonal).sum(),
+        **{f"log-density {i}": value for i, value in enumerate(at_points)},
+        "first weight": weights[first],
+        "first mean": means[first, 0],
+        "first mean, other feature": means[first, 1],
+        "first variance": full[first, 0, 0],
+        "first covariance or variance": full[first, 0, 1] if structure.correlated else full[first, 1, 1],
+    }
+
+
+def ranks(covariance_type, replications, *, model=None, seed=0):
+    """Ranks of prior draws among posterior draws as numbers in (0, 1): name -> (replications,)."""
+    structure = COVARIANCE_TYPES[covariance_type]
+    model = model_of(covariance_type) if model is None else model
+    result = {}
+    for replication in range(replications):
+        rng = np.random.default_rng([seed, replication])
+        weights, means, natural = prior_draw(rng, structure)
+        full = structure.expand(natural, N_COMPONENTS, N_FEATURES)
+        labels = rng.choice(N_COMPONENTS, size=N_ROWS, p=weights)
+        noise = rng.standard_normal((N_ROWS, N_FEATURES))
+        x = means[labels] + np.einsum("nij,nj->ni", np.linalg.cholesky(full)[labels], noise)
+        model["x_data"].set_value(x)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", bg.exceptions.MultipleModesWarning)
+            warnings.simplefilter("ignore", bg.exceptions.ConvergenceWarning)
+            dt = bg.sample(
+                model, start="dispersed", draws=DRAWS, random_seed=int(rng.integers(2**31)), relabel=None,
+                progressbar=False,
+            )  # fmt: skip
+        posterior = in_proportion(dt)["posterior"].dataset
+        # Successive draws are related; every fourth is close to independent.
+        drawn = [
+            posterior[name].values.reshape(-1, *posterior[name].shape[2:])[::4]
+            for name in ("weights", "means", "covariances")
+        ]
+        truth = quantities(weights, means, natural, structure, x)
+        theirs = [quantities(*parameters, structure, x) for parameters in zip(*drawn, strict=True)]
+        for name, value in truth.items():
+            below = np.array([q[name] for q in theirs]) < value
+            result.setdefault(name, []).append((below.sum() + rng.random()) / (len(theirs) + 1))
+    return {name: np.array(values) for name, values in result.items()}
+
+
+def outside(ranked):
+    """The functions whose ranks leave the bands that hold all of them at once but with a chance of ``LEVEL``."""
+    failed = []
+    for name, values in ranked.items():
+        _, ecdf, lower, upper = ecdf_pit(values, 1 - LEVEL / len(ranked), 20_000, rng=np.random.default_rng(1))
+        if ((ecdf < lower) | (ecdf > upper)).any():
+            failed.append(name)
+    return failed

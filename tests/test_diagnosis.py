@@ -1,0 +1,244 @@
+"""The verdict on draws whose state is known: sound, label-switched, in different modes, broken."""
+
+import warnings
+
+import numpy as np
+import pytest
+from conftest import draw_rows
+from test_modes import two_clusterings
+from test_posterior import scramble
+
+import bayesgmm as bg
+from bayesgmm.exceptions import ImproperPosteriorError, MultipleModesWarning, UnboundedPosteriorWarning
+from bayesgmm.posterior.invariants import ambiguous_share, groups_of_chains, invariants
+
+
+def changed(dt, change):
+    tree = dt.copy(deep=True)
+    change(tree)
+    return tree
+
+
+def well_separated(seed):
+    """Draws of a mixture of 2 to 4 components without a second clustering."""
+    rng = np.random.default_rng(seed)
+    k = 2 + seed % 3
+    means = 7.0 * np.array([[0, 0], [1, 0.3], [0.2, 1.2], [1.3, 1.4]])[:k]
+    factor = rng.normal(size=(k, 2, 2)) / 2
+    covariances = factor @ factor.transpose(0, 2, 1) + 0.5 * np.eye(2)
+    x, _ = draw_rows(rng, 150 * k, np.full(k, 1 / k), means, covariances)
+    return bg.sample(bg.build_model(x, k, resolution=None), random_seed=seed, progressbar=False)
+
+
+def switch_chains(dt, rng):
+    """Every chain's components in an order of its own, as chains from random starts have them."""
+    tree = dt.copy(deep=True)
+    posterior = tree["posterior"].to_dataset()
+    for chain in range(posterior.sizes["chain"]):
+        order = rng.permutation(posterior.sizes["component"])
+        for name, variable in posterior.data_vars.items():
+            if "component" in variable.dims:
+                own = variable.isel(chain=chain)
+                axis = own.dims.index("component")
+                posterior[name][chain] = np.take(own.values, order, axis=axis)
+    tree["posterior"] = type(tree)(posterior)
+    return tree
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_sound_chains_are_ok_whatever_their_labels(seed):
+    """Ten cases: labels that differ between chains, and labels that change from draw to draw."""
+    sound = well_separated(seed)
+    assert bg.diagnose(sound).verdict == "ok", str(bg.diagnose(sound))
+    rng = np.random.default_rng(seed)
+    switched = switch_chains(sound, rng) if seed % 2 else scramble(sound, rng)[0]
+    diagnosis = bg.diagnose(switched)
+    assert diagnosis.verdict == "ok", str(diagnosis)
+    if not np.array_equal(switched["posterior"]["means"], sound["posterior"]["means"]):
+        assert all("label switching, which is harmless" in reason for reason in diagnosis.reasons)
+    assert bg.diagnose(bg.relabel(switched)).reasons == ()
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_two_equally_good_clusterings_are_never_ok(seed):
+    """Ten cases: chains started at one of them, and at both."""
+    model = bg.build_model(two_clusterings(seed), 2, "diag", resolution=None)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", MultipleModesWarning)
+        dt = bg.sample(model, draws=400, start="dispersed" if seed % 2 else None, random_seed=seed, progressbar=False)
+    diagnosis = bg.diagnose(dt)
+    assert diagnosis.verdict in ("caution", "fail")
+    assert any("different modes" in reason for reason in diagnosis.reasons), str(diagnosis)
+
+
+def stick(tree):
+    for variable in tree["posterior"].data_vars.values():
+        variable[3] = variable[3, :1].values
+    tree["sample_stats"]["lp"][3] = tree["sample_stats"]["lp"][3, :1].values
+
+
+def stick_halfway(tree):
+    for variable in tree["posterior"].data_vars.values():
+        variable[1, 300:] = variable[1, 300:301].values
+
+
+def shift(tree):
+    tree["posterior"]["means"][2] += tree["posterior"]["means"].std(("chain", "draw")).values
+
+
+def widen(tree):
+    middle = tree["posterior"]["means"].mean(("chain", "draw"))
+    tree["posterior"]["means"][0] = middle + 2 * (tree["posterior"]["means"][0] - middle)
+
+
+def swap_parameters(tree):
+    tree["posterior"]["covariances"][1] *= 1.5
+
+
+@pytest.mark.parametrize("change", [stick, stick_halfway, shift, widen, swap_parameters])
+def test_a_broken_chain_is_flagged(faithful_draws, change):
+    assert bg.diagnose(faithful_draws).verdict == "ok"
+    diagnosis = bg.diagnose(changed(faithful_draws, change))
+    assert diagnosis.verdict in ("caution", "fail")
+    if change in (stick, stick_halfway):
+        assert diagnosis.verdict == "fail"
+        assert any("is stuck" in reason for reason in diagnosis.reasons)
+    elif change is shift:
+        assert any("R-hat" in reason for reason in diagnosis.reasons)
+
+
+def test_chains_that_part_are_told_by_group(faithful_draws):
+    def part(tree):
+        tree["posterior"]["means"][2:] += 5 * tree["posterior"]["means"].std(("chain", "draw")).values
+
+    diagnosis = bg.diagnose(changed(faithful_draws, part))
+    assert diagnosis.verdict == "fail"
+    assert "different modes: chains stay apart (0, 1 | 2, 3;" in diagnosis.reasons[0]
+    assert "do not pool them" in diagnosis.reasons[0]
+    np.testing.assert_array_equal(groups_of_chains(invariants(changed(faithful_draws, part))), [0, 0, 1, 1])
+    np.testing.assert_array_equal(groups_of_chains(invariants(faithful_draws)), [0, 0, 0, 0])
+
+
+def test_divergences_small_components_and_near_optima_are_flagged(faithful_draws):
+    def diverge(tree):
+        tree["sample_stats"]["diverging"][0, :3] = True
+
+    diagnosis = bg.diagnose(changed(faithful_draws, diverge))
+    assert diagnosis.verdict == "caution"
+    assert "3 draws diverged" in diagnosis.reasons[0]
+    assert "caution: read the reasons" in str(diagnosis)
+
+    def starve(tree):
+        tree["posterior"]["weights"][...] = tree["posterior"]["weights"].values * 0 + [0.995, 0.005]
+
+    assert any("component 1 holds about 1.4 rows" in r for r in bg.diagnose(changed(faithful_draws, starve)).reasons)
+
+    def near(tree):
+        del tree["posterior"].attrs["mode_shares"]
+        tree["posterior"].attrs["optima_log_posterior"] = np.array([-1152.4, -1153.0, -1200.0])
+
+    diagnosis = bg.diagnose(changed(faithful_draws, near))
+    assert diagnosis.verdict == "caution"
+    assert "1 of them, within 7 nats of the best (gaps 0.6)" in diagnosis.reasons[0]
+
+
+def test_a_collapsed_component_is_named_with_its_rows(faithful_draws):
+    def collapse(tree):
+        covariances = tree["posterior"]["covariances"]
+        covariances[:, :, 1] = 1e-10 * np.eye(2)
+
+    diagnosis = bg.diagnose(changed(faithful_draws, collapse))
+    assert diagnosis.verdict == "caution"
+    assert any("component 1 has collapsed" in reason and "on rows" in reason for reason in diagnosis.reasons)
+
+
+def test_too_few_draws_are_flagged(faithful_model, faithful_map):
+    dt = bg.sample(faithful_model, draws=20, tune=50, chains=2, start=faithful_map, random_seed=1, progressbar=False)
+    assert any("effective sample size" in reason for reason in bg.diagnose(dt).reasons)
+    for draws in (1, 2, 3):
+        assert bg.diagnose(dt.isel(draw=slice(0, draws))).verdict == "caution"
+
+
+def test_laplace_draws_are_not_judged_as_chains(faithful_map):
+    diagnosis = bg.diagnose(faithful_map.laplace(50, random_seed=1))
+    assert diagnosis.verdict == "ok"
+    assert not any("R-hat" in check for check in diagnosis.table.index)
+
+
+def test_components_that_cannot_be_told_apart_are_said_to_be_weakly_identified():
+    """Two components that lie at one place, each to one side of the other in half of the draws."""
+    sound = well_separated(0)
+    assert ambiguous_share(sound) == 0.0
+
+    def merge(tree):
+        posterior, rng = tree["posterior"], np.random.default_rng(0)
+        for name in ("weights", "covariances", "scales"):
+            posterior[name][...] = posterior[name].mean("component").expand_dims(component=2, axis=2).values
+        means = posterior["means"]
+        middle = means.mean("component").expand_dims(component=2, axis=2).values
+        means[...] = middle + 0.1 * rng.normal(size=means.shape)
+
+    merged = changed(sound, merge)
+    assert ambiguous_share(merged) > 0.2
+    diagnosis = bg.diagnose(merged)
+    assert diagnosis.verdict == "caution"
+    assert any("weak identification" in reason for reason in diagnosis.reasons), str(diagnosis)
+
+
+# Posteriors that do not exist ---------------------------------------------------------------------------------------
+
+
+def slanted(kind, seed):
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(300, 2))
+    if kind == "x = y in 40 rows":
+        x[:40, 1] = x[:40, 0]
+    elif kind == "a line of 60 rows, shuffled":
+        x[:60, 1] = 3.0 - 0.7 * x[:60, 0]
+        x = rng.permutation(x)
+    elif kind == "all rows":
+        x[:, 1] = 2.0 * x[:, 0] + 1.0
+    elif kind == "a plane in three features":
+        x = rng.normal(size=(300, 3))
+        x[:80, 2] = x[:80, 0] + 2 * x[:80, 1] - 4
+    return x
+
+
+KINDS = ["x = y in 40 rows", "a line of 60 rows, shuffled", "all rows", "a plane in three features"]
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("kind", KINDS)
+def test_rows_on_a_slanted_plane_are_named(kind, seed):
+    x = slanted(kind, seed)
+    model = bg.build_model(x, 2, resolution=None)
+    with pytest.raises(ImproperPosteriorError, match=r"rows lie exactly on a (line|plane).*Drop one of") as caught:
+        bg.find_MAP(model, random_seed=seed)
+    count = {"x = y in 40 rows": 40, "a line of 60 rows, shuffled": 60, "all rows": 300}.get(kind, 80)
+    assert str(caught.value).startswith(f"{count} rows")
+    if kind == "x = y in 40 rows":
+        assert "rows 0, 1, 2, 3, 4, 5, 6, 7 and 32 more" in str(caught.value)
+
+
+def test_each_remedy_for_a_slanted_plane_works():
+    x = slanted("x = y in 40 rows", 0)
+    for model in (
+        bg.build_model(x, 2, resolution=0.01),
+        bg.build_model(x, 2, resolution=None, priors=bg.Priors(lkj_eta=22.0)),
+        bg.build_model(x[:, :1], 2, resolution=None),
+        bg.build_model(x, 2, "diag", resolution=None),
+    ):
+        estimate = bg.find_MAP(model, n_init=4, random_seed=1)
+        assert estimate.converged
+        assert np.isfinite(estimate.log_posterior)
+
+
+def test_sound_data_with_strong_correlations_are_not_refused():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(200, 3))
+    x[:, 2] = x[:, 0] + x[:, 1] + 1e-4 * rng.normal(size=200)
+    assert bg.find_MAP(bg.build_model(x, 2, resolution=None), n_init=4, random_seed=1).converged
+    faithful = bg.datasets.load_faithful()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UnboundedPosteriorWarning)
+        assert bg.find_MAP(bg.build_model(faithful, 5), n_init=4, random_seed=1).converged

@@ -1,0 +1,127 @@
+"""Several modes: their shares, chains dispersed among them, and what is said of it."""
+
+import warnings
+
+import numpy as np
+import pytest
+from scipy.stats import multivariate_normal
+
+import bayesgmm as bg
+from bayesgmm.exceptions import InvalidArgumentError, MultipleModesWarning
+from bayesgmm.inference.modes import Mode, chains_per_mode, importance_shares, shares
+from bayesgmm.posterior.draws import Draws, in_proportion
+
+
+def two_clusterings(seed):
+    """Four clusters at the corners of a square, to be told apart by two components: by columns or by rows."""
+    rng = np.random.default_rng(seed)
+    corners = np.array([[-1, -1], [-1, 1], [1, -1], [1, 1]]) * 3.0
+    x = np.concatenate([rng.normal(size=(30, 2)) + c for c in corners])
+    # The same rows with the axes exchanged: by symmetry both clusterings are equally good.
+    return np.concatenate([x, x[:, ::-1]])
+
+
+@pytest.fixture(scope="module")
+def square():
+    model = bg.build_model(two_clusterings(0), 2, "diag", resolution=None)
+    return model, bg.find_MAP(model, n_init=20, random_seed=1)
+
+
+class Gaussians:
+    """A density with known masses, in LogPosterior's place."""
+
+    def __init__(self, weights, means, covariances):
+        self.parts = list(zip(weights, means, covariances, strict=True))
+
+    def __call__(self, q, jacobian):
+        density = sum(w * multivariate_normal(m, c).pdf(q) for w, m, c in self.parts)
+        with np.errstate(divide="ignore"):
+            return float(np.log(density)), np.zeros_like(q)
+
+
+def test_importance_shares_recover_known_masses():
+    """Two Gaussians of mass 0.2 and 0.8; proposals that do not fit exactly, and an extra one within the first."""
+    covariances = [np.array([[1.0, 0.6], [0.6, 1.0]]), np.diag([0.5, 2.0])]
+    means = [np.zeros(2), np.array([9.0, -7.0])]
+    target = Gaussians([0.2, 0.8], means, covariances)
+    modes = [Mode(m, 1.1 * np.linalg.cholesky(c), 0.0) for m, c in zip(means, covariances, strict=True)]
+    rng = np.random.default_rng(0)
+    share, shape = importance_shares(target, modes, rng, draws=1000)
+    np.testing.assert_allclose(share, [0.2, 0.8], atol=0.02)
+    assert (shape < 0.7).all()
+    overlapping = [*modes, Mode(means[0] + 0.3, np.eye(2), 0.0)]
+    share, _ = importance_shares(target, overlapping, rng, draws=1000)
+    np.testing.assert_allclose([share[0] + share[2], share[1]], [0.2, 0.8], atol=0.02)
+
+
+def test_importance_shares_say_when_a_proposal_is_too_narrow():
+    target = Gaussians([0.5, 0.5], [np.zeros(2), np.full(2, 20.0)], [np.eye(2), np.eye(2)])
+    modes = [Mode(np.zeros(2), 0.4 * np.eye(2), 0.0), Mode(np.full(2, 20.0), np.eye(2), 0.0)]
+    _, shape = importance_shares(target, modes, np.random.default_rng(0), draws=1000)
+    assert shape[0] > 0.7
+
+
+def test_laplace_masses_are_exact_for_a_gaussian_posterior_and_nan_without_curvature():
+    modes = [Mode(np.zeros(1), np.eye(1), np.log(3.0)), Mode(np.ones(1), np.eye(1), 0.0)]
+    np.testing.assert_allclose(shares(modes), [0.75, 0.25])
+    modes.append(Mode(np.ones(1), np.eye(1), np.nan))
+    np.testing.assert_allclose(shares(modes), [0.75, 0.25, np.nan])
+
+
+def test_chains_go_to_the_modes_by_their_share():
+    np.testing.assert_array_equal(chains_per_mode(np.array([0.5, 0.5]), 4), [2, 2])
+    np.testing.assert_array_equal(chains_per_mode(np.array([0.9, 0.1]), 4), [3, 1])
+    np.testing.assert_array_equal(chains_per_mode(np.array([0.995, 0.005]), 4), [4, 0])
+    np.testing.assert_array_equal(chains_per_mode(np.array([0.6, 0.3, 0.1]), 2), [1, 1, 0])
+    np.testing.assert_array_equal(chains_per_mode(np.array([0.98, 0.02, np.nan]), 4), [2, 1, 1])
+
+
+def test_a_second_clustering_is_announced_and_dispersed_chains_find_it(square):
+    model, estimate = square
+    assert estimate.starts.n_optima >= 2
+    with pytest.warns(MultipleModesWarning, match="different modes: the starts found 2"):
+        one = bg.sample(model, start=estimate, draws=200, random_seed=1, progressbar=False)
+    diagnosis = bg.diagnose(one)
+    assert diagnosis.verdict in ("caution", "fail")
+    assert any("different modes" in reason for reason in diagnosis.reasons)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", MultipleModesWarning)
+        both = bg.sample(model, start="dispersed", draws=500, random_seed=1, progressbar=False)
+    weight = both["sample_stats"]["chain_weight"].values
+    started = both["sample_stats"]["start_mode"].values
+    np.testing.assert_array_equal(started, [0, 0, 1, 1])
+    # By symmetry each clustering holds half.
+    np.testing.assert_allclose(weight, 0.25, atol=0.03)
+    diagnosis = bg.diagnose(both)
+    assert diagnosis.verdict in ("caution", "fail")
+    assert any("different modes: chains stay apart (0, 1 | 2, 3" in reason for reason in diagnosis.reasons)
+
+
+def test_summaries_weigh_chains_that_stay_apart(square):
+    model, _ = square
+    dt = bg.sample(model, start="dispersed", draws=200, random_seed=1, progressbar=False)
+    assert in_proportion(dt) is not dt
+    weighted = dt.copy(deep=True)
+    weighted["sample_stats"]["chain_weight"][...] = [0.4, 0.4, 0.1, 0.1]
+    proportion = in_proportion(weighted)
+    assert proportion["posterior"].sizes["chain"] == 1
+    assert proportion["posterior"].sizes["draw"] == 200 + 200 + 50 + 50
+    np.testing.assert_array_equal(proportion["posterior"]["weights"][0, :200], weighted["posterior"]["weights"][0])
+    assert len(Draws.of(weighted)) == 500
+    assert len(Draws.of(weighted, weighted=False)) == 800
+    every = Draws.of(weighted, weighted=False)
+    x = dt["observed_data"]["x"].values
+    expected = np.average(
+        [every.responsibilities(x, s) for s in range(800)], axis=0, weights=np.repeat([0.4, 0.4, 0.1, 0.1], 200)
+    )
+    np.testing.assert_allclose(bg.assignments(weighted)["probability"], expected, atol=0.05)
+
+
+def test_one_mode_leaves_nothing_to_disperse(faithful_model):
+    dt = bg.sample(faithful_model, start="dispersed", draws=100, random_seed=1, progressbar=False)
+    assert "chain_weight" not in dt["sample_stats"]
+    assert in_proportion(dt) is dt
+    assert dt["posterior"].sizes["chain"] == 4
+    with pytest.raises(InvalidArgumentError, match="'dispersed' or None"):
+        bg.sample(faithful_model, start="everywhere")
