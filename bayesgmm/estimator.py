@@ -7,6 +7,7 @@ from sklearn.base import BaseEstimator, DensityMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from bayesgmm.exceptions import InvalidDataError, InvalidDataTypeError
 from bayesgmm.likelihood import kernel
 from bayesgmm.model.build import build_model
 from bayesgmm.model.covariance import COVARIANCE_TYPES
@@ -138,7 +139,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):
             resolution=self.resolution,
             sample_weight=sample_weight,
         )
-        validate_data(self, X, reset=True, skip_check_array=True)
+        self._check_names(X, reset=True)
         self._structure = COVARIANCE_TYPES[self.covariance_type]
         random = check_random_state(self.random_state)
         self.map_ = find_MAP(model, n_init=self.n_init, random_seed=int(random.randint(LARGEST_SEED)))
@@ -196,8 +197,17 @@ class GaussianMixture(DensityMixin, BaseEstimator):
     def _new_table(self, X: Any) -> Table:
         check_is_fitted(self)
         table = check_table(X)
-        validate_data(self, X, reset=False, skip_check_array=True)
+        self._check_names(X, reset=False)
         return table
+
+    def _check_names(self, X: Any, *, reset: bool) -> None:
+        """scikit-learn's check of the features' number and names, its errors as ours."""
+        try:
+            validate_data(self, X, reset=reset, skip_check_array=True)
+        except TypeError as error:
+            raise InvalidDataTypeError(str(error)) from error
+        except ValueError as error:
+            raise InvalidDataError(str(error)) from error
 
     def _mixtures(self) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         """The mixtures that predictions average over: the posterior's draws, or the mode alone."""

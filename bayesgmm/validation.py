@@ -8,8 +8,14 @@ import numpy as np
 
 from bayesgmm.exceptions import InvalidArgumentError, InvalidDataError, InvalidDataTypeError
 
+# Ranges of features beyond this and its inverse leave no room for squares of variances.
+LEAST_RANGE = 1e-70
 # Decimal grids finer than this part of a feature's range are not recording steps that could matter.
 FINEST_GRID = 1e-9
+# Values lie on an even grid if they do so to this part of their distance; its step is the smallest gap or a part of it.
+EVEN = 1e-8
+MOST_PARTS = 10
+MANY_VALUES = 8
 
 
 @dataclass(frozen=True)
@@ -142,10 +148,8 @@ def check_training_table(X: Any, n_components: int, sample_weight: Any = None) -
             f"n_samples = {len(used)} rows are fewer than n_components = {n_components}: "
             f"choose n_components <= {len(used)} or add rows."
         )
-    spread = np.ptp(used, axis=0)
-    if not np.isfinite(spread).all():
-        column = table.features[int(np.argmin(np.isfinite(spread)))]
-        raise InvalidDataError(f"column {column!r} spans more than float64 can hold; rescale it.")
+    with np.errstate(over="ignore"):
+        spread = np.ptp(used, axis=0)
     # A spread at the level of rounding error is a constant, written down inexactly.
     constant = spread <= 8 * np.finfo(np.float64).eps * np.abs(used).max(axis=0)
     if constant.all():
@@ -155,6 +159,13 @@ def check_training_table(X: Any, n_components: int, sample_weight: Any = None) -
     if constant.any():
         names = [repr(table.features[j]) for j in np.flatnonzero(constant)]
         raise InvalidDataError(f"constant feature: {_named(names)}. A constant has no variance: drop it.")
+    beyond = ~((spread >= LEAST_RANGE) & (spread <= 1 / LEAST_RANGE))
+    if beyond.any():
+        j = int(beyond.argmax())
+        raise InvalidDataError(
+            f"column {table.features[j]!r} spans {spread[j]:.3g}, of which float64 cannot hold the powers that are "
+            f"needed: rescale it to between {LEAST_RANGE:g} and {1 / LEAST_RANGE:g}."
+        )
     return table, weight
 
 
@@ -196,21 +207,43 @@ def check_probability(value: Any, name: str) -> float:
 
 
 def recording_step(column: np.ndarray) -> float:
-    """The decimal step (a power of ten) that a feature was recorded to; 0 where its values do not repeat.
+    """The step that a feature was recorded to; 0 where its values do not repeat.
 
     Ties are what rounding leaves behind, so a feature without ties is taken as continuous. Otherwise the step is the
-    largest power of ten of which all values are multiples, if there is one.
+    largest power of ten of which all values are multiples, or that of a coarser even grid they lie on, as rounded data
+    do that were centred or are in other units now.
     """
     values = np.unique(column)
     if values.size == column.size:
         return 0.0
     span = values[-1] - values[0]
+    even = _even_step(values)
     for exponent in range(int(np.ceil(np.log10(span))), int(np.floor(np.log10(span * FINEST_GRID))), -1):
         # Negative powers are divided by, not multiplied: 10.0**-3 is not exact, 10.0**3 is.
         multiples = values * 10.0**-exponent if exponent <= 0 else values / 10.0**exponent
         tolerance = 4 * np.finfo(np.float64).eps * np.maximum(np.abs(multiples), 1.0)
         if (np.abs(multiples - np.rint(multiples)) <= tolerance).all():
-            return 10.0**exponent
+            # Few values may all be, say, even by chance, unless they leave none out.
+            telling = values.size >= MANY_VALUES or np.rint(span / max(even, span / 1e6)) == values.size - 1 > 2
+            return even if telling and even > 1.5 * 10.0**exponent else 10.0**exponent
+    return even
+
+
+def _even_step(values: np.ndarray) -> float:
+    """The step of an even grid, of any offset, on which sorted distinct values lie; 0 where there is none.
+
+    It is their smallest gap or a simple part of it.
+    """
+    span = values[-1] - values[0]
+    gaps = np.diff(values)
+    gaps = gaps[gaps > EVEN * span]  # closer ones are one value, written in two ways
+    if gaps.size < 2 or gaps.min() < FINEST_GRID * span:
+        return 0.0
+    for part in range(1, MOST_PARTS + 1):
+        step = span / np.rint(span * part / gaps.min())
+        multiples = (values - values[0]) / step
+        if (np.abs(multiples - np.rint(multiples)) <= EVEN * (1 + multiples)).all():
+            return float(step)
     return 0.0
 
 

@@ -18,7 +18,7 @@ from bayesgmm.likelihood import kernel
 from bayesgmm.model.covariance import COVARIANCE_TYPES
 from bayesgmm.posterior.draws import in_proportion
 
-N_ROWS, N_FEATURES, N_COMPONENTS = 60, 2, 2
+N_ROWS, N_FEATURES, N_COMPONENTS = 40, 2, 2
 POINTS = np.array([[-3.0, -3.0], [0.0, 0.0], [2.0, 3.0]])
 DRAWS = 150
 # The priors, whose scales do not come from the data here.

@@ -8,8 +8,9 @@ import warnings
 
 import numpy as np
 import pandas as pd
+import pymc  # noqa: F401 (it changes the recursion limit, which Hypothesis watches)
 import pytest
-from hypothesis import HealthCheck, given, settings, strategies as st
+from hypothesis import HealthCheck, Phase, given, settings, strategies as st
 from hypothesis.extra.numpy import arrays
 from typer.testing import CliRunner
 
@@ -96,6 +97,7 @@ def quietly(call, *args, **kwargs):
     with warnings.catch_warnings():
         for category in WARNINGS:
             warnings.simplefilter("ignore", category)
+        warnings.filterwarnings("ignore", "X .* feature names")  # scikit-learn's word on frames and arrays mixed
         try:
             return call(*args, **kwargs)
         except ERRORS as error:
@@ -186,7 +188,10 @@ CASES = {
 
 
 def run(case, examples, tmp_path_factory):
-    common = {"deadline": None, "database": None, "derandomize": True, "suppress_health_check": list(HealthCheck)}
+    common = {
+        "deadline": None, "database": None, "derandomize": True, "suppress_health_check": list(HealthCheck),
+        "phases": [Phase.generate],  # a failure is shown as it was found: making it smaller may take minutes
+    }  # fmt: skip
     test = settings(max_examples=examples, **common)(case)
     if case is the_command_line:
         with warnings.catch_warnings():

@@ -7,7 +7,8 @@ import pytest
 import xarray as xr
 from typer.testing import CliRunner
 
-from bayesgmm.cli import app, save_tree
+from bayesgmm import save
+from bayesgmm.cli import app
 
 WIDE = {"COLUMNS": "160", "NO_COLOR": "1"}
 
@@ -94,7 +95,7 @@ def test_a_missing_file_is_named(tmp_path):
 
 def test_an_old_fit_survives_a_failed_save(tmp_path, faithful_draws, monkeypatch):
     path = tmp_path / "fit.nc"
-    save_tree(faithful_draws, path)
+    save(faithful_draws, path)
     before = path.read_bytes()
 
     def fail(*args, **kwargs):
@@ -102,7 +103,7 @@ def test_an_old_fit_survives_a_failed_save(tmp_path, faithful_draws, monkeypatch
 
     monkeypatch.setattr(xr.DataTree, "to_netcdf", fail)
     with pytest.raises(OSError, match="disk full"):
-        save_tree(faithful_draws, path)
+        save(faithful_draws, path)
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
 

@@ -6,6 +6,7 @@ import polars as pl
 import pytest
 from hypothesis import given, settings, strategies as st
 from scipy.sparse import csr_array
+from sklearn.datasets import load_iris
 
 import bayesgmm as bg
 from bayesgmm.exceptions import InvalidArgumentError, InvalidDataError, InvalidDataTypeError
@@ -98,6 +99,8 @@ def test_rows_of_weight_zero_do_not_count(x):
         ([1.1, 2.2, 3.3], 0.0),  # no ties: taken as continuous
         ([np.pi, np.e, np.pi], 0.0),  # ties on no decimal grid
         ([1 / 3, 2 / 3, 1 / 3], 0.0),
+        ([2.0, 4, 6, 8, 10, 12, 2], 2.0),  # even numbers only
+        ([20.0, 40, 60, 20], 10.0),  # too few to tell
     ],
 )
 def test_recording_step(values, step):
@@ -115,7 +118,22 @@ def test_recording_step_divides_every_value(integers, exponent):
     column = values / 10.0**-exponent if exponent < 0 else values * 10.0**exponent
     step = recording_step(column)
     assert step >= 10.0**exponent * (1 - 1e-12)
-    np.testing.assert_allclose(column / step, np.rint(column / step), atol=1e-6)
+    distances = (column - column.min()) / step
+    np.testing.assert_allclose(distances, np.rint(distances), atol=1e-5)
+
+
+@pytest.mark.parametrize("change", [lambda v: v - v.mean(), lambda v: v / 2.54, lambda v: (v - v.mean()) / v.std()])
+def test_recording_step_survives_centring_and_other_units(change):
+    """Iris, in tenths of a centimetre, and answers from 1 to 5."""
+    for column in (*load_iris().data.T, np.random.default_rng(0).integers(1, 6, size=50).astype(float)):
+        scale = change(column).std() / column.std()
+        np.testing.assert_allclose(recording_step(change(column)), recording_step(column) * scale, rtol=1e-9)
+
+
+def test_ties_beside_continuous_values_have_no_step():
+    rng = np.random.default_rng(0)
+    assert recording_step(np.concatenate([np.zeros(10), rng.exponential(size=50)])) == 0.0
+    assert recording_step(np.repeat(rng.normal(size=9), 4)) == 0.0
 
 
 def test_resolution_may_be_given_or_switched_off(x):

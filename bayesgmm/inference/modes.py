@@ -77,7 +77,8 @@ def shares(modes: list[Mode]) -> np.ndarray:
     log_mass = np.array([mode.log_mass for mode in modes])
     known = np.isfinite(log_mass)
     share = np.full(len(modes), np.nan)
-    share[known] = softmax(log_mass[known])
+    if known.any():
+        share[known] = softmax(log_mass[known])
     return share
 
 
