@@ -2,6 +2,7 @@
 
 import contextlib
 import time
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -26,9 +27,22 @@ errors = Console(stderr=True, highlight=False)
 
 @contextlib.contextmanager
 def _one_line_errors() -> Iterator[None]:
-    """What a user can mend is said in one line, with exit code 1; a fault of ours keeps its traceback."""
+    """What a user can mend is said in one line, with exit code 1; a fault of ours keeps its traceback.
+
+    So are the package's own warnings, which need no line of code beside them here.
+    """
+    before = warnings.showwarning
+
+    def show(message: Any, category: type[Warning], *rest: Any, **named: Any) -> None:
+        if category.__module__.startswith("bayesgmm"):
+            errors.print(f"warning: {message}", style="yellow", markup=False, soft_wrap=True)
+        else:
+            before(message, category, *rest, **named)
+
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.showwarning = show
+            yield
     except (ValueError, TypeError) as error:
         if not type(error).__module__.startswith("bayesgmm"):
             raise
@@ -145,6 +159,9 @@ def fit(
     draws: Annotated[int, typer.Option(help="Draws of every chain.")] = 1000,
     chains: Annotated[int, typer.Option(help="Chains.")] = 4,
     seed: Annotated[int | None, typer.Option(help="Random seed.")] = None,
+    store: Annotated[
+        Path | None, typer.Option(help="New folder that keeps draws as they come, should the process be killed.")
+    ] = None,
 ) -> None:
     """Fit a mixture to a table and save its draws.
 
@@ -155,11 +172,13 @@ def fit(
 
         from bayesgmm import build_model, find_MAP, sample, save
         from bayesgmm.estimator import INFERENCES
+        from bayesgmm.posterior.storage import check_writable
         from bayesgmm.validation import check_choice, check_count
 
         check_choice(inference, "inference", INFERENCES)
         check_count(draws, "draws")
         check_count(chains, "chains")
+        check_writable(out)
         frame = read_table(data, columns)
         model = build_model(frame, components, covariance_type=covariance)
         rng = np.random.default_rng(seed)
@@ -169,8 +188,9 @@ def fit(
         if inference == "nuts":
             began = time.perf_counter()
             dt = sample(
-                model, draws=draws, chains=chains, start=estimate, random_seed=rng, progressbar=console.is_terminal
-            )
+                model, draws=draws, chains=chains, start=estimate, random_seed=rng, store=store,
+                progressbar=console.is_terminal,
+            )  # fmt: skip
             console.print(f"NUTS in {time.perf_counter() - began:.1f} s: {chains} chains of {draws} draws.\n")
         else:
             dt = estimate.laplace(draws * chains, random_seed=rng)
@@ -178,6 +198,26 @@ def fit(
         _print_fit(dt)
         save(dt, out)
         console.print(f"Saved {out}", markup=False)
+
+
+@app.command("diagnose")
+def diagnose_command(
+    file: Annotated[
+        Path, typer.Argument(help="A saved fit (netCDF), or the folder of a stored run.", show_default=False)
+    ],
+) -> None:
+    """Say whether to believe a saved fit, and why. The exit code is 0 for ok, 3 for caution, 4 for fail.
+
+    Example: bayesgmm diagnose fit.nc
+    """
+    with _one_line_errors():
+        from bayesgmm import diagnose, load, open_run
+
+        diagnosis = diagnose(open_run(file) if file.is_dir() else load(file))
+        table = diagnosis.table.astype({"value": float, "limit": float, "passed": str})
+        _print_frame(table, "Checks")
+        console.print(str(diagnosis), markup=False)
+    raise typer.Exit({"ok": 0, "caution": 3, "fail": 4}[diagnosis.verdict])
 
 
 @app.command()

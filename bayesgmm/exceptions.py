@@ -37,6 +37,10 @@ class MultipleModesWarning(UserWarning):
     """The posterior has other modes than the one that the chains start at."""
 
 
+class CollapsedComponentWarning(UserWarning):
+    """A component has no width to speak of in some direction; the message names its rows."""
+
+
 class ConvergenceWarning(UserWarning):
     """An optimiser stopped before it reached a maximum."""
 

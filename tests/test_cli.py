@@ -3,8 +3,10 @@
 import subprocess
 import sys
 
+import pandas as pd
 import pytest
 import xarray as xr
+from test_modes import two_clusterings
 from typer.testing import CliRunner
 
 from bayesgmm import save
@@ -106,6 +108,46 @@ def test_an_old_fit_survives_a_failed_save(tmp_path, faithful_draws, monkeypatch
         save(faithful_draws, path)
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_stored_run_and_a_saved_fit_are_judged(csv, tmp_path):
+    arguments = ("fit", csv, "--seed", 1, "--out", tmp_path / "fit.nc", "--store", tmp_path / "run.zarr")
+    assert run(*arguments).exit_code == 0
+    for saved in ("fit.nc", "run.zarr"):
+        result = run("diagnose", tmp_path / saved)
+        assert result.exit_code == 0
+        assert "R-hat, label-invariant" in result.output
+        assert "ok: nothing speaks against these draws" in result.output
+    again = run(*arguments)
+    assert again.exit_code == 1
+    assert "exists, and may hold draws" in again.stderr
+    assert run("diagnose", csv).exit_code == 1
+
+
+def test_a_doubtful_fit_has_an_exit_code_of_its_own(csv, tmp_path):
+    assert run("fit", csv, "--draws", 5, "--seed", 1, "--out", tmp_path / "fit.nc").exit_code == 0
+    assert run("diagnose", tmp_path / "fit.nc").exit_code == 3
+
+
+def test_where_nothing_can_be_written_is_said_before_the_fit(csv, tmp_path):
+    (tmp_path / "file").write_text("")
+    for out in (tmp_path / "file" / "fit.nc", tmp_path):
+        result = run("fit", csv, "--out", out)
+        assert result.exit_code == 1
+        assert "MAP in" not in result.output
+        assert result.stderr.count("\n") == 1
+
+
+def test_warnings_are_one_line_too(tmp_path):
+    pd.DataFrame(two_clusterings(0), columns=["a", "b"]).to_csv(tmp_path / "square.csv", index=False)
+    arguments = ["fit", "square.csv", "--covariance", "diag", "--draws", "20"]
+    done = subprocess.run(
+        [sys.executable, "-c", "from bayesgmm.cli import main; main()", *arguments],
+        capture_output=True, text=True, cwd=tmp_path, check=True,
+    )  # fmt: skip
+    assert done.stderr.startswith("warning: the posterior has different modes")
+    assert done.stderr.count("\n") == 1
+    assert (tmp_path / "fit.nc").exists()
 
 
 def test_help_names_an_example():

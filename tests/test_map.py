@@ -8,7 +8,7 @@ import pytest
 from sklearn.datasets import make_blobs
 
 import bayesgmm as bg
-from bayesgmm.exceptions import ConvergenceWarning, UnboundedPosteriorWarning
+from bayesgmm.exceptions import CollapsedComponentWarning, ConvergenceWarning, UnboundedPosteriorWarning
 from bayesgmm.inference import map as map_module, starts as starts_module
 from bayesgmm.inference.em import ExpectationMaximisation
 from bayesgmm.inference.laplace import negative_hessian
@@ -138,6 +138,18 @@ def test_an_optimiser_cut_short_is_reported(faithful_model, monkeypatch):
     with pytest.warns(ConvergenceWarning, match="stopped before a maximum"):
         estimate = bg.find_MAP(faithful_model, n_init=2, random_seed=1)
     assert not estimate.converged
+
+
+@pytest.mark.filterwarnings("ignore::bayesgmm.exceptions.UnboundedPosteriorWarning")
+@pytest.mark.filterwarnings("ignore::bayesgmm.exceptions.ConvergenceWarning")
+def test_a_collapsed_component_is_named_with_its_rows():
+    """Three rows at one place, and priors that let a component shrink onto them."""
+    x = np.random.default_rng(0).normal(size=(60, 2))
+    x[[5, 17, 40]] = [3.0, 3.0]
+    priors = bg.Priors(scales=pm.HalfNormal.dist(3.0), lkj_eta=1.0)
+    model = bg.build_model(x, 2, priors=priors, resolution=None)
+    with pytest.warns(CollapsedComponentWarning, match=r"has collapsed .* on rows 5, 17, 40:"):
+        bg.find_MAP(model, n_init=20, random_seed=1)
 
 
 def test_priors_without_a_mode_are_warned_about(faithful):

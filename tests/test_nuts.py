@@ -1,5 +1,8 @@
 """NUTS: recovery, reproducibility, the tree it returns."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pymc as pm
 import pytest
@@ -61,6 +64,21 @@ def test_same_seed_same_draws_whatever_the_cores(faithful_model, faithful_map):
     xr.testing.assert_equal(one["posterior"].to_dataset(), two["posterior"].to_dataset())
     assert not np.array_equal(one["posterior"]["means"], other["posterior"]["means"])
     assert not np.array_equal(one["posterior"]["means"][0], one["posterior"]["means"][1])
+
+
+DRAWS = """
+import sys, numpy as np, bayesgmm as bg
+model = bg.build_model(bg.datasets.load_faithful(), n_components=2)
+dt = bg.sample(model, draws=50, tune=50, chains=2, cores=int(sys.argv[1]), random_seed=7, progressbar=False)
+print(dt["posterior"]["covariances"].values.tobytes().hex())
+"""
+
+
+def test_same_seed_same_draws_in_every_process(faithful_model):
+    here = bg.sample(faithful_model, draws=50, tune=50, chains=2, random_seed=7, progressbar=False)
+    for cores in ("1", "2"):
+        there = subprocess.run([sys.executable, "-c", DRAWS, cores], capture_output=True, text=True, check=True)
+        assert there.stdout.strip() == here["posterior"]["covariances"].values.tobytes().hex()
 
 
 def test_tree_round_trips_through_netcdf(faithful_draws, tmp_path):

@@ -20,6 +20,8 @@ from bayesgmm.model.build import MixtureFacts
 
 # A component narrower than this is looked at: the rows that it rests on may lie exactly on a plane.
 SUSPICIOUS_WIDTH = 0.05
+# The least width of a component, as a share of the data's own in the same direction, that is not a collapse.
+COLLAPSED_WIDTH = 1e-3
 # Rows looked at, planes tried through them, and pairs of features: a plane that holds a tenth of the rows in two
 # features is missed once in 150 times.
 MAX_ROWS = 1_000

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayesgmm.exceptions import ConvergenceWarning, ModelError, UnboundedPosteriorWarning
-from bayesgmm.inference.collapse import check_components, check_data
+from bayesgmm.exceptions import CollapsedComponentWarning, ConvergenceWarning, ModelError, UnboundedPosteriorWarning
+from bayesgmm.inference.collapse import COLLAPSED_WIDTH, check_components, check_data, named_rows, smallest_widths
 from bayesgmm.inference.em import ExpectationMaximisation, Mixture
 from bayesgmm.inference.laplace import gaussian_draws, negative_hessian, precision_cholesky
 from bayesgmm.inference.log_posterior import LogPosterior
@@ -201,6 +201,8 @@ def find_MAP(model: "pm.Model", *, n_init: int = 10, random_seed: Any = None) ->
         The best start's optimiser stopped before a maximum.
     UnboundedPosteriorWarning
         The priors do not guarantee that a maximum exists.
+    CollapsedComponentWarning
+        A component has no width to speak of in some direction; the message names its rows.
 
     References
     ----------
@@ -256,7 +258,21 @@ def find_MAP(model: "pm.Model", *, n_init: int = 10, random_seed: Any = None) ->
     # Of each distinct optimum that may hold some of the posterior, one start's point.
     firsts = [int(np.flatnonzero(starts.optimum == i)[0]) for i in range(starts.n_optima)]
     near = [optima[i].q for i in firsts[1:] if optima[i].log_posterior > optima[best].log_posterior - DEEPEST_GAP]
+    _warn_if_collapsed(facts, mixtures[best])
     return _estimate(target, facts, optima[best], mixtures[best], starts, scales, near)
+
+
+def _warn_if_collapsed(facts: MixtureFacts, mixture: Mixture) -> None:
+    widths = smallest_widths(mixture.covariances, facts.x)
+    for k in np.flatnonzero(widths < COLLAPSED_WIDTH):
+        own = kernel.responsibilities(facts.x, *mixture.arrays, facts.structure.diagonal)[1][:, k] > 0.5
+        warnings.warn(
+            f"a component with {mixture.weights[k]:.1%} of the weight has collapsed to {widths[k]:.1e} of the data's "
+            f"width in one direction, on rows {named_rows(own) or 'none'}: its density there is an artefact. Use the "
+            "default priors, give a resolution, or try fewer components.",
+            CollapsedComponentWarning,
+            stacklevel=3,
+        )
 
 
 def _on_fewer_rows(

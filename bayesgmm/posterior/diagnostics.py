@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayesgmm.exceptions import ModelError
-from bayesgmm.inference.collapse import named_rows, smallest_widths
+from bayesgmm.inference.collapse import COLLAPSED_WIDTH, named_rows, smallest_widths
 from bayesgmm.inference.modes import NEGLIGIBLE_SHARE
 from bayesgmm.posterior.draws import Draws, observed
 from bayesgmm.posterior.invariants import APART, ambiguous_share, groups_of_chains, invariants
@@ -21,6 +21,8 @@ RHAT_LIMIT = 1.01
 ESS_PER_CHAIN = 100
 # Statistics of chains need as many draws.
 LEAST_DRAWS = 4
+# With fewer, chains in one mode may look as if they were in several.
+DRAWS_TO_TELL_MODES = 50
 # Betancourt (2016), https://arxiv.org/abs/1604.00695.
 EBFMI_LIMIT = 0.3
 # A share of divergent draws above this says that part of the posterior was not reached.
@@ -33,8 +35,6 @@ PARETO_K_LIMIT = 0.7
 OPTIMUM_GAP = 7.0
 # More draws than this whose best two orders nearly tie say that components are not told apart.
 AMBIGUOUS_LIMIT = 0.05
-# The least width of a component, as a share of the data's own in the same direction, that is not a collapse.
-COLLAPSED_SCALE = 1e-3
 
 
 @dataclass(frozen=True)
@@ -174,7 +174,8 @@ def _check_chains(dt: "xr.DataTree", checks: _Checks) -> None:
     apart = False
     if sizes["chain"] > 1:
         rhat = _largest(arviz_stats.rhat(quantities))
-        groups = groups_of_chains(quantities) if rhat > RHAT_LIMIT else np.zeros(sizes["chain"], dtype=int)
+        tell = rhat > RHAT_LIMIT and sizes["draw"] >= DRAWS_TO_TELL_MODES
+        groups = groups_of_chains(quantities) if tell else np.zeros(sizes["chain"], dtype=int)
         apart = groups.max() > 0
         checks.add(
             "R-hat, label-invariant", rhat, RHAT_LIMIT, rhat <= RHAT_LIMIT,
@@ -328,10 +329,10 @@ def _check_components(dt: "xr.DataTree", draws: Draws, checks: _Checks) -> None:
     widths = np.array([smallest_widths(draws.mixture(s)[2], x) for s in {0, middle, len(draws) - 1}])
     width = np.median(widths, axis=0)
     k = int(width.argmin())
-    collapsed = width[k] < COLLAPSED_SCALE
+    collapsed = width[k] < COLLAPSED_WIDTH
     named = named_rows(draws.responsibilities(x, middle)[:, k] > 0.5) if collapsed else ""
     checks.add(
-        "narrowest component", width[k], COLLAPSED_SCALE, not collapsed, "caution",
+        "narrowest component", width[k], COLLAPSED_WIDTH, not collapsed, "caution",
         f"component {k} has collapsed to {width[k]:.1e} of the data's width in one direction, on rows {named}. "
         "Give a resolution, use the default priors, or try fewer components.",
     )  # fmt: skip

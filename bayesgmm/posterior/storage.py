@@ -17,6 +17,21 @@ if TYPE_CHECKING:
     import xarray as xr
 
 
+def check_writable(path: str | os.PathLike) -> None:
+    """Find out before a long computation whether its result can be written; raises StorageError if not."""
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", suffix=".part"):
+            pass
+    except OSError as error:
+        raise StorageError(
+            f"nothing can be written at {str(path)!r} ({error.strerror or error}): choose another."
+        ) from error
+    if path.is_dir():
+        raise StorageError(f"{str(path)!r} is a folder: name a file in it.")
+
+
 def save(dt: "xr.DataTree", path: str | os.PathLike) -> Path:
     """Write a tree to a netCDF file, whole or not at all.
 
