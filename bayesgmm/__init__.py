@@ -14,8 +14,8 @@ _WHERE = {
     "Priors": "bayesgmm.model.priors",
     "build_model": "bayesgmm.model.build",
     "find_MAP": "bayesgmm.inference.map",
-    "MapEstimate": "bayesgmm.inference.map",
-    "Starts": "bayesgmm.inference.map",
+    "MapEstimate": "bayesgmm.inference.estimate",
+    "Starts": "bayesgmm.inference.estimate",
     "sample": "bayesgmm.posterior.sample",
     "relabel": "bayesgmm.posterior.relabel",
     "save": "bayesgmm.posterior.storage",
@@ -52,7 +52,8 @@ __all__ = [
 if TYPE_CHECKING:
     from bayesgmm import datasets, exceptions
     from bayesgmm.estimator import GaussianMixture
-    from bayesgmm.inference.map import MapEstimate, Starts, find_MAP
+    from bayesgmm.inference.estimate import MapEstimate, Starts
+    from bayesgmm.inference.map import find_MAP
     from bayesgmm.model.build import build_model
     from bayesgmm.model.priors import Priors
     from bayesgmm.posterior.assignments import assignments

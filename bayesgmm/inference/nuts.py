@@ -10,8 +10,9 @@ import numpy as np
 from bayesgmm.exceptions import InvalidArgumentError, ModelError, MultipleModesWarning, SamplingError
 from bayesgmm.inference.basis import InBasis, in_basis
 from bayesgmm.inference.compiled import copy_through
+from bayesgmm.inference.estimate import MapEstimate
 from bayesgmm.inference.log_posterior import LogPosterior
-from bayesgmm.inference.map import MapEstimate, find_MAP
+from bayesgmm.inference.map import find_MAP
 from bayesgmm.inference.modes import NEGLIGIBLE_SHARE, Mode, chains_per_mode, distinct_modes, importance_shares, shares
 from bayesgmm.inference.run import Chain, Plan, Store, chains_of_trace, draws_tree
 from bayesgmm.likelihood.threads import available_cores, limited_to

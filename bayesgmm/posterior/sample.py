@@ -3,7 +3,7 @@
 import os
 from typing import TYPE_CHECKING, Any, Literal
 
-from bayesgmm.inference.map import MapEstimate
+from bayesgmm.inference.estimate import MapEstimate
 from bayesgmm.inference.nuts import sample_nuts
 from bayesgmm.posterior.invariants import weigh_chains
 from bayesgmm.posterior.relabel import METHODS, relabel as relabel_draws
