@@ -22,10 +22,10 @@ def main(n_rows: int, n_features: int, n_components: int) -> None:
     lap("import pymc")
     import bayesgmm as bg
     from bayesgmm.inference import nuts
-    from bayesgmm.inference.basis import InBasis, principal_axes
+    from bayesgmm.inference.basis import InBasis
     from bayesgmm.inference.em import ExpectationMaximisation
-    from bayesgmm.inference.laplace import negative_hessian
     from bayesgmm.inference.log_posterior import LogPosterior
+    from bayesgmm.inference.modes import mode_near
     from bayesgmm.inference.optimum import climb
     from bayesgmm.inference.parameters import unconstrained
     from bayesgmm.inference.starts import starting_mixtures
@@ -39,6 +39,7 @@ def main(n_rows: int, n_features: int, n_components: int) -> None:
     model = bg.build_model(x, n_components)
     lap("build the model")
     target = LogPosterior(model)
+    _ = target.function
     lap("compiled log posterior (load or compile)")
     facts = mixture_facts(model)
     em = ExpectationMaximisation.of(facts)
@@ -50,16 +51,18 @@ def main(n_rows: int, n_features: int, n_components: int) -> None:
     optima = [climb(target, q, scales) for q in begins]
     lap(f"10 climbs ({sum(o.iterations for o in optima)} iterations)")
     best = max(optima, key=lambda o: o.log_posterior)
-    mode = climb(target, best.q, scales, jacobian=1.0).q
-    density = InBasis(target, mode, principal_axes(negative_hessian(target, mode, scales, 1.0), scales))
-    lap(f"mode and axes of {mode.size} parameters")
+    mode = mode_near(target, best.q, scales)
+    density = InBasis(target, mode.q, mode.axes)
+    lap(f"mode and axes of {mode.q.size} parameters")
     import nutpie  # noqa: F401
 
     lap("import nutpie")
-    trace = nuts._run_nutpie(density, draws=1000, tune=nuts.DEFAULT_TUNE, chains=4, cores=2, seed=0, progressbar=False)
+    trace = nuts._run_nutpie(
+        density, draws=1000, tune=nuts.DEFAULT_TUNE, chains=4, cores=2, seed=0, progressbar=False, sink=None
+    )
     steps = int(trace["sample_stats"]["n_steps"].sum())
     lap(f"4 x 1,000 draws ({steps} gradients after tuning)")
-    u = trace["posterior"]["u"].values.reshape(-1, mode.size)
+    u = trace["posterior"]["u"].values.reshape(-1, mode.q.size)
     target.constrain(density.unconstrained(u))
     lap("draws as named parameters")
     estimate = bg.find_MAP(model, n_init=1, random_seed=0)
@@ -71,7 +74,7 @@ def main(n_rows: int, n_features: int, n_components: int) -> None:
     lap("assignments")
     bg.diagnose(dt)
     lap("diagnosis")
-    x0 = np.ascontiguousarray(mode)
+    x0 = np.ascontiguousarray(mode.q)
     for _ in range(100):
         target(x0, 1.0)
     lap("100 gradients")
