@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 # Chains start at the mode and in its axes, so little is left to learn. Measured over N = 272 to 5,000, D = 1 to 10,
 # K = 1 to 5: from 200 on, more tuning gains nothing.
 DEFAULT_TUNE = 200
+# In standard deviations of each axis.
+BESIDE_THE_MODE = 0.01
 
 
 def sample_nuts(
@@ -162,8 +164,9 @@ def _run_nutpie(
     compiled = CompiledPyMCModel(
         compiled_logp_func=in_basis,
         compiled_expand_func=copy_through,
-        # No jitter: it would throw chains into other labellings and into poor modes.
-        initial_point_func=lambda seed: np.zeros(n),
+        # No jitter: it would throw chains into other labellings and into poor modes. But not the very mode either,
+        # where slopes may be exactly zero, from which nutpie can tell no scales and refuses to start.
+        initial_point_func=lambda seed: np.full(n, BESIDE_THE_MODE),
         user_data=density.inputs,
         shared_data={str(i): value for i, value in enumerate(density.held)},
         shared_var_keys={},
