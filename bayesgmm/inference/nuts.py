@@ -15,6 +15,7 @@ from bayesgmm.inference.log_posterior import LogPosterior
 from bayesgmm.inference.map import find_MAP
 from bayesgmm.inference.modes import NEGLIGIBLE_SHARE, Mode, chains_per_mode, distinct_modes, importance_shares, shares
 from bayesgmm.inference.run import Chain, Plan, Store, chains_of_trace, draws_tree
+from bayesgmm.inference.tree import chain_and_draw_are_right
 from bayesgmm.likelihood.threads import available_cores, limited_to
 from bayesgmm.model.build import mixture_facts
 from bayesgmm.validation import check_count, moments
@@ -182,7 +183,7 @@ def _run_nutpie(
     )
     try:
         # Chains run side by side; a pass over the data gets the cores that they leave.
-        with limited_to(cores // min(chains, cores)):
+        with limited_to(cores // min(chains, cores)), chain_and_draw_are_right():
             return nutpie.sample(
                 compiled,
                 draws=draws,

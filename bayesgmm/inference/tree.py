@@ -1,5 +1,8 @@
 """Draws as an ``xarray.DataTree`` in ArviZ's groups, with the model's own dims and coordinates."""
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,6 +12,14 @@ from bayesgmm.model.build import MixtureFacts, mixture_facts
 if TYPE_CHECKING:
     import pymc as pm
     import xarray as xr
+
+
+@contextmanager
+def chain_and_draw_are_right() -> Iterator[None]:
+    """ArviZ takes fewer draws than chains for a mistake in the order of the dimensions; here they are none."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Found chain dimension to be longer than draw dimension")
+        yield
 
 
 def posterior_tree(
@@ -52,14 +63,11 @@ def posterior_tree(
         "creation_library_version": __version__,
         **attrs,
     }
-    return from_dict(
-        {
-            "posterior": posterior,
-            "sample_stats": sample_stats,
-            "observed_data": {"x": x},
-            "constant_data": constants,
-        },
-        coords=coords,
-        dims=dims,
-        attrs={"/": attrs, "posterior": attrs},
-    )
+    groups = {
+        "posterior": posterior,
+        "sample_stats": sample_stats,
+        "observed_data": {"x": x},
+        "constant_data": constants,
+    }
+    with chain_and_draw_are_right():
+        return from_dict(groups, coords=coords, dims=dims, attrs={"/": attrs, "posterior": attrs})
