@@ -23,7 +23,7 @@ SEPARATED = (
     np.array([[-2.0, 0.0], [2.0, 1.0]]),
     np.array([[[1.0, 0.5], [0.5, 1.0]], [[0.6, -0.2], [-0.2, 1.5]]]),
 )
-# A fifth of the rows are more likely under the other component.
+# 13 % of the rows are more likely under the other component.
 OVERLAPPING = (
     np.array([0.4, 0.6]),
     np.array([[-0.9, 0.0], [0.9, 0.6]]),
