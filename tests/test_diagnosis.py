@@ -140,6 +140,7 @@ def test_divergences_small_components_and_near_optima_are_flagged(faithful_draws
     diagnosis = bg.diagnose(changed(faithful_draws, near))
     assert diagnosis.verdict == "caution"
     assert "1 of them, within 7 nats of the best (gaps 0.6)" in diagnosis.reasons[0]
+    assert diagnosis.table.loc["gap to the second optimum, nats", "value"] == pytest.approx(0.6)
 
 
 def test_a_collapsed_component_is_named_with_its_rows(faithful_draws):

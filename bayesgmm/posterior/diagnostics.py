@@ -290,6 +290,9 @@ def _check_modes(dt: "xr.DataTree", checks: _Checks) -> None:
     optima = np.atleast_1d(attrs.get("optima_log_posterior", []))
     if optima.size:
         checks.add("distinct optima", optima.size, np.nan, True)
+    if optima.size > 1:
+        best, second = np.sort(optima)[::-1][:2]
+        checks.add("gap to the second optimum, nats", best - second, np.nan, True)
     if "mode_shares" in attrs:
         share = np.atleast_1d(attrs["mode_shares"])
         others = [s for s in share[1:] if not s < NEGLIGIBLE_SHARE]
