@@ -67,7 +67,7 @@ def test_wrong_inference_is_rejected(wrong, monkeypatch):
         "doubled prior scales": lambda m: (doubled_prior_scale(), 200),
         "missing log-determinant": lambda m: (missing_log_determinant(m), 200),
         # Chains that cannot move take the longest trajectories there are: 6 seconds a fit.
-        "wrong gradient": lambda m: (wrong_gradient(m), 20),
+        "wrong gradient": lambda m: (wrong_gradient(m), 40),
     }[wrong](monkeypatch)
     ranked = ranks("full", replications, model=model, seed=1)
     failed = outside(ranked)
