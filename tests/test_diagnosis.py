@@ -91,11 +91,11 @@ def widen(tree):
     tree["posterior"]["means"][0] = middle + 2 * (tree["posterior"]["means"][0] - middle)
 
 
-def swap_parameters(tree):
+def inflate(tree):
     tree["posterior"]["covariances"][1] *= 1.5
 
 
-@pytest.mark.parametrize("change", [stick, stick_halfway, shift, widen, swap_parameters])
+@pytest.mark.parametrize("change", [stick, stick_halfway, shift, widen, inflate])
 def test_a_broken_chain_is_flagged(faithful_draws, change):
     assert bg.diagnose(faithful_draws).verdict == "ok"
     diagnosis = bg.diagnose(changed(faithful_draws, change))
@@ -228,10 +228,17 @@ def test_each_remedy_for_a_slanted_plane_works():
         bg.build_model(x, 2, resolution=None, priors=bg.Priors(lkj_eta=22.0)),
         bg.build_model(x[:, :1], 2, resolution=None),
         bg.build_model(x, 2, "diag", resolution=None),
+        # No remedy is needed: the covariance that all rows share cannot close in on 40 of them.
+        bg.build_model(x, 2, "tied", resolution=None),
     ):
         estimate = bg.find_MAP(model, n_init=4, random_seed=1)
         assert estimate.converged
         assert np.isfinite(estimate.log_posterior)
+
+
+def test_a_tied_covariance_fails_only_if_all_rows_lie_on_a_line():
+    with pytest.raises(ImproperPosteriorError, match="300 rows lie exactly on a line"):
+        bg.find_MAP(bg.build_model(slanted("all rows", 0), 2, "tied", resolution=None), random_seed=1)
 
 
 def test_sound_data_with_strong_correlations_are_not_refused():

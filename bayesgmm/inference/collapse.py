@@ -72,7 +72,8 @@ def check_data(facts: MixtureFacts, eta: float | None) -> None:
     x = facts.x[facts.row_weights > 0]
     if len(x) > MAX_ROWS:
         x = x[rng.choice(len(x), MAX_ROWS, replace=False)]
-    least = max(least, int(LEAST_SHARE * len(x)))
+    # One covariance for all components cannot close in on some of the rows.
+    least = max(least, int(LEAST_SHARE * len(x))) if facts.structure.per_component else max(least, len(x))
     n_features = x.shape[1]
     pairs = list(combinations(range(n_features), 2))
     if len(pairs) > MAX_PAIRS:
