@@ -82,6 +82,16 @@ def shares(modes: list[Mode]) -> np.ndarray:
     return share
 
 
+def others_that_matter(share: np.ndarray) -> list[float]:
+    """The shares of the modes after the first that are not negligible, or not known."""
+    return [float(s) for s in share[1:] if not s < NEGLIGIBLE_SHARE]
+
+
+def in_words(share: Iterable[float]) -> str:
+    """Shares as percentages."""
+    return ", ".join("an unknown share" if np.isnan(s) else f"{s:.0%}" for s in share)
+
+
 def importance_shares(
     target: LogPosterior, modes: list[Mode], rng: np.random.Generator, draws: int = IMPORTANCE_DRAWS
 ) -> tuple[np.ndarray, np.ndarray]:

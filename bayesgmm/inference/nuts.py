@@ -1,7 +1,6 @@
 """The full posterior by NUTS: the only caller of a sampler."""
 
 import warnings
-from collections.abc import Iterable
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +12,15 @@ from bayesgmm.inference.compiled import copy_through
 from bayesgmm.inference.estimate import MapEstimate
 from bayesgmm.inference.log_posterior import LogPosterior
 from bayesgmm.inference.map import find_MAP
-from bayesgmm.inference.modes import NEGLIGIBLE_SHARE, Mode, chains_per_mode, distinct_modes, importance_shares, shares
+from bayesgmm.inference.modes import (
+    Mode,
+    chains_per_mode,
+    distinct_modes,
+    importance_shares,
+    in_words,
+    others_that_matter,
+    shares,
+)
 from bayesgmm.inference.run import Chain, Plan, Store, chains_of_trace, draws_tree
 from bayesgmm.inference.tree import chain_and_draw_are_right
 from bayesgmm.likelihood.threads import available_cores, limited_to
@@ -101,12 +108,12 @@ def _where_to_start(
     modes = distinct_modes(target, facts, estimate.near_optima, estimate.scales, feature_scales)
     share = shares(modes)
     found: dict[str, Any] = {"mode_shares": share}
-    others = [s for s in share[1:] if not s < NEGLIGIBLE_SHARE]
+    others = others_that_matter(share)
     if not dispersed:
         if others:
             warnings.warn(
                 f"the posterior has different modes: the starts found {1 + len(others)}, holding about "
-                f"{_percent([share[0], *others])} of it (Laplace). All chains start at the first and may never see the "
+                f"{in_words([share[0], *others])} of it (Laplace). All chains start at the first and may never see the "
                 "others: try start='dispersed', fewer components, or more informative priors.",
                 MultipleModesWarning,
                 stacklevel=4,
@@ -125,10 +132,6 @@ def _where_to_start(
         weight, shape = importance_shares(target, used, rng)
         found |= {"started_mode_shares": weight, "started_mode_pareto_k": shape}
     return used, Plan(draws, tune, tuple(int(n) for n in counts if n)), found
-
-
-def _percent(values: Iterable[float]) -> str:
-    return ", ".join("an unknown share" if np.isnan(v) else f"{v:.0%}" for v in values)
 
 
 def _check_start(target: LogPosterior, estimate: MapEstimate) -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 BLOCK_DOUBLES = 2**25
 
 
-def _entropy(probability: np.ndarray) -> np.ndarray:
+def row_entropy(probability: np.ndarray) -> np.ndarray:
     """Entropy in nats over the last axis, with 0 log 0 = 0."""
     # Subtracted from 0.0, a certain row's sum gives 0.0 and not -0.0.
     return 0.0 - (probability * np.log(np.where(probability > 0, probability, 1.0))).sum(axis=-1)
@@ -75,8 +75,8 @@ def assignments(dt: "xr.DataTree", X: Any = None, *, ci_prob: float = 0.89) -> "
         by_component["probability"][rows] = r.mean(axis=0)
         by_component["probability_sd"][rows] = r.std(axis=0)
         by_component["lower"][rows], by_component["upper"][rows] = np.quantile(r, tails, axis=0)
-        expected_entropy[rows] = _entropy(r).mean(axis=0)
-    entropy = _entropy(by_component["probability"])
+        expected_entropy[rows] = row_entropy(r).mean(axis=0)
+    entropy = row_entropy(by_component["probability"])
     obs_id = dt["observed_data"]["obs_id"].values if X is None else np.arange(n_rows)
     variables: dict[str, Any] = {name: (("obs_id", "component"), v) for name, v in by_component.items()}
     variables |= {

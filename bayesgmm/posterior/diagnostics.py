@@ -7,7 +7,7 @@ import numpy as np
 
 from bayesgmm.exceptions import ModelError
 from bayesgmm.inference.collapse import COLLAPSED_WIDTH, named_rows, smallest_widths
-from bayesgmm.inference.modes import NEGLIGIBLE_SHARE
+from bayesgmm.inference.modes import in_words, others_that_matter
 from bayesgmm.posterior.draws import Draws, observed
 from bayesgmm.posterior.invariants import APART, ambiguous_share, groups_of_chains, invariants
 from bayesgmm.posterior.relabel import relabel, with_sampled_labels
@@ -294,10 +294,8 @@ def _check_modes(dt: "xr.DataTree", checks: _Checks) -> None:
         best, second = np.sort(optima)[::-1][:2]
         checks.add("gap to the second optimum, nats", best - second, np.nan, True)
     if "mode_shares" in attrs:
-        share = np.atleast_1d(attrs["mode_shares"])
-        others = [s for s in share[1:] if not s < NEGLIGIBLE_SHARE]
-        words = ", ".join("an unknown share" if np.isnan(s) else f"{s:.0%}" for s in others)
-        evidence = f"{len(others)} of them, holding about {words} of the posterior"
+        others = others_that_matter(np.atleast_1d(attrs["mode_shares"]))
+        evidence = f"{len(others)} of them, holding about {in_words(others)} of the posterior"
     else:
         others = list(np.sort(optima.max() - optima)[1:]) if optima.size else []
         others = [gap for gap in others if gap < OPTIMUM_GAP]

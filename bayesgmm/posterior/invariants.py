@@ -6,7 +6,9 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from bayesgmm.likelihood import kernel
+from bayesgmm.posterior.assignments import row_entropy
 from bayesgmm.posterior.draws import Draws, observed
+from bayesgmm.posterior.relabel import surprise_of
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -48,7 +50,7 @@ def invariants(dt: "xr.DataTree") -> "xr.Dataset":
     for s in range(len(draws)):
         log_density, r = kernel.responsibilities(x, *draws.mixture(s), draws.structure.diagonal)
         density[s] = log_density[points]
-        entropy[s] = -(r * np.log(np.where(r > 0, r, 1.0))).sum() / len(x)
+        entropy[s] = row_entropy(r).mean()
     sizes = dt["posterior"].sizes
     shape = (sizes["chain"], sizes["draw"])
     each = ("chain", "draw")
@@ -110,13 +112,13 @@ def ambiguous_share(dt: "xr.DataTree") -> float:
     if k == 1:
         return 0.0
     x = _some_rows(dt, MAX_ROWS)
-    reference = sum(draws.responsibilities(x, s) for s in range(len(draws))) / len(draws)
-    surprise = -np.log(np.maximum(reference, 1e-12)).T
+    reference = np.asarray(sum(draws.responsibilities(x, s) for s in range(len(draws))) / len(draws))
+    surprise = surprise_of(reference)
     ties = 0
     for s in range(len(draws)):
         r = draws.responsibilities(x, s)
         cost = surprise @ r
-        own = (r * np.log(np.where(r > 0, r, 1.0))).sum()
+        own = -row_entropy(r).sum()
         best = linear_sum_assignment(cost)
         second = np.inf
         for row, column in zip(*best, strict=True):

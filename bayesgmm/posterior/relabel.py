@@ -38,7 +38,7 @@ def _assign(cost: np.ndarray) -> np.ndarray:
     return linear_sum_assignment(cost)[1]
 
 
-def _surprise(reference: np.ndarray) -> np.ndarray:
+def surprise_of(reference: np.ndarray) -> np.ndarray:
     """-log of Q, (K, N). Its product with a draw's responsibilities is the divergence, up to a constant."""
     return np.ascontiguousarray(-np.log(np.maximum(reference, LEAST)).T)
 
@@ -62,7 +62,7 @@ def stephens(responsibilities: Callable[[int], np.ndarray], n_draws: int, pivot:
     reference = responsibilities(pivot)
     permutation = np.tile(np.arange(reference.shape[1]), (n_draws, 1))
     for round_ in range(MAX_ROUNDS):
-        surprise, total = _surprise(reference), np.zeros_like(reference)
+        surprise, total = surprise_of(reference), np.zeros_like(reference)
         changed = False
         for s in range(n_draws):
             probability = responsibilities(s)
