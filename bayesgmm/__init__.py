@@ -22,9 +22,14 @@ _WHERE = {
     "load": "bayesgmm.posterior.storage",
     "open_run": "bayesgmm.posterior.storage",
     "assignments": "bayesgmm.posterior.assignments",
+    "coclustering": "bayesgmm.posterior.coclustering",
+    "partition": "bayesgmm.posterior.partition",
+    "Partition": "bayesgmm.posterior.partition",
+    "density": "bayesgmm.posterior.density",
+    "regression": "bayesgmm.posterior.density",
     "diagnose": "bayesgmm.posterior.diagnostics",
     "Diagnosis": "bayesgmm.posterior.diagnostics",
-    "plot_clusters": "bayesgmm.report.plots",
+    "plot_clusters": "bayesgmm.reports.plots",
     "datasets": "bayesgmm",
     "exceptions": "bayesgmm",
 }
@@ -33,17 +38,22 @@ __all__ = [
     "Diagnosis",
     "GaussianMixture",
     "MapEstimate",
+    "Partition",
     "Priors",
     "Starts",
     "assignments",
     "build_model",
+    "coclustering",
     "datasets",
+    "density",
     "diagnose",
     "exceptions",
     "find_MAP",
     "load",
     "open_run",
+    "partition",
     "plot_clusters",
+    "regression",
     "relabel",
     "sample",
     "save",
@@ -57,11 +67,14 @@ if TYPE_CHECKING:
     from bayesgmm.model.build import build_model
     from bayesgmm.model.priors import Priors
     from bayesgmm.posterior.assignments import assignments
+    from bayesgmm.posterior.coclustering import coclustering
+    from bayesgmm.posterior.density import density, regression
     from bayesgmm.posterior.diagnostics import Diagnosis, diagnose
+    from bayesgmm.posterior.partition import Partition, partition
     from bayesgmm.posterior.relabel import relabel
     from bayesgmm.posterior.sample import sample
     from bayesgmm.posterior.storage import load, open_run, save
-    from bayesgmm.report.plots import plot_clusters
+    from bayesgmm.reports.plots import plot_clusters
 
 
 def __getattr__(name: str) -> Any:

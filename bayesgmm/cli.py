@@ -127,7 +127,7 @@ def _print_fit(dt: "xr.DataTree") -> None:
     """The three answers: the components, the rows' assignments, and whether to believe either."""
     from bayesgmm.posterior.assignments import assignments
     from bayesgmm.posterior.diagnostics import diagnose
-    from bayesgmm.report.tables import assignment_table, least_certain, parameter_table
+    from bayesgmm.reports.tables import assignment_table, least_certain, parameter_table
 
     _print_frame(parameter_table(dt), "Components (89 % intervals)")
     soft = assignments(dt)

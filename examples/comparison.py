@@ -19,7 +19,7 @@ from sklearn.datasets import make_blobs, make_circles, make_moons
 from sklearn.preprocessing import StandardScaler
 
 import bayesgmm as bg
-from bayesgmm.report.plots import certainty_colours, colours, ellipse
+from bayesgmm.reports.plots import certainty_colours, colours, ellipse
 
 N = 500
 rng = np.random.default_rng(30)

@@ -29,12 +29,12 @@ def missing_log_determinant(monkeypatch):
 
 
 def wrong_gradient(monkeypatch):
-    """The means are pushed away from the data. (NUTS is exact under any force, but under this one it cannot move.)"""
+    """The means are pushed away from the data, so hard that chains stand still: NUTS is exact under any other force."""
     right = MixtureLogDensity.pullback
 
     def wrong(self, *args):
         x, weights, means, covariances = right(self, *args)
-        return [x, weights, -3.0 * means, covariances]
+        return [x, weights, -1e4 * means, covariances]
 
     monkeypatch.setattr(MixtureLogDensity, "pullback", wrong)
     # Compiled functions are shared by the graph of their value, which is the right one's.
@@ -66,8 +66,8 @@ def test_wrong_inference_is_rejected(wrong, monkeypatch):
     model, replications, seed = {
         "doubled prior scales": lambda m: (doubled_prior_scale(), 200, 1),
         "missing log-determinant": lambda m: (missing_log_determinant(m), 200, 1),
-        # Chains that hardly move take the longest trajectories there are: 6 seconds a fit.
-        "wrong gradient": lambda m: (wrong_gradient(m), 40, 0),
+        # Chains that hardly move take the longest trajectories there are: 8 seconds a fit.
+        "wrong gradient": lambda m: (wrong_gradient(m), 40, 1),
     }[wrong](monkeypatch)
     ranked = ranks("full", replications, model=model, seed=seed)
     failed = outside(ranked)

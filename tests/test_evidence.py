@@ -9,7 +9,7 @@ import pytest
 from arviz_stats import ess
 from conftest import draw_rows
 from scipy.optimize import linear_sum_assignment
-from scipy.stats import norm
+from scipy.stats import multivariate_normal, norm
 from sklearn.datasets import load_iris, load_wine
 from sklearn.mixture import GaussianMixture
 from xarray import DataArray
@@ -109,6 +109,15 @@ def posterior_intervals(dt, truth):
     }
 
 
+def responsibility_intervals(dt, truth, rows):
+    """Lower and upper bound of the first true component's responsibility for every row, and the oracle's value."""
+    means = dt["posterior"].dataset["means"].mean(("chain", "draw")).values
+    first = linear_sum_assignment(np.abs(truth[1][:, None] - means[None]).sum(axis=2))[1][0]
+    soft = bg.assignments(dt, rows).isel(component=first)
+    joint = np.array([w * multivariate_normal(m, c).pdf(rows) for w, m, c in zip(*truth, strict=True)])
+    return soft["lower"].values, soft["upper"].values, joint[0] / joint.sum(axis=0)
+
+
 def plug_in_intervals(x, truth, seed):
     """scikit-learn's estimate with textbook standard errors that take the rows' components as known."""
     gmm = GaussianMixture(2, n_init=3, random_state=seed).fit(x)
@@ -133,12 +142,16 @@ def test_intervals_cover_the_truth_as_often_as_they_say(design):
     truth = {"well-separated": SEPARATED, "overlapping": OVERLAPPING}[design]
     rng = np.random.default_rng(12)
     hits, errors, halved = {}, {}, []
+    soft_hits, soft_halved = [], []
     for seed in range(500):
         x, _ = draw_rows(rng, 250, *truth)
         estimate = bg.find_MAP(bg.build_model(x, 2, resolution=None), n_init=5, random_seed=seed)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", bg.exceptions.MultipleModesWarning)
             dt = bg.sample(estimate.target.model, start=estimate, draws=250, random_seed=seed, progressbar=False)
+        low, high, oracle = responsibility_intervals(dt, truth, draw_rows(rng, 20, *truth)[0])
+        soft_hits.append((low <= oracle) & (oracle <= high))
+        soft_halved.append(np.abs(oracle - (low + high) / 2) <= (high - low) / 4)
         results = {
             "NUTS": posterior_intervals(dt, truth),
             "Laplace": posterior_intervals(estimate.laplace(1000, random_seed=seed), truth),
@@ -160,8 +173,12 @@ def test_intervals_cover_the_truth_as_often_as_they_say(design):
         print(f"{method} | {coverage[method, 0.5]:.1f} % | {coverage[method, 0.89]:.1f} % | {rmse}")
     control = 100 * np.concatenate(halved).mean()
     print(f"NUTS, intervals half as wide (negative control) | | {control:.1f} %")
+    soft, soft_control = 100 * np.mean(soft_hits), 100 * np.mean(soft_halved)
+    print(f"NUTS, responsibilities of 20 new rows each | | {soft:.1f} % | half as wide (control): {soft_control:.1f} %")
     assert 86 < coverage["NUTS", 0.89] < 92
     assert not 86 < control < 92
+    assert 86 < soft < 92
+    assert not 86 < soft_control < 92
 
 
 @pytest.mark.parametrize("name", ["faithful", "iris", "wine"])

@@ -7,7 +7,7 @@ from scipy.stats import chi2
 
 import bayesgmm as bg
 from bayesgmm.exceptions import InvalidArgumentError
-from bayesgmm.report.plots import certainty_colours, colours, ellipse
+from bayesgmm.reports.plots import certainty_colours, colours, ellipse
 
 
 @pytest.fixture(autouse=True)

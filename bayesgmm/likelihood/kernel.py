@@ -43,6 +43,17 @@ def responsibilities(x, weights, means, covariances, diagonal):
 
 
 @jit
+def responsibilities_of_draws(x, weights, means, covariances, diagonal):
+    """Every row's probability of every component under S mixtures, (S, N, K); the parameters have a first axis S."""
+    responsibility = np.empty((weights.shape[0], x.shape[0], weights.shape[1]))
+    for s in range(weights.shape[0]):
+        data_pass(
+            x, weights[s], means[s], covariances[s], diagonal, np.empty(0), np.empty(0), responsibility[s]
+        )  # fmt: skip
+    return responsibility
+
+
+@jit
 def statistics(x, weights, means, covariances, diagonal, row_weights):
     """The rows' weighted log-density, the whitening factors, and the expected sufficient statistics, from one pass.
 

@@ -5,14 +5,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayesgmm.likelihood import kernel
-from bayesgmm.posterior.draws import Draws, observed
+from bayesgmm.likelihood.elementary import jit, log
+from bayesgmm.likelihood.threads import share
+from bayesgmm.posterior.draws import Draws, observed, observed_names
+from bayesgmm.posterior.progress import progress
 from bayesgmm.validation import check_probability
 
 if TYPE_CHECKING:
     import xarray as xr
 
-# Rows are taken in blocks for which the responsibilities of all draws fit in this many doubles (256 MB).
-BLOCK_DOUBLES = 2**25
+# Rows are taken in blocks for which the responsibilities of all draws fit in this many doubles (32 MB).
+BLOCK_DOUBLES = 2**22
+# Draws whose covariances are laid out at once.
+SLAB_DRAWS = 256
 
 
 def row_entropy(probability: np.ndarray) -> np.ndarray:
@@ -21,7 +26,7 @@ def row_entropy(probability: np.ndarray) -> np.ndarray:
     return 0.0 - (probability * np.log(np.where(probability > 0, probability, 1.0))).sum(axis=-1)
 
 
-def assignments(dt: "xr.DataTree", X: Any = None, *, ci_prob: float = 0.89) -> "xr.Dataset":
+def assignments(dt: "xr.DataTree", X: Any = None, *, ci_prob: float = 0.89, progressbar: bool = True) -> "xr.Dataset":
     r"""Every row's probability of every component, with its uncertainty.
 
     With :math:`r_{nk}^{(s)}` the responsibility under draw s, the posterior mean :math:`\bar r_{nk}` is the probability
@@ -31,20 +36,26 @@ def assignments(dt: "xr.DataTree", X: Any = None, *, ci_prob: float = 0.89) -> "
     .. math:: \underbrace{H(\bar r_n)}_{\text{entropy}} = \underbrace{\tfrac1S \sum_s H(r_n^{(s)})}_{\text{expected
               entropy}} + \underbrace{I(z_n; \theta)}_{\text{mutual information}} .
 
+    More data would lessen the second part, never the first. Rows are taken in blocks on all cores, so that memory does
+    not grow with rows times draws.
+
     Parameters
     ----------
     dt : xr.DataTree
         Relabelled draws, from :func:`sample` or ``MapEstimate.laplace``.
     X : (N, D) array or data frame, optional
-        New rows; default: the rows that were fitted.
+        New rows; a pandas frame's index becomes ``obs_id``. Default: the rows that were fitted.
     ci_prob : float, default 0.89
         Probability of the equal-tailed intervals ``lower`` to ``upper``.
+    progressbar : bool, default True
+        Show a bar where there is much to compute.
 
     Returns
     -------
     xr.Dataset
-        ``probability``, ``probability_sd``, ``lower``, ``upper`` (obs_id, component); ``label``, ``entropy``,
-        ``expected_entropy``, ``mutual_information`` (obs_id), entropies in nats.
+        ``probability``, ``probability_sd``, ``lower``, ``upper`` (obs_id, component); ``label``, the most probable
+        component, ``label_probability``, ``entropy``, ``expected_entropy``, ``mutual_information`` (obs_id), entropies
+        in nats. ``to_dataframe()`` gives one line a row and component.
 
     Raises
     ------
@@ -54,37 +65,104 @@ def assignments(dt: "xr.DataTree", X: Any = None, *, ci_prob: float = 0.89) -> "
     ----------
     Depeweg et al. (2018), Decomposition of uncertainty in Bayesian deep learning for efficient and risk-sensitive
     learning, ICML, 1184-1193 (the split of the entropy).
+
+    Examples
+    --------
+    >>> import bayesgmm as bg
+    >>> model = bg.build_model(bg.datasets.load_faithful(), n_components=2)
+    >>> dt = bg.find_MAP(model, random_seed=1).laplace(200, random_seed=1)
+    >>> soft = bg.assignments(dt, [[3.0, 65.0]])
+    >>> soft.sizes["component"], int(soft["label"][0])
+    (2, 1)
     """
     import xarray as xr
 
     ci_prob = check_probability(ci_prob, "ci_prob")
     draws = Draws.of(dt)
     x = observed(dt) if X is None else draws.table(X).values
-    n_rows, n_components, n_draws = len(x), draws.n_components, len(draws)
-    mixtures = [draws.mixture(s) for s in range(n_draws)]
-    by_component = {
-        name: np.empty((n_rows, n_components)) for name in ("probability", "probability_sd", "lower", "upper")
+    shape = (len(x), draws.n_components)
+    mean, sd, lower, upper = (np.empty(shape) for _ in range(4))
+    expected_entropy = np.empty(len(x))
+    block = max(1, BLOCK_DOUBLES // (len(draws) * draws.n_components))
+    starts = range(0, len(x), block)
+
+    with progress("Assignments", len(starts), work=len(draws) * mean.size, show=progressbar) as done:
+
+        def summarise(task: int) -> None:
+            rows = slice(starts[task], starts[task] + block)
+            r = responsibilities_of_all(draws, x[rows])
+            _moments(r, mean[rows], sd[rows], expected_entropy[rows])
+            lower[rows], upper[rows] = interval(r, ci_prob)
+            done()
+
+        share(len(starts), summarise)
+    entropy = row_entropy(mean)
+    # Not above it by Jensen's inequality; rounding may say otherwise in the last digit.
+    expected_entropy = np.minimum(expected_entropy, entropy)
+    per_component = {"probability": mean, "probability_sd": sd, "lower": lower, "upper": upper}
+    per_row = {
+        "label": mean.argmax(axis=1),
+        "label_probability": mean.max(axis=1),
+        "entropy": entropy,
+        "expected_entropy": expected_entropy,
+        "mutual_information": entropy - expected_entropy,
     }
-    expected_entropy = np.empty(n_rows)
+    soft = xr.Dataset(
+        {name: (("obs_id", "component"), values) for name, values in per_component.items()}
+        | {name: (("obs_id",), values) for name, values in per_row.items()},
+        coords={"obs_id": _row_names(dt, X, len(x)), "component": dt["posterior"]["component"].values},
+        attrs={"ci_prob": ci_prob, "ci_kind": "eti"},
+    )
+    for name in ("entropy", "expected_entropy", "mutual_information"):
+        soft[name].attrs["units"] = "nats"
+    return soft
+
+
+def responsibilities_of_all(draws: Draws, x: np.ndarray) -> np.ndarray:
+    """Every row's probability of every component under every draw, (S, N, K)."""
+    x = np.ascontiguousarray(x)
+    slabs = [slice(start, start + SLAB_DRAWS) for start in range(0, len(draws), SLAB_DRAWS)]
+    parts = [kernel.responsibilities_of_draws(x, *draws.mixtures(s), draws.structure.diagonal) for s in slabs]
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def interval(values: np.ndarray, ci_prob: float) -> np.ndarray:
+    """Equal-tailed interval over the first axis: lower and upper, (2, ...)."""
+    # Values of one quantity side by side, to be put in order in place.
+    by_quantity = np.ascontiguousarray(np.moveaxis(values, 0, -1))
     tails = [(1 - ci_prob) / 2, (1 + ci_prob) / 2]
-    block = max(1, BLOCK_DOUBLES // (n_draws * n_components))
-    for start in range(0, n_rows, block):
-        rows = slice(start, min(start + block, n_rows))
-        part = np.ascontiguousarray(x[rows])
-        r = np.stack([kernel.responsibilities(part, *mixture, draws.structure.diagonal)[1] for mixture in mixtures])
-        by_component["probability"][rows] = r.mean(axis=0)
-        by_component["probability_sd"][rows] = r.std(axis=0)
-        by_component["lower"][rows], by_component["upper"][rows] = np.quantile(r, tails, axis=0)
-        expected_entropy[rows] = row_entropy(r).mean(axis=0)
-    entropy = row_entropy(by_component["probability"])
-    obs_id = dt["observed_data"]["obs_id"].values if X is None else np.arange(n_rows)
-    variables: dict[str, Any] = {name: (("obs_id", "component"), v) for name, v in by_component.items()}
-    variables |= {
-        "label": (("obs_id",), by_component["probability"].argmax(axis=1)),
-        "entropy": (("obs_id",), entropy),
-        "expected_entropy": (("obs_id",), expected_entropy),
-        # Not negative by Jensen's inequality; rounding may say otherwise in the last digit.
-        "mutual_information": (("obs_id",), np.maximum(entropy - expected_entropy, 0.0)),
-    }
-    coords = {"obs_id": obs_id, "component": dt["posterior"]["component"].values}
-    return xr.Dataset(variables, coords, attrs={"ci_prob": ci_prob, "ci_kind": "eti"})
+    return np.quantile(by_quantity, tails, axis=-1, overwrite_input=True)
+
+
+@jit
+def _moments(r, mean, sd, expected_entropy):
+    """Fill mean and standard deviation over draws, (N, K), and the draws' mean entropy, (N,), of ``r`` (S, N, K)."""
+    n_draws, n_rows, n_components = r.shape
+    mean[:], sd[:], expected_entropy[:] = 0.0, 0.0, 0.0
+    for s in range(n_draws):
+        for n in range(n_rows):
+            for k in range(n_components):
+                p = r[s, n, k]
+                mean[n, k] += p
+                if p > 0.0:
+                    expected_entropy[n] -= p * log(p)
+    mean /= n_draws
+    expected_entropy /= n_draws
+    for s in range(n_draws):
+        for n in range(n_rows):
+            for k in range(n_components):
+                sd[n, k] += (r[s, n, k] - mean[n, k]) ** 2
+    for n in range(n_rows):
+        for k in range(n_components):
+            sd[n, k] = np.sqrt(sd[n, k] / n_draws)
+
+
+def _row_names(dt: "xr.DataTree", X: Any, n_rows: int) -> Any:
+    import pandas as pd
+
+    if X is None:
+        return observed_names(dt)
+    own = getattr(X, "index", None)
+    if isinstance(own, pd.Index) and not isinstance(own, pd.MultiIndex):
+        return own.rename("obs_id")
+    return np.arange(n_rows)

@@ -1,6 +1,6 @@
 """A tree of draws as the arrays that the likelihood kernel takes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -70,10 +70,24 @@ class Draws:
     def n_features(self) -> int:
         return self.means.shape[2]
 
+    def thinned(self, most: int) -> "Draws":
+        """At most so many draws, evenly spaced."""
+        kept = np.unique(np.linspace(0, len(self) - 1, min(most, len(self))).astype(int))
+        return replace(
+            self, weights=self.weights[kept], means=self.means[kept], natural_covariances=self.natural_covariances[kept]
+        )
+
     def mixture(self, draw: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Weights, means and (K, D, D) covariances of one draw."""
         covariances = self.structure.expand(self.natural_covariances[draw], self.n_components, self.n_features)
         return self.weights[draw], self.means[draw], np.ascontiguousarray(covariances)
+
+    def mixtures(self, chosen: slice) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Weights (S, K), means (S, K, D) and covariances (S, K, D, D) of some draws."""
+        covariances = [
+            self.structure.expand(c, self.n_components, self.n_features) for c in self.natural_covariances[chosen]
+        ]
+        return self.weights[chosen], self.means[chosen], np.array(covariances)
 
     def responsibilities(self, x: np.ndarray, draw: int) -> np.ndarray:
         """Probability of every component for every row of ``x``, (N, K), under one draw."""
@@ -84,8 +98,11 @@ class Draws:
         return kernel.log_density(x, *self.mixture(draw), self.structure.diagonal)
 
     def table(self, X: Any) -> Table:
-        """Check new data against the features that were fitted."""
+        """Check new data against the features that were fitted; of a data frame, take their columns by name."""
         table = check_table(X)
+        if set(self.features) <= set(table.features):
+            columns = [table.features.index(name) for name in self.features]
+            return Table(np.ascontiguousarray(table.values[:, columns]), self.features)
         if table.shape[1] != self.n_features:
             raise InvalidDataError(
                 f"X has {table.shape[1]} features, but the mixture was fitted to {self.n_features} features "
@@ -121,3 +138,8 @@ def observed(dt: "xr.DataTree") -> np.ndarray:
     if "observed_data" not in dt or "x" not in dt["observed_data"]:
         raise ModelError("the tree holds no observed data: pass the data as X.")
     return np.ascontiguousarray(dt["observed_data"]["x"].values, dtype=np.float64)
+
+
+def observed_names(dt: "xr.DataTree") -> np.ndarray:
+    """The obs_id of the data that a tree was fitted to, (N,)."""
+    return np.asarray(dt["observed_data"].dataset["obs_id"].values)
