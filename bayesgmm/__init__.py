@@ -30,6 +30,13 @@ _WHERE = {
     "diagnose": "bayesgmm.posterior.diagnostics",
     "Diagnosis": "bayesgmm.posterior.diagnostics",
     "plot_clusters": "bayesgmm.reports.plots",
+    "plot_uncertainty": "bayesgmm.reports.plots",
+    "plot_density": "bayesgmm.reports.plots",
+    "plot_assignments": "bayesgmm.reports.charts",
+    "plot_coclustering": "bayesgmm.reports.charts",
+    "plot_weights": "bayesgmm.reports.charts",
+    "plot_modes": "bayesgmm.reports.charts",
+    "report": "bayesgmm.reports.html",
     "datasets": "bayesgmm",
     "exceptions": "bayesgmm",
 }
@@ -52,9 +59,16 @@ __all__ = [
     "load",
     "open_run",
     "partition",
+    "plot_assignments",
     "plot_clusters",
+    "plot_coclustering",
+    "plot_density",
+    "plot_modes",
+    "plot_uncertainty",
+    "plot_weights",
     "regression",
     "relabel",
+    "report",
     "sample",
     "save",
 ]
@@ -74,7 +88,9 @@ if TYPE_CHECKING:
     from bayesgmm.posterior.relabel import relabel
     from bayesgmm.posterior.sample import sample
     from bayesgmm.posterior.storage import load, open_run, save
-    from bayesgmm.reports.plots import plot_clusters
+    from bayesgmm.reports.charts import plot_assignments, plot_coclustering, plot_modes, plot_weights
+    from bayesgmm.reports.html import report
+    from bayesgmm.reports.plots import plot_clusters, plot_density, plot_uncertainty
 
 
 def __getattr__(name: str) -> Any:

@@ -64,7 +64,7 @@ def test_ranks_are_uniform_in_many_replications(covariance_type):
 @pytest.mark.parametrize("wrong", ["doubled prior scales", "missing log-determinant", "wrong gradient"])
 def test_wrong_inference_is_rejected(wrong, monkeypatch):
     model, replications, seed = {
-        "doubled prior scales": lambda m: (doubled_prior_scale(), 200, 1),
+        "doubled prior scales": lambda m: (doubled_prior_scale(), 500, 1),
         "missing log-determinant": lambda m: (missing_log_determinant(m), 200, 1),
         # Chains that hardly move take the longest trajectories there are: 8 seconds a fit.
         "wrong gradient": lambda m: (wrong_gradient(m), 40, 1),

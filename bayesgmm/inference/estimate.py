@@ -146,5 +146,7 @@ class MapEstimate:
         return {
             "n_init": len(self.starts.log_posterior),
             "optima_log_posterior": self.starts.optima,
+            "starts_log_posterior": self.starts.log_posterior,
+            "starts_optimum": self.starts.optimum,
             "map_converged": int(self.converged),
         }
