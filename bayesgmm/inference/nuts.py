@@ -77,6 +77,7 @@ def sample_nuts(
         "inference_library_version": version("nutpie"),
         "inference_method": "nuts",
         "tuning_steps": tune,
+        **({"random_seed": int(random_seed)} if isinstance(random_seed, (int, np.integer)) else {}),
         **estimate.attrs,
         **found,
     }

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayesgmm.model.build import MixtureFacts, mixture_facts
+from bayesgmm.model.build import MixtureFacts, mixture_facts, users_priors
 
 if TYPE_CHECKING:
     import pymc as pm
@@ -61,6 +61,7 @@ def posterior_tree(
         "covariance_type": facts.structure.name,
         "creation_library": "bayesgmm",
         "creation_library_version": __version__,
+        **{f"prior_{name}": words for name, words in users_priors(model).items()},
         **attrs,
     }
     groups = {

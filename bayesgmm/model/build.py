@@ -222,3 +222,13 @@ def mixture_facts(model: "pm.Model") -> MixtureFacts:
         n_components=len(model.coords["component"]),
         unbounded_because=getattr(model, "bayesgmm_unbounded_because", ()),
     )
+
+
+def users_priors(model: "pm.Model") -> dict[str, str]:
+    """The priors that stand in place of the default ones, and what else was added to the model, by name, in words."""
+    from pymc.printing import str_for_dist
+
+    default = {"weights", "correlation_cholesky", "x"}
+    default |= {"means"} if "midrange" in model.named_vars else set()
+    default |= {"variances"} if "variance_scale" in model.named_vars else set()
+    return {str(rv.name): str_for_dist(rv) for rv in model.basic_RVs if rv.name not in default}

@@ -97,6 +97,13 @@ class Draws:
         """Log-density of every row of ``x``, (N,), under one draw."""
         return kernel.log_density(x, *self.mixture(draw), self.structure.diagonal)
 
+    def simulate(self, n_rows: int, draw: int, rng: np.random.Generator) -> np.ndarray:
+        """New rows, (n_rows, D), of the mixture of one draw."""
+        weights, means, covariances = self.mixture(draw)
+        label = rng.choice(len(weights), size=n_rows, p=weights / weights.sum())
+        noise = rng.standard_normal((n_rows, self.n_features))
+        return means[label] + np.einsum("nij,nj->ni", np.linalg.cholesky(covariances)[label], noise)
+
     def table(self, X: Any) -> Table:
         """Check new data against the features that were fitted; of a data frame, take their columns by name."""
         table = check_table(X)

@@ -61,17 +61,22 @@ def save(dt: "xr.DataTree", path: str | os.PathLike) -> Path:
     >>> bg.load(path)["posterior"].sizes["draw"]
     100
     """
-    path = Path(path)
-    temporary = None
     # Made in memory first: where a disk is full, HDF5 does not raise an error but crashes.
     content = io.BytesIO()
     dt.to_netcdf(content, engine="h5netcdf")
+    return write_whole(content.getbuffer(), path)
+
+
+def write_whole(content: bytes | memoryview, path: str | os.PathLike) -> Path:
+    """Write a file under another name beside ``path``, which then takes its place; raises StorageError."""
+    path = Path(path)
+    temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
         temporary = Path(name)
         with os.fdopen(handle, "wb") as file:
-            file.write(content.getbuffer())
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         # A temporary file is its owner's alone; a saved one has the permissions of any new file.
