@@ -110,7 +110,7 @@ def plot_coclustering(dt: "xr.DataTree", *, rows: Any = None, ax: "Axes | None" 
     x = observed(dt)
     chosen = evenly(len(x), HEAT_ROWS) if rows is None else np.asarray(rows)
     matrix = np.asarray(coclustering(dt, rows=chosen))
-    order = np.arange(len(chosen))
+    order: np.ndarray = np.arange(len(chosen))
     if len(chosen) > 2:
         order = leaves_list(linkage(squareform(1 - matrix, checks=False), "average", optimal_ordering=True))
     ax = new_axes((6, 5.2)) if ax is None else ax
@@ -195,7 +195,7 @@ def plot_modes(fit: "xr.DataTree | MapEstimate", *, ax: "Axes | None" = None) ->
     >>> model = bg.build_model(bg.datasets.load_faithful(), n_components=2)
     >>> ax = bg.plot_modes(bg.find_MAP(model, random_seed=1))
     """
-    attrs = fit.attrs if isinstance(fit, MapEstimate) else Draws.of(fit) and fit["posterior"].attrs
+    attrs = fit.attrs if isinstance(fit, MapEstimate) else fit["posterior"].dataset.attrs
     if "starts_log_posterior" not in attrs:
         raise ModelError("the tree keeps no record of its starts: it was not made by bayesgmm.sample or laplace.")
     reached = np.atleast_1d(attrs["starts_log_posterior"])
@@ -218,7 +218,7 @@ def plot_modes(fit: "xr.DataTree | MapEstimate", *, ax: "Axes | None" = None) ->
         ylim=(-2 * lowest, 0.2),
     )  # fmt: skip
     ax.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
-    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.locator_params(axis="x", integer=True)
     beside = {"loc": "center left", "bbox_to_anchor": (1.0, 0.5)} if len(own) > 3 else {"loc": "lower left"}
     ax.legend(frameon=False, fontsize="small", **beside)
     ax.spines[["top", "right"]].set_visible(False)

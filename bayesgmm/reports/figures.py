@@ -4,6 +4,7 @@ import base64
 import io
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
@@ -52,15 +53,16 @@ def pictures(dt: "xr.DataTree", soft: "xr.Dataset") -> list[Picture]:
 def _planned(dt: "xr.DataTree", draws: Draws, soft: "xr.Dataset") -> Iterator[tuple[str, str, str, Callable[[], Any]]]:
     """Section, title, words and drawing of every picture."""
     k, names = draws.n_components, draws.features
+    brief_names = [brief(name) for name in names]
     unsure = int((soft["label_probability"] < 0.9).sum())
     for pair in _telling_pairs(draws):
-        named = " and ".join(names[j] for j in pair)
+        named = " and ".join(brief_names[j] for j in pair)
         features = [names[j] for j in pair]
         yield (
             "components", f"Clusters by {named}",
             f"Data by {named}, coloured by component, with the 50 % and 95 % ellipses of each of the {k} components "
             "under 60 posterior draws. The components table says where they are.",
-            lambda features=features: plot_clusters(dt, features=features, soft=soft),
+            partial(plot_clusters, dt, features=features, soft=soft),
         )  # fmt: skip
     if k > 1:
         weight = draws.weights.mean(axis=0)
@@ -68,38 +70,38 @@ def _planned(dt: "xr.DataTree", draws: Draws, soft: "xr.Dataset") -> Iterator[tu
             "components", "Weights",
             "Each component's weight with its 50 % and 89 % intervals; means "
             + ", ".join(f"{w:.0%}" for w in weight) + ".",
-            lambda: plot_weights(dt, figure_kwargs={"figsize": (7, 1.5 + 0.35 * k)}),
+            partial(plot_weights, dt, figure_kwargs={"figsize": (7, 1.5 + 0.35 * k)}),
         )  # fmt: skip
     if k > 1:
         features = [names[j] for j in _telling_pairs(draws)[0]]
         yield (
             "assignments", "Where the assignments are unsure",
-            f"Data by {' and '.join(features)}, darker and larger the more entropy their assignment has. {unsure} of "
-            f"{soft.sizes['obs_id']} rows have less than 90 % in their most probable component.",
-            lambda: plot_uncertainty(dt, features=features, soft=soft),
+            f"Data by {' and '.join(map(brief, features))}, darker and larger the more entropy their assignment has. "
+            f"{unsure} of {soft.sizes['obs_id']} rows have less than 90 % in their most probable component.",
+            partial(plot_uncertainty, dt, features=features, soft=soft),
         )  # fmt: skip
         yield (
             "assignments", "The least certain rows",
             "Probability of each component, with its interval, of the rows whose assignment is least certain; the "
             "table below has the numbers.",
-            lambda: plot_assignments(dt, soft=soft, n_rows=25),
+            partial(plot_assignments, dt, soft=soft, n_rows=25),
         )  # fmt: skip
         yield (
             "assignments", "Which rows belong together",
             "Heat map of the probability that two rows share a component; blocks on the diagonal are clusters.",
-            lambda: plot_coclustering(dt),
+            partial(plot_coclustering, dt),
         )  # fmt: skip
     for j in range(min(draws.n_features, MAX_FEATURES)):
         yield (
-            "density", f"Density of {names[j]}",
-            f"Posterior predictive density of {names[j]} with its 89 % band over the histogram of the data.",
-            lambda j=j: plot_density(dt, features=[names[j]]),
+            "density", f"Density of {brief_names[j]}",
+            f"Posterior predictive density of {brief_names[j]} with its 89 % band over the histogram of the data.",
+            partial(plot_density, dt, features=[names[j]]),
         )  # fmt: skip
     yield (
         "checks", "Posterior predictive checks",
         f"For each feature the density of the data beside those of {REPLICATES} data sets simulated from the "
         "posterior; the data's should look like one of them.",
-        lambda: _predictive_checks(dt, draws),
+        partial(_predictive_checks, dt, draws),
     )  # fmt: skip
     if "starts_log_posterior" in dt["posterior"].attrs:
         optima = np.atleast_1d(dt["posterior"].attrs["optima_log_posterior"])
@@ -107,8 +109,13 @@ def _planned(dt: "xr.DataTree", draws: Draws, soft: "xr.Dataset") -> Iterator[tu
             "diagnosis", "What the starts found",
             f"Log posterior that each start reached, below the best: {len(optima)} distinct "
             f"{'optimum' if len(optima) == 1 else 'optima'}.",
-            lambda: plot_modes(dt),
+            partial(plot_modes, dt),
         )  # fmt: skip
+
+
+def brief(name: str, most: int = 60) -> str:
+    """A name that is not too long for a heading."""
+    return name if len(name) <= most else f"{name[: most - 1]}\u2026"
 
 
 def _telling_pairs(draws: Draws) -> list[tuple[int, ...]]:
@@ -121,7 +128,7 @@ def _telling_pairs(draws: Draws) -> list[tuple[int, ...]]:
     between = weights @ (means - centre) ** 2
     within = weights @ np.einsum("kii->ki", covariances)
     apart = between / within
-    pairs = sorted(combinations(range(draws.n_features), 2), key=lambda pair: -apart[list(pair)].sum())
+    pairs = sorted(combinations(range(draws.n_features), 2), key=lambda pair: -float(apart[list(pair)].sum()))
     return list(pairs[:MAX_PAIRS])
 
 
@@ -150,7 +157,8 @@ def _predictive_checks(dt: "xr.DataTree", draws: Draws) -> Any:
 
     return plot_ppc_dist(
         tree, cols=["feature"], col_wrap=3, num_samples=len(chosen),
-        figure_kwargs={"figsize": (10, 2.8 * -(-shown // 3))}, visuals={"observed_dist": {"color": rcParams["text.color"]}},
+        figure_kwargs={"figsize": (10, 3.4 * -(-shown // 3))},
+        visuals={"observed_dist": {"color": rcParams["text.color"]}},
     )  # fmt: skip
 
 
@@ -174,7 +182,7 @@ def _png(draw: Callable[[], Any]) -> tuple[str, tuple[int, int]]:
     before = set(plt.get_fignums())
     try:
         drawn = draw()
-        figure = drawn.figure if isinstance(drawn, Axes) else drawn.viz["figure"].item()
+        figure: Any = drawn.figure if isinstance(drawn, Axes) else drawn.viz["figure"].item()
         raw = io.BytesIO()
         figure.savefig(raw, format="png", dpi=DPI)
     finally:

@@ -17,7 +17,7 @@ from bayesgmm.posterior.assignments import assignments, interval
 from bayesgmm.posterior.diagnostics import diagnose
 from bayesgmm.posterior.draws import Draws, in_proportion, observed
 from bayesgmm.posterior.storage import check_writable, write_whole
-from bayesgmm.reports.figures import pictures
+from bayesgmm.reports.figures import brief, pictures
 from bayesgmm.reports.palette import colours
 from bayesgmm.reports.tables import SURE, assignment_table, least_certain
 from bayesgmm.validation import check_count, check_probability
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 # Features that stand beside a row in the table of the least certain ones.
 SHOWN_FEATURES = 4
+ROUNDING = "recorded in steps of"
 PACKAGES = ("bayesgmm", "pymc", "pytensor", "nutpie", "arviz", "numpy", "scipy", "numba")
 
 
@@ -92,13 +93,14 @@ def page(dt: "xr.DataTree", title: str | None, ci_prob: float, n_rows: int, prog
     draws, x = Draws.of(dt), observed(dt)
     diagnosis = diagnose(dt)
     soft = assignments(dt, ci_prob=ci_prob, progressbar=progressbar)
-    attrs = dt["posterior"].attrs
+    priors = list(_priors(dt, draws))
+    attrs = {str(name): value for name, value in dt["posterior"].attrs.items()}
     n, d, k = *x.shape, draws.n_components
     templates = Environment(
         loader=PackageLoader("bayesgmm.reports"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
     )  # fmt: skip
-    templates.filters |= {"number": number, "short": short}
+    templates.filters |= {"number": number, "short": short, "brief": brief}
     style, script = (_source(name) for name in ("report.css", "report.js"))
     return templates.get_template("report.html").render(
         title=title or f"{k} component{'s' * (k > 1)} in {n:,} rows of {d} feature{'s' * (d > 1)}",
@@ -122,10 +124,10 @@ def page(dt: "xr.DataTree", title: str | None, ci_prob: float, n_rows: int, prog
         shown_features=draws.features[:SHOWN_FEATURES],
         pictures=pictures(dt, soft),
         covariance_type=draws.structure.name,
-        priors=list(_priors(dt, draws)),
+        priors=priors,
         other_terms=_other_terms(attrs),
         correlated=draws.structure.correlated and d > 1,
-        rounded=bool((dt["constant_data"]["resolution"].values > 0).any()) if "constant_data" in dt else False,
+        rounded=any(name == ROUNDING for name, _ in priors),
         settings=_settings(dt, x),
         versions=_versions(),
         code=_code(dt, draws),
@@ -136,7 +138,7 @@ def page(dt: "xr.DataTree", title: str | None, ci_prob: float, n_rows: int, prog
 def number(value: Any) -> str:
     """A number to be read: four digits, or as many as it has before the point."""
     if value is None or (isinstance(value, float) and not np.isfinite(value)):
-        return "–"
+        return "\u2013"
     value = float(value)
     if value == int(value) and abs(value) < 1e15:
         return f"{int(value):,}".replace(",", "\u202f") if abs(value) >= 1e4 else f"{int(value)}"
@@ -213,7 +215,7 @@ def _priors(dt: "xr.DataTree", draws: Draws) -> Iterator[tuple[str, str]]:
     constants = {str(name): np.atleast_1d(v.values) for name, v in dt["constant_data"].dataset.data_vars.items()}
 
     def per_feature(words: Any) -> str:
-        return "; ".join(f"{name}: {words(j)}" for j, name in enumerate(draws.features))
+        return "; ".join(f"{brief(name)}: {words(j)}" for j, name in enumerate(draws.features))
 
     if "concentration" in constants:
         yield "weights", f"Dirichlet({', '.join(short(c) for c in constants['concentration'])})"
@@ -235,7 +237,7 @@ def _priors(dt: "xr.DataTree", draws: Draws) -> Iterator[tuple[str, str]]:
         yield "correlations", f"LKJ({short(constants['lkj_eta'][0])})"
     if (constants.get("resolution", np.zeros(1)) > 0).any():
         step = constants["resolution"]
-        yield "recorded in steps of", per_feature(lambda j: short(step[j]) if step[j] > 0 else "not rounded")
+        yield ROUNDING, per_feature(lambda j: short(step[j]) if step[j] > 0 else "not rounded")
 
 
 def _other_terms(attrs: dict[str, Any]) -> list[str]:
@@ -248,14 +250,14 @@ def _settings(dt: "xr.DataTree", x: np.ndarray) -> list[tuple[str, str]]:
     listed = [
         ("inference", {"nuts": "NUTS", "laplace": "Laplace approximation at the mode"}.get(
             str(attrs.get("inference_method")), "draws from elsewhere")),
-        ("chains × draws", f"{sizes['chain']} × {sizes['draw']}"),
+        ("chains \u00d7 draws", f"{sizes['chain']} \u00d7 {sizes['draw']}"),
         ("tuning steps a chain", attrs.get("tuning_steps")),
         ("starts of the search for the mode", attrs.get("n_init")),
         ("relabelling", attrs.get("relabelled")),
         ("random seed", attrs.get("random_seed")),
         ("chains weighted by their modes' shares", "yes" if in_proportion(dt) is not dt else "no"),
         ("draws made", str(attrs.get("created_at", ""))[:16].replace("T", " ")),
-        ("data", f"{x.shape[0]} × {x.shape[1]}, SHA-256 {hashlib.sha256(x.tobytes()).hexdigest()[:16]}…"),
+        ("data", f"{x.shape[0]} \u00d7 {x.shape[1]}, SHA-256 {hashlib.sha256(x.tobytes()).hexdigest()[:16]}…"),
         ("row weights", "yes" if "constant_data" in dt and "sample_weight" in dt["constant_data"] else "no"),
     ]  # fmt: skip
     return [(name, str(value)) for name, value in listed if value not in (None, "")]
