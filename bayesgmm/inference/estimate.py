@@ -1,5 +1,6 @@
 """What the search for the posterior mode gives: the mode, what became of every start, and the curvature."""
 
+import numbers
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -80,6 +81,7 @@ class MapEstimate:
     near_optima: tuple[np.ndarray, ...] = field(repr=False)
     target: LogPosterior = field(repr=False)
     scales: np.ndarray = field(repr=False)
+    random_seed: Any = field(default=None, repr=False)
 
     @cached_property
     def standard_errors(self) -> dict[str, np.ndarray]:
@@ -137,7 +139,12 @@ class MapEstimate:
         q = gaussian_draws(mode, factor, self.scales, draws, np.random.default_rng(random_seed))
         posterior = {name: values[None] for name, values in self.target.constrain(q).items()}
         lp = np.array([self.target(row, 1.0)[0] for row in q])[None]
-        attrs = {"inference_library": "bayesgmm", "inference_method": "laplace", **self.attrs}
+        attrs = {
+            "inference_library": "bayesgmm",
+            "inference_method": "laplace",
+            **recorded("random_seed", random_seed),
+            **self.attrs,
+        }
         return posterior_tree(self.target.model, posterior, {"lp": lp}, attrs)
 
     @property
@@ -149,4 +156,10 @@ class MapEstimate:
             "starts_log_posterior": self.starts.log_posterior,
             "starts_optimum": self.starts.optimum,
             "map_converged": int(self.converged),
+            **recorded("map_random_seed", self.random_seed),
         }
+
+
+def recorded(name: str, random_seed: Any) -> dict[str, int]:
+    """What a tree keeps of a random seed: the number, if it is one."""
+    return {name: int(random_seed)} if isinstance(random_seed, numbers.Integral) else {}

@@ -123,7 +123,8 @@ def find_MAP(model: "pm.Model", *, n_init: int = 10, random_seed: Any = None) ->
     firsts = [int(np.flatnonzero(starts.optimum == i)[0]) for i in range(starts.n_optima)]
     near = [optima[i].q for i in firsts[1:] if optima[i].log_posterior > optima[best].log_posterior - DEEPEST_GAP]
     _warn_if_collapsed(facts, mixtures[best])
-    return _estimate(target, facts, optima[best], mixtures[best], starts, scales, near)
+    estimate = _estimate(target, facts, optima[best], mixtures[best], starts, scales, near)
+    return replace(estimate, random_seed=random_seed)
 
 
 def _warn_if_collapsed(facts: MixtureFacts, mixture: Mixture) -> None:

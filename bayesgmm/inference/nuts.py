@@ -9,7 +9,7 @@ import numpy as np
 from bayesgmm.exceptions import InvalidArgumentError, ModelError, MultipleModesWarning, SamplingError
 from bayesgmm.inference.basis import InBasis, in_basis
 from bayesgmm.inference.compiled import copy_through
-from bayesgmm.inference.estimate import MapEstimate
+from bayesgmm.inference.estimate import MapEstimate, recorded
 from bayesgmm.inference.log_posterior import LogPosterior
 from bayesgmm.inference.map import find_MAP
 from bayesgmm.inference.modes import (
@@ -77,7 +77,8 @@ def sample_nuts(
         "inference_library_version": version("nutpie"),
         "inference_method": "nuts",
         "tuning_steps": tune,
-        **({"random_seed": int(random_seed)} if isinstance(random_seed, (int, np.integer)) else {}),
+        **({"start": "dispersed"} if dispersed else {}),
+        **recorded("random_seed", random_seed),
         **estimate.attrs,
         **found,
     }

@@ -113,6 +113,8 @@ def load(path: str | os.PathLike) -> "xr.DataTree":
     """
     import xarray as xr
 
+    if not Path(path).is_file():
+        raise StorageError(f"there is no file {str(path)!r}.")
     try:
         with xr.open_datatree(Path(path), engine="h5netcdf") as dt:
             return dt.load()

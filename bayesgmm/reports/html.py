@@ -276,22 +276,49 @@ def _versions() -> list[tuple[str, str]]:
 def _code(dt: "xr.DataTree", draws: Draws) -> str:
     """Python that makes the fit again from its data."""
     attrs, sizes = dt["posterior"].attrs, dt["posterior"].sizes
-    seed = f", random_seed={attrs['random_seed']}" if "random_seed" in attrs else ""
+    given = {
+        name: f", random_seed={attrs[name]}" if name in attrs else "" for name in ("random_seed", "map_random_seed")
+    }
     columns = ", ".join(repr(name) for name in draws.features)
-    own = [name for name in ("means", "variances", "scales") if f"prior_{name}" in attrs]
-    lines = [
-        "import bayesgmm as bg",
-        "import pandas as pd",
-        "",
-        f'X = pd.read_csv("your-data.csv")[[{columns}]]',
-        f"model = bg.build_model(X, n_components={draws.n_components}, covariance_type={draws.structure.name!r}"
-        + (", priors=...)  # with the priors above" if own else ")"),
-    ]
-    if attrs.get("inference_method") == "nuts":
-        lines.append(
-            f"dt = bg.sample(model, draws={sizes['draw']}, tune={attrs.get('tuning_steps')}, "
-            f"chains={sizes['chain']}{seed})"
-        )
+    find = f"estimate = bg.find_MAP(model, n_init={attrs.get('n_init', 10)}{given['map_random_seed']})"
+    length = f"draws={sizes['draw']}, tune={attrs.get('tuning_steps')}, chains={sizes['chain']}{given['random_seed']}"
+    if attrs.get("inference_method") == "laplace":
+        fit = [find, f"dt = estimate.laplace({sizes['draw']}{given['random_seed']})"]
+    elif attrs.get("start") == "dispersed":
+        fit = [f'dt = bg.sample(model, start="dispersed", {length})']
+    elif "map_random_seed" in attrs:
+        fit = [find, f"dt = bg.sample(model, start=estimate, {length})"]
     else:
-        lines.append(f"dt = bg.find_MAP(model{seed}).laplace({sizes['draw']}{seed})")
-    return "\n".join([*lines, 'bg.report(dt, "report.html")'])
+        fit = [f"dt = bg.sample(model, {length})"]
+    return "\n".join(
+        [
+            "import bayesgmm as bg",
+            "import pandas as pd",
+            "",
+            f'X = pd.read_csv("your-data.csv")[[{columns}]]',
+            "model = bg.build_model(",
+            f"    X, n_components={draws.n_components}, covariance_type={draws.structure.name!r},",
+            f"    {_assumed(dt, draws)},",
+            ")",
+            *fit,
+            'bg.report(dt, "report.html")',
+        ]
+    )
+
+
+def _assumed(dt: "xr.DataTree", draws: Draws) -> str:
+    """The resolution and those priors that are not the default ones, as arguments of ``build_model``."""
+    attrs = dt["posterior"].attrs
+    constants = dt["constant_data"].dataset if "constant_data" in dt else {}
+    step = np.atleast_1d(constants["resolution"].values) if "resolution" in constants else np.zeros(1)
+    said = [f"resolution={step.tolist()}" if (step > 0).any() else "resolution=None"]
+    priors = [f"{name}=..." for name in ("means", "variances", "scales") if f"prior_{name}" in attrs]
+    if "concentration" in constants and (constants["concentration"].values != 1).any():
+        priors.insert(0, f"concentration={constants['concentration'].values.tolist()}")
+    if "lkj_eta" in constants and float(constants["lkj_eta"]) != (draws.n_features + 3) / 2:
+        priors.append(f"lkj_eta={float(constants['lkj_eta']):g}")
+    if priors:
+        said.append(f"priors=bg.Priors({', '.join(priors)})")
+    if "sample_weight" in constants:
+        said.append("sample_weight=...")
+    return ", ".join(said)

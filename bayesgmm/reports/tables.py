@@ -87,3 +87,16 @@ def least_certain(soft: "xr.Dataset", most: int = 5) -> "pd.DataFrame":
         index=pd.Index(soft["obs_id"].values, name="row"),
     )
     return table.sort_values("entropy", ascending=False).head(most)
+
+
+def with_assignments(frame: "pd.DataFrame", soft: "xr.Dataset") -> "pd.DataFrame":
+    """A table with its rows' assignments beside it; columns of these names that it had are replaced."""
+    label = soft["label"].values
+    rows = np.arange(label.size)
+    added = {
+        "component": soft["component"].values[label],
+        **{name: soft[name].values[rows, label] for name in ("probability", "lower", "upper")},
+        **{name: soft[name].values for name in ("entropy", "mutual_information")},
+        **{f"probability_{k}": soft["probability"].sel(component=k).values for k in soft["component"].values},
+    }
+    return frame.assign(**added)

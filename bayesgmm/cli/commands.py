@@ -1,0 +1,333 @@
+"""The commands: ``bayesgmm fit``, ``diagnose``, ``assign``, ``plot``, ``report`` and ``demo``."""
+
+import time
+from collections.abc import Callable
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bayesgmm.cli.printing import (
+    console,
+    diagnosis_document,
+    fit_document,
+    one_line_errors,
+    print_estimate,
+    print_fit,
+    print_frame,
+    print_json,
+)
+from bayesgmm.cli.reading import numeric_columns, read_frame
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+app = typer.Typer(
+    help="Bayesian Gaussian mixtures: clusters of a table of numbers, and how sure one can be of them.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+Fit = Annotated[
+    Path, typer.Argument(help="A saved fit (netCDF), or the folder of a stored run.", show_default=False, metavar="FIT")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document, for machines.")]
+EXIT_CODES = {"ok": 0, "caution": 3, "fail": 4}
+
+
+class Plot(StrEnum):
+    """The pictures that ``bayesgmm plot`` draws."""
+
+    clusters = "clusters"
+    uncertainty = "uncertainty"
+    density = "density"
+    assignments = "assignments"
+    coclustering = "coclustering"
+    weights = "weights"
+    modes = "modes"
+
+
+@app.command()
+def fit(
+    data: Annotated[Path, typer.Argument(help="CSV or Parquet file with a header.", show_default=False)],
+    components: Annotated[int, typer.Option("--components", "-k", help="Number of components.")] = 2,
+    covariance: Annotated[str, typer.Option(help="full, tied, diag or spherical.")] = "full",
+    inference: Annotated[str, typer.Option(help="nuts (full posterior) or map (mode and Laplace draws).")] = "nuts",
+    columns: Annotated[str | None, typer.Option(help="Columns to use, separated by commas. Default: all.")] = None,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Where to save the draws (netCDF).")] = Path("fit.nc"),
+    report: Annotated[Path | None, typer.Option(help="Also write a page about the fit, such as report.html.")] = None,
+    draws: Annotated[int, typer.Option(help="Draws of every chain.")] = 1000,
+    chains: Annotated[int, typer.Option(help="Chains.")] = 4,
+    seed: Annotated[int | None, typer.Option(help="Random seed. Default: a new one, which is saved.")] = None,
+    store: Annotated[
+        Path | None, typer.Option(help="New folder that keeps draws as they come, should the process be killed.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Fit a mixture to a table and save its draws.
+
+    Example: bayesgmm fit faithful.csv --components 2 --out fit.nc --report report.html
+    """
+    with one_line_errors():
+        import numpy as np
+
+        import bayesgmm as bg
+        from bayesgmm.estimator import INFERENCES
+        from bayesgmm.posterior.storage import check_writable
+        from bayesgmm.validation import check_choice, check_count
+
+        check_choice(inference, "inference", INFERENCES)
+        check_count(draws, "draws")
+        check_count(chains, "chains")
+        for path in (out, report):
+            if path is not None:
+                check_writable(path)
+        names = None if columns is None else [name.strip() for name in columns.split(",")]
+        model = bg.build_model(numeric_columns(read_frame(data), data, names), components, covariance_type=covariance)
+        # Saved with the draws, so that every fit can be made again.
+        seed = int(np.random.default_rng().integers(2**31)) if seed is None else check_count(seed, "seed", least=0)
+        began = time.perf_counter()
+        estimate = bg.find_MAP(model, random_seed=seed)
+        if not json:
+            print_estimate(estimate, time.perf_counter() - began)
+        began = time.perf_counter()
+        if inference == "nuts":
+            dt = bg.sample(
+                model, draws=draws, chains=chains, start=estimate, random_seed=seed, store=store,
+                progressbar=console.is_terminal and not json,
+            )  # fmt: skip
+            said = f"NUTS in {time.perf_counter() - began:.1f} s: {chains} chains of {draws} draws.\n"
+        else:
+            dt = estimate.laplace(draws * chains, random_seed=seed)
+            said = f"Laplace approximation: {draws * chains} draws.\n"
+        # Saved before anything else can go wrong.
+        saved = [bg.save(dt, out)]
+        if not json:
+            console.print(said)
+            print_fit(dt)
+        if report is not None:
+            saved.append(bg.report(dt, report))
+        if json:
+            print_json(fit_document(dt, estimate) | {"seed": seed, "saved": [str(path) for path in saved]})
+        else:
+            console.print("Saved " + " and ".join(map(str, saved)), markup=False, soft_wrap=True)
+
+
+@app.command("diagnose")
+def diagnose_command(file: Fit, json: Json = False) -> None:
+    """Say whether to believe a saved fit, and why. The exit code is 0 for ok, 3 for caution, 4 for fail.
+
+    Example: bayesgmm diagnose fit.nc
+    """
+    with one_line_errors():
+        from bayesgmm import diagnose
+
+        diagnosis = diagnose(_read_fit(file))
+        if json:
+            print_json(diagnosis_document(diagnosis))
+        else:
+            table = diagnosis.table.astype({"value": float, "limit": float, "passed": str})
+            print_frame(table, "Checks")
+            console.print(str(diagnosis), markup=False)
+    raise typer.Exit(EXIT_CODES[diagnosis.verdict])
+
+
+@app.command()
+def assign(
+    file: Fit,
+    data: Annotated[Path, typer.Argument(help="CSV or Parquet file with the fitted columns.", show_default=False)],
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="CSV or Parquet file to write. Default: CSV on the terminal.")
+    ] = None,
+    ci_prob: Annotated[float, typer.Option(help="Probability of the intervals.")] = 0.89,
+    json: Json = False,
+) -> None:
+    """Assign new rows to the components of a saved fit, with how sure that is.
+
+    The table is written with these columns added: component, probability, lower, upper, entropy, mutual_information,
+    and the probability of every component.
+
+    Example: bayesgmm assign fit.nc new.csv --out assigned.csv
+    """
+    with one_line_errors():
+        from bayesgmm import assignments
+        from bayesgmm.posterior.draws import Draws
+        from bayesgmm.posterior.storage import check_writable
+        from bayesgmm.reports.tables import with_assignments
+
+        if out is not None:
+            check_writable(out)
+        dt = _read_fit(file)
+        frame = read_frame(data)
+        new = numeric_columns(frame, data, Draws.of(dt).features)
+        assigned = with_assignments(frame, assignments(dt, new, ci_prob=ci_prob, progressbar=console.is_terminal))
+        if out is not None:
+            _write_frame(assigned, out)
+        if json:
+            saved = {} if out is None else {"saved": [str(out)]}
+            print_json({"rows": assigned.to_dict("records")} | saved if out is None else saved)
+        elif out is None:
+            typer.echo(assigned.to_csv(index=False), nl=False)
+        else:
+            console.print(f"Saved {out}", markup=False, soft_wrap=True)
+
+
+@app.command()
+def plot(
+    what: Annotated[Plot, typer.Argument(help="The picture.", show_default=False)],
+    file: Fit,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="PNG, SVG or PDF file. Default: the picture's name, as PNG.")
+    ] = None,
+    features: Annotated[
+        str | None, typer.Option(help="One or two columns, separated by commas (clusters, uncertainty, density).")
+    ] = None,
+    given: Annotated[
+        list[str] | None, typer.Option(help="A column held at a value, such as waiting=80 (density). Repeat for more.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Draw a picture of a saved fit.
+
+    Example: bayesgmm plot density fit.nc --features eruptions --given waiting=80 --out density.png
+    """
+    with one_line_errors():
+        from matplotlib import use
+
+        use("agg")
+        import bayesgmm as bg
+        from bayesgmm.exceptions import InvalidArgumentError
+        from bayesgmm.posterior.storage import check_writable
+
+        arguments: dict[str, Any] = {}
+        if features is not None:
+            arguments["features"] = [name.strip() for name in features.split(",")]
+        if given:
+            arguments["given"] = dict(_given(text) for text in given)
+        taken = {Plot.clusters: {"features"}, Plot.uncertainty: {"features"}, Plot.density: {"features", "given"}}
+        unused = set(arguments) - taken.get(what, set())
+        if unused:
+            raise InvalidArgumentError(f"plot {what} takes no --{sorted(unused)[0]}.")
+        path = Path(f"{what}.png") if out is None else out
+        check_writable(path)
+        draw: Callable[..., Any] = getattr(bg, f"plot_{what}")
+        drawn = draw(_read_fit(file), **arguments)
+        _write_picture(drawn, path)
+        if json:
+            print_json({"saved": [str(path)]})
+        else:
+            console.print(f"Saved {path}", markup=False, soft_wrap=True)
+
+
+@app.command("report")
+def report_command(
+    file: Fit,
+    out: Annotated[Path, typer.Option("--out", "-o", help="HTML file to write.")] = Path("report.html"),
+    title: Annotated[str | None, typer.Option(help="Title of the page.")] = None,
+    ci_prob: Annotated[float, typer.Option(help="Probability of the intervals.")] = 0.89,
+    json: Json = False,
+) -> None:
+    """Write a page about a saved fit: one HTML file to hand to a colleague.
+
+    Example: bayesgmm report fit.nc --out report.html
+    """
+    with one_line_errors():
+        from matplotlib import use
+
+        use("agg")
+        import bayesgmm as bg
+
+        path = bg.report(_read_fit(file), out, title=title, ci_prob=ci_prob, progressbar=console.is_terminal)
+        if json:
+            print_json({"saved": [str(path)]})
+        else:
+            console.print(f"Saved {path}", markup=False, soft_wrap=True)
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the fit, a picture and a page.")] = Path("demo"),
+    seed: Annotated[int, typer.Option(help="Random seed.")] = 1,
+) -> None:
+    """Old Faithful's eruptions as a mixture of two components, by MAP and by NUTS.
+
+    Example: bayesgmm demo --out demo
+    """
+    with one_line_errors():
+        from matplotlib import use
+
+        use("agg")
+        import bayesgmm as bg
+
+        console.print("Old Faithful: 272 eruptions, their duration and the time to the next; two components.\n")
+        model = bg.build_model(bg.datasets.load_faithful(), n_components=2)
+        began = time.perf_counter()
+        estimate = bg.find_MAP(model, random_seed=seed)
+        print_estimate(estimate, time.perf_counter() - began)
+        began = time.perf_counter()
+        dt = bg.sample(model, start=estimate, random_seed=seed, progressbar=console.is_terminal)
+        console.print(f"NUTS in {time.perf_counter() - began:.1f} s: 4 chains of 1000 draws.\n")
+        print_fit(dt)
+        saved = [bg.save(dt, out / "fit.nc")]
+        ax = bg.plot_clusters(dt)
+        ax.set_title("Old Faithful: 50 % and 95 % ellipses under 60 posterior draws", fontsize="medium")
+        _write_picture(ax, out / "clusters.png")
+        saved += [out / "clusters.png", bg.report(dt, out / "report.html", title="Old Faithful's eruptions")]
+        console.print("Saved " + ", ".join(map(str, saved)), markup=False, soft_wrap=True)
+
+
+def main() -> None:
+    """Entry point of the ``bayesgmm`` command."""
+    app()
+
+
+def _read_fit(path: Path) -> "xr.DataTree":
+    from bayesgmm import load, open_run
+
+    return open_run(path) if path.is_dir() else load(path)
+
+
+def _given(text: str) -> tuple[str, float]:
+    """A column and its value from ``column=value``."""
+    from bayesgmm.exceptions import InvalidArgumentError
+
+    name, _, value = text.rpartition("=")
+    try:
+        return name.strip(), float(value)
+    except ValueError:
+        raise InvalidArgumentError(f"--given {text!r} must be a column and a number, such as waiting=80.") from None
+
+
+def _write_frame(frame: Any, path: Path) -> None:
+    import io
+
+    from bayesgmm.posterior.storage import write_whole
+
+    content = io.BytesIO()
+    if path.suffix.lower() in (".parquet", ".pq"):
+        frame.to_parquet(content, index=False)
+    else:
+        frame.to_csv(content, index=False)
+    write_whole(content.getvalue(), path)
+
+
+def _write_picture(drawn: Any, path: Path) -> None:
+    """Save matplotlib's Axes or ArviZ's PlotCollection, in the format that the path's ending names."""
+    import io
+
+    from matplotlib import pyplot as plt
+    from matplotlib.axes import Axes
+
+    from bayesgmm.exceptions import InvalidArgumentError
+    from bayesgmm.posterior.storage import write_whole
+
+    figure: Any = drawn.figure if isinstance(drawn, Axes) else drawn.viz["figure"].item()
+    kind = path.suffix.lower().lstrip(".") or "png"
+    known = figure.canvas.get_supported_filetypes()
+    if kind not in known:
+        raise InvalidArgumentError(f"there is no format {path.suffix!r}: end the name with .png, .svg or .pdf.")
+    content = io.BytesIO()
+    figure.savefig(content, format=kind, dpi=160)
+    plt.close(figure)
+    write_whole(content.getvalue(), path)
