@@ -1,19 +1,38 @@
-"""Plots, judged by what is drawn."""
+"""Plots, judged by what is drawn: each test here fails when other data are drawn."""
 
+from itertools import combinations
+
+import arviz as az
 import numpy as np
+import pymc as pm
 import pytest
 from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
 from scipy.stats import chi2
 
 import bayesgmm as bg
-from bayesgmm.exceptions import InvalidArgumentError
-from bayesgmm.reports.plots import certainty_colours, colours, ellipse
+from bayesgmm.exceptions import InvalidArgumentError, ModelError
+from bayesgmm.reports.drawing import ellipse, plain
+from bayesgmm.reports.palette import certainty_colours, colours, unsure
 
 
 @pytest.fixture(autouse=True)
 def _close():
     yield
     plt.close("all")
+
+
+@pytest.fixture(scope="module")
+def soft(faithful_draws):
+    return bg.assignments(faithful_draws)
+
+
+def laplace(n_components, n_features, covariance_type="diag", n_rows=240):
+    rng = np.random.default_rng(n_components + 20 * n_features)
+    centres = rng.normal(0, 6, size=(n_components, n_features))
+    x = centres[rng.integers(n_components, size=n_rows)] + rng.normal(size=(n_rows, n_features))
+    model = bg.build_model(x, n_components, covariance_type)
+    return bg.find_MAP(model, n_init=2, random_seed=0).laplace(40, random_seed=0)
 
 
 def test_ellipse_holds_its_probability():
@@ -34,23 +53,69 @@ def test_points_ellipses_and_centres_are_the_posteriors(faithful_draws, faithful
     short = drawn[:, 0] < 2.5
     np.testing.assert_allclose(points.get_facecolors()[short][:, :3], np.tile(own[0], (short.sum(), 1)), atol=0.02)
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("eruptions", "waiting")
+    assert [t.get_text() for t in ax.texts] == ["0", "1"]
+
+
+def test_unsure_rows_are_small_and_grey(faithful_draws, soft):
+    points = bg.plot_clusters(faithful_draws, soft=soft).collections[0]
+    order = np.argsort(-np.abs(np.diff(soft["probability"], axis=1)[:, 0]), kind="stable")
+    sizes = points.get_sizes()
+    assert (np.diff(sizes) <= 1e-12).all()
+    assert sizes[-1] < 0.8 * sizes[0]
+    least = soft["probability"].values[order[-1]]
+    np.testing.assert_allclose(points.get_facecolors()[-1][:3], certainty_colours(least[None])[0])
 
 
 def test_features_can_be_chosen(faithful_draws):
     _, ax = plt.subplots()
     assert bg.plot_clusters(faithful_draws, features=("waiting", "eruptions"), n_draws=2, ax=ax) is ax
     assert ax.get_xlabel() == "waiting"
-    with pytest.raises(InvalidArgumentError, match="must name two of: eruptions, waiting"):
-        bg.plot_clusters(faithful_draws, features=("waiting", "depth"))
+    for wrong in (("waiting", "depth"), ("waiting", "waiting"), ()):
+        with pytest.raises(InvalidArgumentError, match="must name one or two of: eruptions, waiting"):
+            bg.plot_clusters(faithful_draws, features=wrong)
 
 
 def test_colours_fade_where_two_components_tie():
     mixed = certainty_colours(np.array([[1.0, 0.0, 0.0], [0.5, 0.5, 0.0], [0.0, 0.75, 0.25]]))
     own = colours(3)
     np.testing.assert_allclose(mixed[0], own[0])
-    np.testing.assert_allclose(mixed[1], 200 / 255)
-    np.testing.assert_allclose(mixed[2], 0.5 * own[1] + 0.5 * 200 / 255)
-    assert len({tuple(c) for c in colours(12)}) == 12
+    np.testing.assert_allclose(mixed[1], unsure())
+    np.testing.assert_allclose(mixed[2], 0.5 * own[1] + 0.5 * unsure())
+
+
+# Machado, Oliveira and Fernandes (2009), https://doi.org/10.1109/TVCG.2009.113, severity 1, in linear RGB.
+DEFICIENCIES = {
+    "none": np.eye(3),
+    "protanopia": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+    "deuteranopia": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
+    "tritanopia": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]],
+}
+
+
+def lab(rgb):
+    """CIE 1976 L*a*b* of linear RGB (sRGB primaries, D65)."""
+    to_xyz = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
+    xyz = np.clip(rgb, 0, 1) @ to_xyz.T / [0.9505, 1.0, 1.089]
+    f = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116)
+    return np.stack([116 * f[..., 1] - 16, 500 * (f[..., 0] - f[..., 1]), 200 * (f[..., 1] - f[..., 2])], axis=-1)
+
+
+def least_difference(rgb, deficiency):
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    seen = lab(linear @ np.array(DEFICIENCIES[deficiency]).T)
+    return min(np.linalg.norm(a - b) for a, b in combinations(seen, 2))
+
+
+@pytest.mark.parametrize("style", ["default", "dark_background"])
+@pytest.mark.parametrize("deficiency", DEFICIENCIES)
+def test_colour_blind_readers_tell_the_components_apart(deficiency, style):
+    """A difference of 2.3 is just noticeable; six components are far above it, twelve still above."""
+    with plt.style.context(style):
+        assert least_difference(colours(6), deficiency) > 10
+        assert least_difference(colours(12), deficiency) > 4
+    # the same measure rejects red and green
+    red_and_green = np.array([[0.8, 0.3, 0.3], [0.53, 0.5, 0.3]])
+    assert least_difference(red_and_green, "deuteranopia") < 10 < least_difference(red_and_green, "none")
 
 
 @pytest.mark.parametrize("n_components", [1, 3])
@@ -61,3 +126,141 @@ def test_a_single_feature_is_a_density(n_components):
     mixture = ax.lines[0]
     assert np.trapezoid(mixture.get_ydata(), mixture.get_xdata()) == pytest.approx(1, abs=0.03)
     assert len(ax.lines) == 5 * (1 + n_components)
+    parts = sum(line.get_ydata() for line in ax.lines[1 : 1 + n_components])
+    np.testing.assert_allclose(parts, mixture.get_ydata())
+
+
+@pytest.mark.parametrize("quantity", ["entropy", "expected_entropy", "mutual_information"])
+def test_uncertainty_is_the_assignments(faithful_draws, faithful, soft, quantity):
+    points = bg.plot_uncertainty(faithful_draws, quantity=quantity, soft=soft).collections[0]
+    order = np.argsort(soft[quantity].values, kind="stable")
+    np.testing.assert_allclose(points.get_array(), soft[quantity].values[order])
+    np.testing.assert_allclose(points.get_offsets(), faithful.to_numpy()[order])
+    assert points.get_clim() == (0, np.log(2))
+    assert (np.diff(points.get_sizes()) >= 0).all()
+
+
+def test_one_feature_has_its_uncertainty_on_the_other_axis(faithful_draws, faithful, soft):
+    points = bg.plot_uncertainty(faithful_draws, features=["waiting"], soft=soft).collections[0]
+    order = np.argsort(soft["entropy"].values, kind="stable")
+    np.testing.assert_allclose(points.get_offsets()[:, 1], soft["entropy"].values[order])
+    np.testing.assert_allclose(points.get_offsets()[:, 0], faithful["waiting"].to_numpy()[order])
+
+
+@pytest.mark.parametrize("arguments", [{"features": ["waiting"]}, {"given": {"waiting": 68}}])
+def test_density_of_one_feature_has_line_and_band(faithful_draws, arguments):
+    ax = bg.plot_density(faithful_draws, **arguments, ci_prob=0.5)
+    expected = bg.density(faithful_draws, **arguments, ci_prob=0.5)
+    np.testing.assert_allclose(ax.lines[0].get_ydata(), expected["density"])
+    band = ax.collections[0].get_paths()[0].vertices
+    for end in ("lower", "upper"):
+        assert np.isin(expected[end].values.round(12), band[:, 1].round(12)).all()
+    assert bool(ax.patches) == ("given" not in arguments)  # the histogram
+
+
+def test_density_of_two_features_has_lines_that_hold_their_share(faithful_draws):
+    ax = bg.plot_density(faithful_draws)
+    grid = bg.density(faithful_draws)
+    lines = ax.collections[1]
+    levels = lines.levels if hasattr(lines, "levels") else lines.get_array()
+    heights = grid["density"].values
+    shares = [heights[heights >= level].sum() / heights.sum() for level in levels]
+    np.testing.assert_allclose(sorted(shares), [0.2, 0.5, 0.8, 0.95], atol=0.01)
+    assert len(ax.collections) == 5  # shades, mean, lower, upper, data
+
+
+def test_assignments_are_the_least_certain_rows_with_their_intervals(faithful_draws, soft):
+    ax = bg.plot_assignments(faithful_draws, n_rows=6, soft=soft)
+    order = np.argsort(-soft["entropy"].values, kind="stable")[:6]
+    assert [t.get_text() for t in ax.get_yticklabels()] == [str(i) for i in order]
+    lines, points = ax.collections[0], ax.collections[1]  # of component 0
+    seen = soft["upper"].values[order, 0] >= 0.01
+    drawn = np.array([segment[:, 0] for segment in lines.get_segments()])
+    np.testing.assert_allclose(drawn[:, 0], soft["lower"].values[order, 0][seen])
+    np.testing.assert_allclose(drawn[:, 1], soft["upper"].values[order, 0][seen])
+    np.testing.assert_allclose(points.get_offsets()[:, 0], soft["probability"].values[order, 0][seen])
+
+
+def test_coclustering_is_the_matrix_in_an_order_of_blocks(faithful_draws):
+    rows = np.arange(0, 272, 9)
+    ax = bg.plot_coclustering(faithful_draws, rows=rows)
+    drawn = np.asarray(ax.images[0].get_array())
+    matrix = np.asarray(bg.coclustering(faithful_draws, rows=rows))
+    np.testing.assert_allclose(np.sort(drawn, axis=None), np.sort(matrix, axis=None), atol=1e-12)
+    # neighbours in the picture are alike, those of the data are not
+    assert np.abs(np.diff(drawn, axis=0)).mean() < 0.3 * np.abs(np.diff(matrix, axis=0)).mean()
+    assert ax.get_xlabel() == "31 of 272 rows"
+
+
+def test_weights_are_arvizs_forest_of_the_weights(faithful_draws):
+    pc = bg.plot_weights(faithful_draws)
+    weights = faithful_draws["posterior"]["weights"]
+    for k in range(2):
+        drawn = pc.viz["point_estimate"]["weights"].sel(component=k).item()
+        assert drawn.get_offsets()[0, 0] == pytest.approx(weights.sel(component=k).mean().item())
+        trunk = pc.viz["twig"]["weights"].sel(component=k).item()
+        np.testing.assert_allclose(
+            trunk.get_xdata(), weights.sel(component=k).quantile([0.055, 0.945]).values, atol=2e-3
+        )
+
+
+def test_modes_are_the_starts(faithful):
+    estimate = bg.find_MAP(bg.build_model(faithful, 4), random_seed=1)
+    starts = estimate.starts
+    for fit in (estimate, estimate.laplace(20, random_seed=1)):
+        ax = bg.plot_modes(fit)
+        assert len(ax.collections) == starts.n_optima > 1
+        heights = np.concatenate([c.get_offsets()[:, 1] for c in ax.collections])
+        expected = starts.log_posterior - starts.log_posterior.max()
+        np.testing.assert_allclose(np.sort(heights), np.sort(expected), atol=1e-12)
+        counts = [len(c.get_offsets()) for c in ax.collections]
+        assert counts == np.bincount(starts.optimum).tolist()
+
+
+def test_modes_need_a_record_of_the_starts(faithful_draws):
+    dt = faithful_draws.copy()
+    dt["posterior"].attrs = {n: v for n, v in dt["posterior"].attrs.items() if not n.startswith("starts")}
+    with pytest.raises(ModelError, match="keeps no record of its starts"):
+        bg.plot_modes(dt)
+
+
+@pytest.mark.parametrize(("n_components", "n_features"), [(1, 1), (1, 3), (12, 1), (12, 10), (3, 4)])
+def test_every_plot_can_be_drawn_of_small_and_large_fits(n_components, n_features):
+    dt = laplace(n_components, n_features)
+    features = ["x0"] if n_features > 2 else None
+    drawn = [
+        bg.plot_clusters(dt), bg.plot_uncertainty(dt), bg.plot_assignments(dt), bg.plot_coclustering(dt),
+        bg.plot_density(dt, features=features), bg.plot_modes(dt),
+    ]  # fmt: skip
+    for ax in drawn:
+        assert isinstance(ax, Axes)
+        ax.figure.canvas.draw()  # warnings are errors
+    legend = [t.get_text() for t in drawn[0].get_legend().get_texts()]
+    assert sum(t.startswith("component") for t in legend) == n_components
+    bg.plot_weights(dt)
+
+
+def test_names_from_the_data_are_shown_as_text():
+    assert plain("$x_1$ & \n tab\t") == r"\$x_1\$ & " + "  tab "
+    assert len(plain("x" * 500)) == 60
+    assert plain("\U0001f9ff") == "\ufffd"  # not in the font
+    x = np.random.default_rng(0).normal(size=(30, 2))
+    import pandas as pd
+
+    frame = pd.DataFrame(x, columns=["$\\frac{", "\U0001f9ff" * 90])
+    dt = bg.find_MAP(bg.build_model(frame, 1, "diag"), n_init=1, random_seed=0).laplace(20, random_seed=0)
+    for draw in (bg.plot_clusters, bg.plot_uncertainty, bg.plot_density):
+        draw(dt).figure.canvas.draw()
+
+
+def test_arvizs_own_plots_work_on_our_trees_as_they_are(faithful_model, faithful_draws):
+    dt = faithful_draws.copy()
+    names = ["weights", "means"]
+    for draw in (az.plot_trace_dist, az.plot_rank, az.plot_forest, az.plot_pair):
+        draw(dt, var_names=names)
+        plt.close("all")
+    with faithful_model:
+        pm.compute_log_likelihood(dt, progressbar=False)
+        pm.sample_posterior_predictive(dt, extend_inferencedata=True, progressbar=False, random_seed=1)
+    az.plot_ppc_dist(dt, cols=["feature"], num_samples=10)
+    az.plot_khat(az.loo(dt, pointwise=True))
