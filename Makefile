@@ -51,7 +51,7 @@ evidence: venv
 	$(call install,dev,--group dev)
 	$(BIN)/python -m pytest -m slow $(ARGS)
 
-BENCHMARKS := gradient em sampling process memory
+BENCHMARKS := gradient em sampling process memory assignments
 
 bench: venv
 	$(call install,bench,--group bench)

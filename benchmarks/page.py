@@ -16,6 +16,7 @@ SECTIONS = {
     "process_nuts": "Whole processes: the full posterior, from start to saved file",
     "process_map": "Whole processes: the mode",
     "memory": "Memory",
+    "assignments": "Soft assignments with intervals",
 }
 INTRODUCTION = """# Benchmarks
 

@@ -28,6 +28,7 @@ def csv(tmp_path, faithful):
 def test_demo_prints_the_tables_and_saves_tree_and_picture(tmp_path):
     result = run("demo", "--out", tmp_path / "demo")
     assert result.exit_code == 0, result.output
+    assert "report.html" in result.output
     for text in ("MAP in", "distinct optimum", "NUTS in", "weights[0]", "corr(eruptions, waiting)[1]", "r_hat",
                  "Soft assignments", "The least certain rows", "Diagnosis", "ok: nothing speaks against"):  # fmt: skip
         assert text in result.output
