@@ -124,10 +124,10 @@ def component_covariance(natural, covariance_type, k):
 def test_assignments_equal_brute_force(faithful, covariance_type):
     model = bg.build_model(faithful, 2, covariance_type)
     dt = bg.find_MAP(model, n_init=2, random_seed=1).laplace(30, random_seed=1)
-    rows = faithful.iloc[:25]
+    rows = faithful.iloc[::3]
     ours = bg.assignments(dt, rows, ci_prob=0.8)
     posterior = dt["posterior"].isel(chain=0)
-    r = np.empty((30, 25, 2))
+    r = np.empty((30, len(rows), 2))
     for s in range(30):
         draw = posterior.isel(draw=s)
         for k in range(2):
@@ -135,16 +135,60 @@ def test_assignments_equal_brute_force(faithful, covariance_type):
             mean = draw["means"].values[k]
             r[s, :, k] = np.log(draw["weights"].values[k]) + multivariate_normal(mean, c).logpdf(rows)
     r = np.exp(r - logsumexp(r, axis=2, keepdims=True))
-    np.testing.assert_allclose(ours["probability"], r.mean(axis=0), rtol=1e-10, atol=1e-12)
-    np.testing.assert_allclose(ours["probability_sd"], r.std(axis=0), rtol=1e-8, atol=1e-12)
-    np.testing.assert_allclose(ours["lower"], np.quantile(r, 0.1, axis=0), rtol=1e-9, atol=1e-12)
-    np.testing.assert_allclose(ours["upper"], np.quantile(r, 0.9, axis=0), rtol=1e-9, atol=1e-12)
-    entropy = -(r * np.log(np.maximum(r, 1e-300))).sum(axis=2).mean(axis=0)
-    np.testing.assert_allclose(ours["expected_entropy"], entropy, rtol=1e-9, atol=1e-12)
-    np.testing.assert_allclose(
-        ours["entropy"], ours["expected_entropy"] + ours["mutual_information"], rtol=1e-9, atol=1e-12
-    )
+    np.testing.assert_allclose(ours["probability"], r.mean(axis=0), rtol=0, atol=1e-10)
+    np.testing.assert_allclose(ours["probability_sd"], r.std(axis=0), rtol=0, atol=1e-10)
+    np.testing.assert_allclose(ours["lower"], np.quantile(r, 0.1, axis=0), rtol=0, atol=1e-10)
+    np.testing.assert_allclose(ours["upper"], np.quantile(r, 0.9, axis=0), rtol=0, atol=1e-10)
+
+    def entropy(p):
+        return -(p * np.log(np.maximum(p, 1e-300))).sum(axis=-1)
+
+    expected = {
+        "entropy": entropy(r.mean(axis=0)),
+        "expected_entropy": entropy(r).mean(axis=0),
+        "mutual_information": entropy(r.mean(axis=0)) - entropy(r).mean(axis=0),
+        "label_probability": r.mean(axis=0).max(axis=1),
+    }
+    for name, values in expected.items():
+        np.testing.assert_allclose(ours[name], values, rtol=0, atol=1e-10)
+    # the parts are the whole, to the last digit
+    parts = ours["expected_entropy"] + ours["mutual_information"]
+    np.testing.assert_allclose(parts, ours["entropy"], rtol=0, atol=2e-16)
+    assert (ours["mutual_information"] >= 0).all()
     assert (ours["label"] == ours["probability"].argmax("component")).all()
+
+
+def test_assignments_read_well_as_a_data_frame(faithful_draws, faithful):
+    rows = faithful.iloc[[4, 2]].set_axis(["late", "early"])
+    soft = bg.assignments(faithful_draws, rows[["waiting", "eruptions"]].assign(extra=1.0))
+    table = soft.to_dataframe()
+    assert table.index.names == ["obs_id", "component"]
+    assert list(table.loc["late"].index) == [0, 1]
+    assert table.loc[("early", 0), "probability"] + table.loc[("early", 1), "probability"] == pytest.approx(1)
+    # columns were taken by name, whatever their order
+    expected = bg.assignments(faithful_draws, faithful.iloc[[4, 2]].to_numpy())
+    np.testing.assert_array_equal(soft["probability"], expected["probability"])
+
+
+def test_assignments_are_the_same_on_any_number_of_threads(faithful_draws, monkeypatch):
+    from bayesgmm.likelihood.threads import limited_to
+    from bayesgmm.posterior import assignments as module
+
+    monkeypatch.setattr(module, "BLOCK_DOUBLES", 4000 * 2 * 9)
+    with limited_to(1):
+        one = bg.assignments(faithful_draws)
+    xr.testing.assert_identical(one, bg.assignments(faithful_draws))
+
+
+def test_a_long_computation_shows_a_bar_on_a_terminal(faithful_draws, monkeypatch, capfd):
+    from bayesgmm.posterior import progress as module
+
+    monkeypatch.setattr(module, "WORTH_A_BAR", 1.0)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    bg.assignments(faithful_draws, progressbar=True)
+    assert "Assignments" in capfd.readouterr().err
+    bg.assignments(faithful_draws, progressbar=False)
+    assert capfd.readouterr().err == ""
 
 
 def test_assignments_do_not_depend_on_the_blocks(faithful_draws, monkeypatch):
