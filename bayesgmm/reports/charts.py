@@ -164,8 +164,16 @@ def plot_weights(dt: "xr.DataTree", *, ci_prob: float = 0.89, **kwargs: Any) -> 
         "point_estimate": "mean",
         "aes": {"color": ["component"]},
         "color": [tuple(c) for c in colours(draws.n_components)],
+        "labels": ["component"],
     }
-    return plot_forest(in_proportion(dt), **(arguments | kwargs))
+    pc = plot_forest(in_proportion(dt), **(arguments | kwargs))
+    if kwargs.get("backend") in (None, "matplotlib"):
+        # Few components would stand on the axis itself.
+        for ax in np.ravel(pc.viz["plot"].values):
+            low, high = ax.get_ylim()
+            ax.set_ylim(low - 0.3, high + 0.3)
+        pc.viz["plot"].sel(column="forest").item().set_xlabel("weight")
+    return pc
 
 
 def plot_modes(fit: "xr.DataTree | MapEstimate", *, ax: "Axes | None" = None) -> "Axes":

@@ -70,7 +70,7 @@ def _planned(dt: "xr.DataTree", draws: Draws, soft: "xr.Dataset") -> Iterator[tu
             "components", "Weights",
             "Each component's weight with its 50 % and 89 % intervals; means "
             + ", ".join(f"{w:.0%}" for w in weight) + ".",
-            partial(plot_weights, dt, figure_kwargs={"figsize": (7, 1.5 + 0.35 * k)}),
+            partial(plot_weights, dt, figure_kwargs={"figsize": (7, 1.6 + 0.4 * k)}),
         )  # fmt: skip
     if k > 1:
         features = [names[j] for j in _telling_pairs(draws)[0]]
