@@ -27,12 +27,8 @@ autodoc_typehints = "none"
 
 templates_path = ["_templates"]
 html_theme = "pydata_sphinx_theme"
-html_sidebars = {
-    "mathematics": [],
-    "evidence": [],
-    "benchmarks": [],
-    "reports": [],
-}  # single pages: no section to navigate
+# Single pages: no section to navigate.
+html_sidebars = {name: [] for name in ("mathematics", "evidence", "benchmarks", "reports")}
 html_static_path = ["_static"]
 html_title = "bayesgmm"
 html_theme_options = {"show_toc_level": 2, "navigation_with_keys": True}

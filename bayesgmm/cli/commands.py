@@ -317,12 +317,12 @@ def _write_picture(drawn: Any, path: Path) -> None:
     import io
 
     from matplotlib import pyplot as plt
-    from matplotlib.axes import Axes
 
     from bayesgmm.exceptions import InvalidArgumentError
     from bayesgmm.posterior.storage import write_whole
+    from bayesgmm.reports.drawing import figure_of
 
-    figure: Any = drawn.figure if isinstance(drawn, Axes) else drawn.viz["figure"].item()
+    figure = figure_of(drawn)
     kind = path.suffix.lower().lstrip(".") or "png"
     known = figure.canvas.get_supported_filetypes()
     if kind not in known:

@@ -1,7 +1,7 @@
 """What the pictures share: axes, names, legends, ellipses, sizes."""
 
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -10,6 +10,7 @@ from bayesgmm.reports.palette import behind, colours, ink, paper, unsure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 
 def ellipse(mean: np.ndarray, covariance: np.ndarray, probability: float, n_points: int = 90) -> np.ndarray:
@@ -25,6 +26,11 @@ def new_axes(size: tuple[float, float] = (7, 5)) -> "Axes":
     from matplotlib import pyplot as plt
 
     return plt.subplots(figsize=size, layout="constrained")[1]
+
+
+def figure_of(drawn: Any) -> "Figure":
+    """The figure that matplotlib's Axes or ArviZ's PlotCollection are in."""
+    return drawn.viz["figure"].item() if hasattr(drawn, "viz") else drawn.figure
 
 
 def plain(name: str, most: int = 60) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 
 from bayesgmm.posterior.draws import Draws, observed
 from bayesgmm.reports.charts import plot_assignments, plot_coclustering, plot_modes, plot_weights
-from bayesgmm.reports.drawing import plain
+from bayesgmm.reports.drawing import figure_of, plain
 from bayesgmm.reports.plots import plot_clusters, plot_density, plot_uncertainty
 
 if TYPE_CHECKING:
@@ -176,15 +176,12 @@ def _both_themes(section: str, title: str, alt: str, draw: Callable[[], Any]) ->
 def _png(draw: Callable[[], Any]) -> tuple[str, tuple[int, int]]:
     """A picture as PNG of 256 colours, a third of the size of one of all colours."""
     from matplotlib import pyplot as plt
-    from matplotlib.axes import Axes
     from PIL import Image
 
     before = set(plt.get_fignums())
     try:
-        drawn = draw()
-        figure: Any = drawn.figure if isinstance(drawn, Axes) else drawn.viz["figure"].item()
         raw = io.BytesIO()
-        figure.savefig(raw, format="png", dpi=DPI)
+        figure_of(draw()).savefig(raw, format="png", dpi=DPI)
     finally:
         # Figures that are not the user's.
         for number in set(plt.get_fignums()) - before:
