@@ -39,6 +39,7 @@ sphinx_gallery_conf = {
     "filename_pattern": r"\.py$",
     "abort_on_example_error": True,
     "show_memory": False,
+    "capture_repr": ("_repr_html_",),  # data frames, and no addresses of Axes
     "plot_gallery": True,
     "within_subsection_order": "FileNameSortKey",
 }

@@ -4,8 +4,8 @@ If inference is right, the rank of a prior draw's f among the posterior draws' f
 parameters and the data (Talts, Betancourt, Simpson, Vehtari and Gelman 2018, https://arxiv.org/abs/1804.06788). The f
 here do not know the components' labels: sorted weights, the log-likelihood (Modrak et al. 2023,
 https://doi.org/10.1214/23-BA1404), the log-density at fixed points; and parameters of the component whose first mean is
-the least. Uniformity is judged by the largest distance of the ranks' ECDF from the diagonal, in simultaneous bands
-(Sailynoja, Buerkner and Vehtari 2022, https://doi.org/10.1007/s11222-022-10090-6).
+the least, its responsibilities among them. Uniformity is judged by the largest distance of the ranks' ECDF from the
+diagonal, in simultaneous bands (Sailynoja, Buerkner and Vehtari 2022, https://doi.org/10.1007/s11222-022-10090-6).
 """
 
 import warnings
@@ -67,11 +67,15 @@ def quantities(weights, means, natural, structure, x):
     """The functions f of one set of parameters and the data."""
     full = np.ascontiguousarray(structure.expand(natural, N_COMPONENTS, N_FEATURES))
     first = int(means[:, 0].argmin())
-    at_points = kernel.log_density(POINTS, weights, means, full, structure.diagonal)
+    at_points, responsibility = kernel.responsibilities(POINTS, weights, means, full, structure.diagonal)
+    with np.errstate(divide="ignore"):
+        odds = np.log(responsibility[:, first]) - np.log(responsibility[:, 1 - first])
     return {
         "least weight": weights.min(),
         "log-likelihood": kernel.log_density(x, weights, means, full, structure.diagonal).sum(),
         **{f"log-density {i}": value for i, value in enumerate(at_points)},
+        # Of the first component's responsibility, whose values near 1 rounding would make equal.
+        **{f"log odds {i}": value for i, value in enumerate(odds[1:])},
         "first weight": weights[first],
         "first mean": means[first, 0],
         "first mean, other feature": means[first, 1],
