@@ -125,6 +125,7 @@ def test_a_second_data_set_compiles_nothing_new(faithful):
 @pytest.mark.filterwarnings("ignore::bayesgmm.exceptions.MultipleModesWarning")
 def test_a_second_fit_compiles_nothing(faithful, faithful_draws, n_components, n_features):
     """Data to draws and assignments, on other data and at other K and D: Numba compiles nothing at all."""
+    bg.assignments(faithful_draws)  # the first fit's
     with event.install_recorder("numba:compile") as compilations:
         model = bg.build_model(1e3 * np.random.default_rng(5).normal(size=(60, n_features)), n_components)
         dt = bg.sample(model, draws=20, tune=20, chains=2, random_seed=1, progressbar=False)

@@ -147,7 +147,7 @@ def test_what_is_no_run_is_refused(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(StorageError, match="is not a run"):
         bg.open_run(tmp_path / "empty")
-    with pytest.raises(StorageError, match="cannot be read"):
+    with pytest.raises(StorageError, match="there is no file"):
         bg.load(tmp_path / "nothing.nc")
     (tmp_path / "text.nc").write_text("no netCDF")
     with pytest.raises(StorageError, match="cannot be read"):
