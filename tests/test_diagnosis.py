@@ -115,6 +115,8 @@ def test_chains_that_part_are_told_by_group(faithful_draws):
     assert diagnosis.verdict == "fail"
     assert "different modes: chains stay apart (0, 1 | 2, 3;" in diagnosis.reasons[0]
     assert "do not pool them" in diagnosis.reasons[0]
+    assert not any("effective sample size" in reason for reason in diagnosis.reasons)  # that follows, and is no news
+    assert not diagnosis.table.loc["bulk ESS, label-invariant", "passed"]
     np.testing.assert_array_equal(groups_of_chains(invariants(changed(faithful_draws, part))), [0, 0, 1, 1])
     np.testing.assert_array_equal(groups_of_chains(invariants(faithful_draws)), [0, 0, 0, 0])
 
@@ -155,7 +157,7 @@ def test_a_collapsed_component_is_named_with_its_rows(faithful_draws):
 
 def test_too_few_draws_are_flagged(faithful_model, faithful_map):
     dt = bg.sample(faithful_model, draws=20, tune=50, chains=2, start=faithful_map, random_seed=1, progressbar=False)
-    assert any("effective sample size" in reason for reason in bg.diagnose(dt).reasons)
+    assert sum("effective sample size" in reason for reason in bg.diagnose(dt).reasons) == 1
     for draws in (1, 2, 3):
         assert bg.diagnose(dt.isel(draw=slice(0, draws))).verdict == "caution"
 

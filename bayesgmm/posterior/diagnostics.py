@@ -74,7 +74,7 @@ class _Checks:
         self, name: str, value: float, limit: float, passed: bool, level: str = "caution", reason: str = ""
     ) -> None:
         self.rows.append({"check": name, "value": value, "limit": limit, "passed": bool(passed)})
-        if not passed:
+        if not passed and reason:
             self.reasons.append((level, reason))
 
 
@@ -187,7 +187,8 @@ def _check_chains(dt: "xr.DataTree", checks: _Checks) -> None:
     if sizes["chain"] > 1:
         checks.add(
             "R-hat, parameters", labelled_rhat, RHAT_LIMIT, labelled_rhat <= RHAT_LIMIT, "caution",
-            f"R-hat of the relabelled parameters is {labelled_rhat:.3f}"
+            # Of chains that stay apart, the reason stands above.
+            "" if apart else f"R-hat of the relabelled parameters is {labelled_rhat:.3f}"
             + (
                 ", while label-invariant quantities agree: weak identification, components trade places. Try fewer."
                 if rhat <= RHAT_LIMIT
@@ -199,22 +200,29 @@ def _check_chains(dt: "xr.DataTree", checks: _Checks) -> None:
         f"weak identification: {ambiguous:.0%} of the draws have two orders of the components that fit about as well, "
         "so single components mean little (densities and predictions do not need them). Try fewer components.",
     )  # fmt: skip
-    enough = ESS_PER_CHAIN * sizes["chain"]
-    labelled = dt["posterior"].dataset[["weights", "means", "scales"]]
-    least = {
-        (kind, name): _smallest(arviz_stats.ess(of, method=kind))
+    _check_sample_sizes({"label-invariant": quantities, "parameters": _labelled(dt)}, apart, checks)
+
+
+def _check_sample_sizes(parts: dict[str, "xr.Dataset"], apart: bool, checks: _Checks) -> None:
+    """Effective sample sizes: all in the table, and one reason, that of the smallest."""
+    import arviz_stats
+
+    enough = ESS_PER_CHAIN * next(iter(parts.values())).sizes["chain"]
+    sizes = {
+        (name, kind): _smallest(arviz_stats.ess(part, method=kind))
+        for name, part in parts.items()
         for kind in ("bulk", "tail")
-        for name, of in (("label-invariant", quantities), ("parameters", labelled))
     }
-    for (kind, name), ess in least.items():
-        # Of chains that stay apart, and of labels that trade places, the reason stands above.
-        traded = name == "parameters" and least[kind, "label-invariant"] >= enough
-        checks.add(
-            f"{kind} ESS, {name}", ess, enough, ess >= enough, "caution",
-            f"the smallest {kind} effective sample size ({name}) is {ess:.0f}, below {enough} ({ESS_PER_CHAIN} a "
-            "chain): intervals are rough. "
-            + ("Components trade places within chains; try fewer, or draw more." if traded else "Draw more."),
-        )  # fmt: skip
+    least = min(sizes, key=lambda which: sizes[which])
+    traded = min(sizes["label-invariant", kind] for kind in ("bulk", "tail")) >= enough
+    reason = (
+        f"the smallest effective sample size ({least[1]}, {least[0]}) is {sizes[least]:.0f}, below {enough} "
+        f"({ESS_PER_CHAIN} a chain): intervals are rough. "
+        + ("Components trade places within chains; try fewer, or draw more." if traded else "Draw more.")
+    )
+    for (name, kind), ess in sizes.items():
+        given = "" if apart or (name, kind) != least else reason
+        checks.add(f"{kind} ESS, {name}", ess, enough, ess >= enough, "caution", given)
 
 
 def _apart(dt: "xr.DataTree", groups: np.ndarray, rhat: float) -> str:
@@ -257,8 +265,7 @@ def _under_common_labels(dt: "xr.DataTree", checks: _Checks) -> tuple["xr.DataTr
 
     def judge(tree: "xr.DataTree") -> tuple[float, float]:
         several = tree["posterior"].sizes["chain"] > 1
-        parameters = tree["posterior"].dataset[["weights", "means", "scales"]]
-        return _largest(arviz_stats.rhat(parameters)) if several else 1.0, ambiguous_share(tree)
+        return _largest(arviz_stats.rhat(_labelled(tree))) if several else 1.0, ambiguous_share(tree)
 
     if "permutation" in dt["sample_stats"]:
         sampled, _ = judge(with_sampled_labels(dt))
@@ -337,6 +344,11 @@ def _check_components(dt: "xr.DataTree", draws: Draws, checks: _Checks) -> None:
         f"component {k} has collapsed to {width[k]:.1e} of the data's width in one direction, on rows {named}. "
         "Give a resolution, use the default priors, or try fewer components.",
     )  # fmt: skip
+
+
+def _labelled(dt: "xr.DataTree") -> "xr.Dataset":
+    """The parameters by which labels and chains are judged."""
+    return dt["posterior"].dataset[["weights", "means", "scales"]]
 
 
 def _largest(dataset: "xr.Dataset") -> float:
