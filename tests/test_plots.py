@@ -44,16 +44,29 @@ def test_ellipse_holds_its_probability():
 
 def test_points_ellipses_and_centres_are_the_posteriors(faithful_draws, faithful):
     ax = bg.plot_clusters(faithful_draws, n_draws=10)
-    points, centres = ax.collections
+    points, *ellipses, centres = ax.collections
     drawn = points.get_offsets()
     np.testing.assert_allclose(np.sort(drawn[:, 0]), np.sort(faithful["eruptions"]))
     np.testing.assert_allclose(centres.get_offsets(), faithful_draws["posterior"]["means"].mean(("chain", "draw")))
-    assert len(ax.lines) == 10 * 2 * 2  # draws, components, levels
     own = colours(2)
+    posterior = faithful_draws["posterior"].dataset.stack(sample=("chain", "draw")).transpose("sample", ...)
+    for k, lines in enumerate(ellipses):
+        assert len(lines.get_segments()) == 10 * 2  # draws, levels
+        np.testing.assert_allclose(lines.get_edgecolors()[0][:3], own[k][:3])
+        first = posterior["covariances"].values[0, k]
+        outer = ellipse(posterior["means"].values[0, k], first, 0.95)
+        np.testing.assert_allclose(lines.get_segments()[1], outer)
     short = drawn[:, 0] < 2.5
     np.testing.assert_allclose(points.get_facecolors()[short][:, :3], np.tile(own[0], (short.sum(), 1)), atol=0.02)
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("eruptions", "waiting")
     assert [t.get_text() for t in ax.texts] == ["0", "1"]
+
+
+def test_a_component_that_is_now_and_then_the_priors_does_not_shrink_the_picture(faithful_draws):
+    limits = bg.plot_clusters(faithful_draws).axis()
+    far = faithful_draws.copy(deep=True)
+    far["posterior"]["covariances"].values[:, ::7, 1] *= 1e4
+    assert bg.plot_clusters(far).axis() == pytest.approx(limits, rel=0.02)
 
 
 def test_unsure_rows_are_small_and_grey(faithful_draws, soft):

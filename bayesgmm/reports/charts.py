@@ -71,7 +71,7 @@ def plot_assignments(
     ax.invert_yaxis()
     ax.set(xlim=(-0.02, 1.02), xlabel=f"probability, {100 * soft.attrs['ci_prob']:.0f} % interval", ylabel="row")
     ax.grid(axis="y", linewidth=0.3, color=ink(), alpha=0.3)
-    legend(ax, Draws.of(dt), unsure_too=False)
+    legend(ax, Draws.of(dt), unsure_too=False, above=True)
     return ax
 
 

@@ -61,8 +61,8 @@ def _glyphs(families: tuple[str, ...]) -> frozenset[int]:
     return frozenset(known)
 
 
-def legend(ax: "Axes", draws: Draws, *, unsure_too: bool) -> None:
-    """Which colour is which component, and its weight."""
+def legend(ax: "Axes", draws: Draws, *, unsure_too: bool, above: bool = False) -> None:
+    """Which colour is which component, and its weight; ``above`` a picture that is full."""
     from matplotlib.lines import Line2D
 
     weight = draws.weights.mean(axis=0)
@@ -78,9 +78,12 @@ def legend(ax: "Axes", draws: Draws, *, unsure_too: bool) -> None:
                 label="unsure",
             )
         )  # fmt: skip
-    # A long one stands beside the picture, not in it.
-    beside = {"loc": "center left", "bbox_to_anchor": (1.0, 0.5)} if draws.n_components > 4 else {}
-    ax.legend(handles=handles, frameon=False, fontsize="small", **beside)
+    place: dict[str, Any] = {}
+    if above:
+        place = {"loc": "lower center", "bbox_to_anchor": (0.5, 1.0), "ncols": min(3, draws.n_components)}
+    elif draws.n_components > 4:  # a long one stands beside the picture
+        place = {"loc": "center left", "bbox_to_anchor": (1.0, 0.5)}
+    ax.legend(handles=handles, frameon=False, fontsize="small", **place)
     ax.spines[["top", "right"]].set_visible(False)
 
 

@@ -181,7 +181,7 @@ def _png(draw: Callable[[], Any]) -> tuple[str, tuple[int, int]]:
     before = set(plt.get_fignums())
     try:
         raw = io.BytesIO()
-        figure_of(draw()).savefig(raw, format="png", dpi=DPI)
+        figure_of(draw()).savefig(raw, format="png", dpi=DPI, bbox_inches="tight")
     finally:
         # Figures that are not the user's.
         for number in set(plt.get_fignums()) - before:

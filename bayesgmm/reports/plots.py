@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 ELLIPSE_LEVELS = (0.5, 0.95)
+# The share of draws whose ellipses may reach beyond an edge of the picture.
+ELLIPSES_CUT = 0.25
 # Shares of the probability that the lines of a two-dimensional density hold.
 DENSITY_LEVELS = (0.95, 0.8, 0.5, 0.2)
 # More rows than this are drawn thinned.
@@ -97,13 +99,7 @@ def plot_clusters(
         s=point_size(len(rows)) * (0.35 + 0.65 * certainty(probability[rows])),
         edgecolors=[(*ink(), 0.6)], linewidths=0.3, zorder=3,
     )  # fmt: skip
-    own = colours(draws.n_components)
-    weights, means, covariances = shown.mixtures(slice(None))
-    for s in range(len(weights)):
-        for k in range(draws.n_components):
-            for level in ELLIPSE_LEVELS:
-                points = ellipse(means[s, k, axes], covariances[s, k][np.ix_(axes, axes)], level)
-                ax.plot(points[:, 0], points[:, 1], color=own[k], alpha=faint(len(shown)), linewidth=1.0, zorder=2)
+    _draw_draws_of_ellipses(ax, shown, axes)
     centre = draws.means.mean(axis=0)[:, axes]
     ax.scatter(centre[:, 0], centre[:, 1], marker="+", s=90, color=ink(), linewidths=1.5, zorder=4)
     name_components(ax, centre)
@@ -243,6 +239,32 @@ def _choose_features(names: tuple[str, ...], features: Any) -> list[int]:
     if len(chosen) not in (1, 2) or len(set(chosen)) < len(chosen) or any(f not in names for f in chosen):
         raise InvalidArgumentError(f"features = {features!r} must name one or two of: {', '.join(names)}.")
     return [names.index(f) for f in chosen]
+
+
+def _draw_draws_of_ellipses(ax: "Axes", shown: Draws, axes: list[int]) -> None:
+    """Every component's ellipses under some draws, in axes that hold the data and most of the ellipses.
+
+    (A small component that is the prior's in some draws would otherwise shrink all the rest.)
+    """
+    from matplotlib.collections import LineCollection
+
+    _, means, covariances = shown.mixtures(slice(None))
+    means, covariances = means[:, :, axes], covariances[:, :, axes][..., axes]
+    outlines = np.array(
+        [
+            [[ellipse(m, c, level) for level in ELLIPSE_LEVELS] for m, c in zip(*draw, strict=True)]
+            for draw in zip(means, covariances, strict=True)
+        ]
+    )
+    for k, colour in enumerate(colours(shown.n_components)):
+        lines = outlines[:, k].reshape(-1, *outlines.shape[-2:])
+        ax.add_collection(
+            LineCollection(list(lines), colors=[colour], alpha=faint(len(shown)), linewidths=1.0, zorder=2),
+            autolim=False,
+        )
+    ax.update_datalim(np.quantile(outlines.min(axis=(1, 2, 3)), [ELLIPSES_CUT], axis=0))
+    ax.update_datalim(np.quantile(outlines.max(axis=(1, 2, 3)), [1 - ELLIPSES_CUT], axis=0))
+    ax.autoscale_view()
 
 
 def _draw_draws_of_density(ax: "Axes", shown: Draws, column: np.ndarray, feature: int) -> None:
