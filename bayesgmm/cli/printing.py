@@ -50,7 +50,7 @@ def print_frame(frame: "pd.DataFrame", title: str) -> None:
     table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
     table.add_column(str(frame.index.name or ""), justify="left", no_wrap=True)
     for name in frame.columns:
-        table.add_column(str(name), justify="right", overflow="fold")
+        table.add_column(str(name).replace("_", " "), justify="right", overflow="fold")
     for index, row in frame.iterrows():
         table.add_row(str(index), *(_cell(name, value) for name, value in row.items()))
     console.print(table)
