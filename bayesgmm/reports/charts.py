@@ -60,11 +60,13 @@ def plot_assignments(
     ax = new_axes((7, 1.2 + 0.2 * len(rows))) if ax is None else ax
     own = colours(soft.sizes["component"])
     height = np.arange(len(rows))
+    shown = soft["upper"].values[rows] >= SHOWN
+    # The intervals of a row stand a little apart.
+    apart = 0.6 * ((np.cumsum(shown, axis=1) - 0.5) / np.maximum(shown.sum(axis=1, keepdims=True), 1) - 0.5)
     for k in range(soft.sizes["component"]):
         middle, low, high = (soft[name].values[rows, k] for name in ("probability", "lower", "upper"))
-        seen = high >= SHOWN
-        # Neighbouring components' intervals stand a little apart.
-        at = height[seen] + 0.5 * ((k + 0.5) / soft.sizes["component"] - 0.5)
+        seen = shown[:, k]
+        at = (height + apart[:, k])[seen]
         ax.hlines(at, low[seen], high[seen], color=own[k], linewidth=1.8, alpha=0.8)
         ax.scatter(middle[seen], at, color=[own[k]], s=22, zorder=3, edgecolors=[paper()], linewidths=0.6)
     ax.set_yticks(height, [plain(str(name), 20) for name in soft["obs_id"].values[rows]])
