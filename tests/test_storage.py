@@ -1,5 +1,6 @@
 """Runs that are stopped, files that cannot be written: nothing that was written is lost."""
 
+import gc
 import os
 import signal
 import subprocess
@@ -205,6 +206,13 @@ def test_twenty_kills_lose_nothing(tmp_path):
     print(f"\n20 runs killed: {len(held)} stores, all open; draws held {sorted(held)}")
     assert len(held) >= 15
     assert sum(n > 0 for n in held) >= 10
+
+
+def test_a_failed_save_holds_nothing(faithful_draws, tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(StorageError, match="could not be written"):
+        bg.save(faithful_draws, tmp_path / "file" / "fit.nc")
+    gc.collect()  # what cannot be let go of is an error here
 
 
 @pytest.mark.slow

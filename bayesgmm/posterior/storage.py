@@ -64,7 +64,8 @@ def save(dt: "xr.DataTree", path: str | os.PathLike) -> Path:
     # Made in memory first: where a disk is full, HDF5 does not raise an error but crashes.
     content = io.BytesIO()
     dt.to_netcdf(content, engine="h5netcdf")
-    return write_whole(content.getbuffer(), path)
+    with content.getbuffer() as view:
+        return write_whole(view, path)
 
 
 def write_whole(content: bytes | memoryview, path: str | os.PathLike) -> Path:
