@@ -1,6 +1,8 @@
 """The PyMC model: its graph, its priors, PyMC's verbs on it, and the compiled log posterior."""
 
+import pkgutil
 import warnings
+from importlib import import_module
 
 import numpy as np
 import pymc as pm
@@ -8,6 +10,7 @@ import pytensor
 import pytensor.tensor as pt
 import pytest
 from numba.core import event
+from numba.core.dispatcher import Dispatcher
 from pymc.distributions.transforms import CholeskyCorrTransform
 from pymc.logprob.transforms import SimplexTransform as PyMCSimplexTransform
 from pytensor.compile.mode import Mode
@@ -131,6 +134,15 @@ def test_a_second_fit_compiles_nothing(faithful, faithful_draws, n_components, n
         dt = bg.sample(model, draws=20, tune=20, chains=2, random_seed=1, progressbar=False)
         bg.assignments(dt)
     assert len(compilations.buffer) == 0
+
+
+def test_what_is_compiled_does_not_depend_on_its_first_caller():
+    """Numba gives a function without flags of its own its caller's, and keeps it on disk under its name alone."""
+    modules = [import_module(name) for _, name, _ in pkgutil.walk_packages(bg.__path__, "bayesgmm.")]
+    functions = {id(f): f for module in modules for f in vars(module).values() if isinstance(f, Dispatcher)}
+    assert len(functions) > 20
+    for function in functions.values():
+        assert {"fastmath", "error_model"} <= set(function.targetoptions), function
 
 
 @pytest.mark.parametrize("covariance_type", SHAPES)

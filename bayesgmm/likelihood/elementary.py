@@ -1,7 +1,8 @@
 """exp and log without a branch or a call, so that loops over them vectorise (libm's scalar calls cost four times more).
 
 "contract" allows fused multiply-add. "reassoc" (sums in any order, so that they vectorise) is for sums only: it would
-cancel ``ROUNDER``. NaN and infinity keep their meaning under both.
+cancel ``ROUNDER``. NaN and infinity keep their meaning under both. A function without flags of its own would be
+compiled under those of whatever calls it first, and cached so: a seed's draws would depend on what was called before.
 """
 
 import numpy as np

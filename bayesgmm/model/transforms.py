@@ -22,7 +22,6 @@ import math
 
 import numpy as np
 import pytensor.tensor as pt
-from numba import njit
 from pymc.logprob.transforms import Transform
 from pytensor.gradient import DisconnectedType
 from pytensor.graph.basic import Apply
@@ -30,12 +29,11 @@ from pytensor.graph.op import Op
 from pytensor.graph.replace import _vectorize_node
 from pytensor.link.numba.dispatch.basic import numba_njit, register_funcify_default_op_cache_key
 
+from bayesgmm.likelihood.elementary import jit
 from bayesgmm.likelihood.op import source_version
 
-_jit = njit(cache=True, error_model="numpy")
 
-
-@_jit
+@jit
 def simplex_forward(y):
     """Weights (B, K) and log-Jacobians (B,) of unconstrained ``y`` (B, K - 1)."""
     batch, length = y.shape[0], y.shape[1] + 1
@@ -58,7 +56,7 @@ def simplex_forward(y):
     return weights, log_jacobian
 
 
-@_jit
+@jit
 def simplex_pullback(weights, d_weights, d_log_jacobian):
     """Gradient by y, given those by the weights and the log-Jacobians."""
     batch, length = weights.shape
@@ -73,7 +71,7 @@ def simplex_pullback(weights, d_weights, d_log_jacobian):
     return d_y
 
 
-@_jit
+@jit
 def unit_rows_forward(y):
     """Cholesky factors (B, D, D) and log-Jacobians (B,) of unconstrained ``y`` (B, D (D - 1) / 2)."""
     batch, length = y.shape[0], int((1 + math.sqrt(1 + 8 * y.shape[1])) / 2 + 0.5)
@@ -94,7 +92,7 @@ def unit_rows_forward(y):
     return cholesky, log_jacobian
 
 
-@_jit
+@jit
 def unit_rows_pullback(cholesky, d_cholesky, d_log_jacobian):
     """Gradient by y, given those by the Cholesky factors and the log-Jacobians."""
     batch, length = cholesky.shape[:2]
