@@ -1,5 +1,6 @@
 """NUTS: recovery, reproducibility, the tree it returns."""
 
+import os
 import subprocess
 import sys
 
@@ -79,6 +80,20 @@ def test_same_seed_same_draws_in_every_process(faithful_model):
     for cores in ("1", "2"):
         there = subprocess.run([sys.executable, "-c", DRAWS, cores], capture_output=True, text=True, check=True)
         assert there.stdout.strip() == here["posterior"]["covariances"].values.tobytes().hex()
+
+
+@pytest.mark.slow
+def test_the_process_that_compiles_draws_what_those_that_load_draw(tmp_path):
+    folders = {"PYTENSOR_FLAGS": f"base_compiledir={tmp_path}/graphs", "NUMBA_CACHE_DIR": f"{tmp_path}/kernels"}
+    compiles, loads = (
+        subprocess.run(
+            [sys.executable, "-c", DRAWS, "1"], capture_output=True, text=True, check=True, env=os.environ | folders
+        )
+        for _ in range(2)
+    )
+    assert any(tmp_path.glob("graphs/**/*value_and_gradient*"))
+    assert any(tmp_path.glob("kernels/**/*in_basis*"))
+    assert compiles.stdout == loads.stdout
 
 
 def test_tree_round_trips_through_netcdf(faithful_draws, tmp_path):

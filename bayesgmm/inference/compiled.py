@@ -30,7 +30,7 @@ import bayesgmm.likelihood.op  # noqa: F401 (registers the rewrite that makes on
 from bayesgmm.likelihood.threads import pointer
 
 # Part of the disk cache's key: raise it when `_SOURCE` changes.
-VERSION = 2
+VERSION = 3
 
 _functions: dict[tuple, Any] = {}
 
@@ -214,8 +214,10 @@ class ValueAndGradient:
             value, gradient = graph_replace([value, gradient], dict(zip(variables, outputs[1:], strict=True)))
             inputs = [*inputs[:2], *inputs[2 + len(parts) :]]
             mode = _mode(check_bounds)
-            graph = pytensor.function(inputs, [value, gradient], mode=mode, on_unused_input="ignore").vm.jit_fn
-            return _c_function(graph, [np.zeros(()), *(value for _, value in self._lifted)])
+            # Fast-math code would round one way in the process that compiles it and another in those that load it.
+            with pytensor.config.change_flags(numba__fastmath=False):
+                graph = pytensor.function(inputs, [value, gradient], mode=mode, on_unused_input="ignore").vm.jit_fn
+                return _c_function(graph, [np.zeros(()), *(value for _, value in self._lifted)])
 
         self.function = _shared_by_graph(f"value and gradient, checked {check_bounds}", inputs, outputs, build)
         self._call = _PROTOTYPE(self.function.address)
