@@ -45,7 +45,7 @@ demo: venv
 
 test: venv
 	$(call install,dev,--group dev)
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 evidence: venv
 	$(call install,dev,--group dev)

@@ -191,8 +191,8 @@ def _check_chains(dt: "xr.DataTree", checks: _Checks) -> None:
             "" if apart else f"R-hat of the relabelled parameters is {labelled_rhat:.3f}"
             + (
                 ", while label-invariant quantities agree: weak identification, components trade places. Try fewer."
-                if rhat <= RHAT_LIMIT
-                else ": the chains do not agree on the components. Draw more, or try fewer components."
+                if rhat <= RHAT_LIMIT and labelled_rhat > APART
+                else ": the chains do not agree on the components yet. Draw more, or try fewer components."
             ),
         )  # fmt: skip
     checks.add(
