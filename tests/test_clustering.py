@@ -51,6 +51,7 @@ def test_coclustering_equals_brute_force_and_knows_no_labels(monkeypatch):
 
 def test_neighbours_are_the_largest_of_the_matrix(monkeypatch):
     monkeypatch.setattr(module, "BLOCK_ROWS", 16)
+    monkeypatch.setattr(module, "QUERY_ROWS", 24)
     dt = overlapping_tree(np.random.default_rng(1))
     matrix = brute_force_matrix(dt)
     np.fill_diagonal(matrix, -1)

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 MAX_DENSE_ROWS = 20_000
 # Draws whose responsibilities of all rows are held at once.
 SLAB_DRAWS = 64
-# Rows compared with each other at once in a search for neighbours.
+# Rows compared with each other at once in a search for neighbours, and rows whose neighbours are looked for.
 BLOCK_ROWS = 1_000
+QUERY_ROWS = 4_000
 
 
 def coclustering(
@@ -128,23 +129,27 @@ def _neighbours(
     """Positions and probabilities of the rows that each chosen one most probably goes with, (len(chosen), most)."""
     nearest = np.zeros((len(chosen), most), dtype=int)
     best = np.full((len(chosen), most), -1.0)
-    own_blocks, other_blocks = range(0, len(chosen), BLOCK_ROWS), range(0, len(x), BLOCK_ROWS)
+    own_blocks, other_blocks = range(0, len(chosen), QUERY_ROWS), range(0, len(x), BLOCK_ROWS)
     work = len(chosen) * len(x) * len(draws) * draws.n_components / 8
     with progress("Neighbours", len(own_blocks) * len(other_blocks), work=work, show=progressbar) as done:
         for first in own_blocks:
-            queries = chosen[first : first + BLOCK_ROWS]
+            queries = chosen[first : first + QUERY_ROWS]
             own = _by_row(draws, x[queries])
+            found, at = best[first : first + QUERY_ROWS], nearest[first : first + QUERY_ROWS]
             for start in other_blocks:
                 others = np.arange(start, min(start + BLOCK_ROWS, len(x)))
                 probability = own @ _by_row(draws, x[others]).T / len(draws)
                 probability[queries[:, None] == others] = -1.0
                 # The best so far and the new ones, from which the best go on.
-                pool = np.hstack([best[first : first + BLOCK_ROWS], probability])
-                position = np.hstack([nearest[first : first + BLOCK_ROWS], np.broadcast_to(others, probability.shape)])
-                order = np.argsort(-pool, axis=1, kind="stable")[:, :most]
-                best[first : first + BLOCK_ROWS] = np.take_along_axis(pool, order, axis=1)
-                nearest[first : first + BLOCK_ROWS] = np.take_along_axis(position, order, axis=1)
+                pool = np.hstack([found, probability])
+                keep = np.argpartition(-pool, most - 1, axis=1)[:, :most]
+                known = np.take_along_axis(at, np.minimum(keep, most - 1), axis=1)
+                at[:] = np.where(keep < most, known, start + keep - most)
+                found[:] = np.take_along_axis(pool, keep, axis=1)
                 done()
+    # Most probable first; of equals the first row.
+    order = np.lexsort((nearest, -best))
+    nearest, best = (np.take_along_axis(v, order, axis=1) for v in (nearest, best))
     return nearest, np.minimum(best, 1.0)
 
 
