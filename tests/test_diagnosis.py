@@ -10,6 +10,7 @@ from test_posterior import scramble
 
 import bayesgmm as bg
 from bayesgmm.exceptions import ImproperPosteriorError, MultipleModesWarning, UnboundedPosteriorWarning
+from bayesgmm.posterior import diagnostics
 from bayesgmm.posterior.invariants import ambiguous_share, groups_of_chains, invariants
 
 
@@ -119,6 +120,14 @@ def test_chains_that_part_are_told_by_group(faithful_draws):
     assert not diagnosis.table.loc["bulk ESS, label-invariant", "passed"]
     np.testing.assert_array_equal(groups_of_chains(invariants(changed(faithful_draws, part))), [0, 0, 1, 1])
     np.testing.assert_array_equal(groups_of_chains(invariants(faithful_draws)), [0, 0, 0, 0])
+
+
+@pytest.mark.parametrize(("rhat", "words"), [(1.02, "do not agree on the components"), (1.5, "weak identification")])
+def test_a_little_too_few_draws_are_no_weak_identification(faithful_draws, monkeypatch, rhat, words):
+    monkeypatch.setattr(diagnostics, "_under_common_labels", lambda dt, checks: (dt, rhat, 0.0))
+    diagnosis = bg.diagnose(faithful_draws)
+    assert diagnosis.verdict == "caution"
+    assert words in diagnosis.reasons[0]
 
 
 def test_divergences_small_components_and_near_optima_are_flagged(faithful_draws):

@@ -165,8 +165,7 @@ def assign(
         if out is not None:
             _write_frame(assigned, out)
         if json:
-            saved = {} if out is None else {"saved": [str(out)]}
-            print_json({"rows": assigned.to_dict("records")} | saved if out is None else saved)
+            print_json({"rows": assigned.to_dict("records")} if out is None else {"saved": [str(out)]})
         elif out is None:
             typer.echo(assigned.to_csv(index=False), nl=False)
         else:
@@ -267,7 +266,10 @@ def demo(
         print_estimate(estimate, time.perf_counter() - began)
         began = time.perf_counter()
         dt = bg.sample(model, start=estimate, random_seed=seed, progressbar=console.is_terminal)
-        console.print(f"NUTS in {time.perf_counter() - began:.1f} s: 4 chains of 1000 draws.\n")
+        sizes = dt["posterior"].sizes
+        console.print(
+            f"NUTS in {time.perf_counter() - began:.1f} s: {sizes['chain']} chains of {sizes['draw']} draws.\n"
+        )
         print_fit(dt)
         saved = [bg.save(dt, out / "fit.nc")]
         ax = bg.plot_clusters(dt)

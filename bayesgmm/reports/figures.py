@@ -14,6 +14,7 @@ from bayesgmm.posterior.draws import Draws, observed
 from bayesgmm.reports.charts import plot_assignments, plot_coclustering, plot_modes, plot_weights
 from bayesgmm.reports.drawing import figure_of, plain
 from bayesgmm.reports.plots import plot_clusters, plot_density, plot_uncertainty
+from bayesgmm.reports.tables import SURE
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -54,7 +55,7 @@ def _planned(dt: "xr.DataTree", draws: Draws, soft: "xr.Dataset") -> Iterator[tu
     """Section, title, words and drawing of every picture."""
     k, names = draws.n_components, draws.features
     brief_names = [brief(name) for name in names]
-    unsure = int((soft["label_probability"] < 0.9).sum())
+    unsure = int((soft["label_probability"] < SURE).sum())
     for pair in _telling_pairs(draws):
         named = " and ".join(brief_names[j] for j in pair)
         features = [names[j] for j in pair]
@@ -77,7 +78,8 @@ def _planned(dt: "xr.DataTree", draws: Draws, soft: "xr.Dataset") -> Iterator[tu
         yield (
             "assignments", "Where the assignments are unsure",
             f"Data by {' and '.join(map(brief, features))}, darker and larger the more entropy their assignment has. "
-            f"{unsure} of {soft.sizes['obs_id']} rows have less than 90 % in their most probable component.",
+            f"{unsure} of {soft.sizes['obs_id']} rows have less than {100 * SURE:.0f} % in their most probable "
+            "component.",
             partial(plot_uncertainty, dt, features=features, soft=soft),
         )  # fmt: skip
         yield (

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayesgmm.exceptions import InvalidArgumentError
+from bayesgmm.model.priors import VARIANCE_SHAPE, Priors
 from bayesgmm.posterior.assignments import assignments, interval
 from bayesgmm.posterior.diagnostics import diagnose
 from bayesgmm.posterior.draws import Draws, in_proportion, observed
@@ -226,9 +227,9 @@ def _priors(dt: "xr.DataTree", draws: Draws) -> Iterator[tuple[str, str]]:
         scale = constants["variance_scale"]
         yield (
             "variances",
-            per_feature(lambda j: f"InverseGamma(1.5, {short(scale[j])})")
+            per_feature(lambda j: f"InverseGamma({VARIANCE_SHAPE:g}, {short(scale[j])})")
             if len(scale) == draws.n_features
-            else f"InverseGamma(1.5, {short(scale[0])})",
+            else f"InverseGamma({VARIANCE_SHAPE:g}, {short(scale[0])})",
         )
     for name in ("means", "variances", "scales"):
         if f"prior_{name}" in attrs:
@@ -315,7 +316,7 @@ def _assumed(dt: "xr.DataTree", draws: Draws) -> str:
     priors = [f"{name}=..." for name in ("means", "variances", "scales") if f"prior_{name}" in attrs]
     if "concentration" in constants and (constants["concentration"].values != 1).any():
         priors.insert(0, f"concentration={constants['concentration'].values.tolist()}")
-    if "lkj_eta" in constants and float(constants["lkj_eta"]) != (draws.n_features + 3) / 2:
+    if "lkj_eta" in constants and float(constants["lkj_eta"]) != Priors().eta(draws.n_features):
         priors.append(f"lkj_eta={float(constants['lkj_eta']):g}")
     if priors:
         said.append(f"priors=bg.Priors({', '.join(priors)})")

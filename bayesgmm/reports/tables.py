@@ -55,8 +55,7 @@ def assignment_table(dt: "xr.DataTree", soft: "xr.Dataset | None" = None) -> "pd
     import pandas as pd
 
     soft = assignments(dt) if soft is None else soft
-    label = soft["label"].values
-    best = soft["probability"].max("component").values
+    label, best = soft["label"].values, soft["label_probability"].values
     rows = []
     for k, name in enumerate(soft["component"].values):
         own = label == k
@@ -76,27 +75,22 @@ def least_certain(soft: "xr.Dataset", most: int = 5) -> "pd.DataFrame":
     """The rows whose assignment is least certain, with the interval of their best component's probability."""
     import pandas as pd
 
-    label = soft["label"].values
-    rows = np.arange(label.size)
-    table = pd.DataFrame(
-        {
-            "component": soft["component"].values[label],
-            **{name: soft[name].values[rows, label] for name in ("probability", "lower", "upper")},
-            **{name: soft[name].values for name in ("entropy", "mutual_information")},
-        },
-        index=pd.Index(soft["obs_id"].values, name="row"),
-    )
+    table = pd.DataFrame(_most_probable(soft), index=pd.Index(soft["obs_id"].values, name="row"))
     return table.sort_values("entropy", ascending=False).head(most)
 
 
 def with_assignments(frame: "pd.DataFrame", soft: "xr.Dataset") -> "pd.DataFrame":
     """A table with its rows' assignments beside it; columns of these names that it had are replaced."""
+    each = {f"probability_{k}": soft["probability"].sel(component=k).values for k in soft["component"].values}
+    return frame.assign(**_most_probable(soft), **each)
+
+
+def _most_probable(soft: "xr.Dataset") -> dict[str, np.ndarray]:
+    """Every row's most probable component, that one's probability and interval, and how unsure the row is."""
     label = soft["label"].values
     rows = np.arange(label.size)
-    added = {
+    return {
         "component": soft["component"].values[label],
         **{name: soft[name].values[rows, label] for name in ("probability", "lower", "upper")},
         **{name: soft[name].values for name in ("entropy", "mutual_information")},
-        **{f"probability_{k}": soft["probability"].sel(component=k).values for k in soft["component"].values},
     }
-    return frame.assign(**added)
