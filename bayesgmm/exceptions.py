@@ -1,5 +1,7 @@
 """What can go wrong, by name. Every error is a ``ValueError`` or a ``TypeError``, as scikit-learn's users expect."""
 
+from typing import Any
+
 
 class InvalidDataError(ValueError):
     """The table of numbers cannot be fitted as it is; the message names the rows or columns and the remedy."""
@@ -18,7 +20,7 @@ class InvalidPriorError(ValueError):
 
 
 class ModelError(ValueError):
-    """The model was not made by :func:`bayesgmm.build_model`, or lost a variable that the inference needs."""
+    """The model is not one of :func:`bayesgmm.build_model`, or a tree of draws not one of a mixture."""
 
 
 class SamplingError(ValueError):
@@ -41,9 +43,24 @@ class CollapsedComponentWarning(UserWarning):
     """A component has no width to speak of in some direction; the message names its rows."""
 
 
-class ConvergenceWarning(UserWarning):
-    """An optimiser stopped before it reached a maximum."""
-
-
 class UnboundedPosteriorWarning(UserWarning):
     """The priors do not guarantee that the posterior density has a maximum."""
+
+
+def __getattr__(name: str) -> Any:
+    if name != "ConvergenceWarning":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    # scikit-learn's own, so that its users' filters see it; importing it takes half a second, which only those pay who
+    # meet or name the warning.
+    import sklearn.exceptions
+
+    class ConvergenceWarning(sklearn.exceptions.ConvergenceWarning):
+        """An optimiser stopped before it reached a maximum."""
+
+    ConvergenceWarning.__module__, ConvergenceWarning.__qualname__ = __name__, name
+    globals()[name] = ConvergenceWarning
+    return ConvergenceWarning
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), "ConvergenceWarning"})

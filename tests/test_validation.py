@@ -10,7 +10,7 @@ from sklearn.datasets import load_iris
 
 import bayesgmm as bg
 from bayesgmm.exceptions import InvalidArgumentError, InvalidDataError, InvalidDataTypeError
-from bayesgmm.validation import Table, check_resolution, check_table, check_training_table, recording_step
+from bayesgmm.validation import Table, check_resolution, check_table, Table.to_fit, recording_step
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ def test_rows_of_weight_zero_do_not_count(x):
     weight = np.zeros(20)
     weight[:1] = 1
     with pytest.raises(InvalidDataError, match="one row"):
-        check_training_table(x, 1, weight)
+        Table.to_fit(x, 1, weight)
 
 
 @pytest.mark.parametrize(

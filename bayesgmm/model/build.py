@@ -1,34 +1,36 @@
-"""The only place where a ``pm.Model`` is built, and the way back from a model to what it assumes."""
+"""The only place where a ``pm.Model`` is built."""
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
+import pymc as pm
+import pytensor.tensor as pt
 
-from bayesgmm.exceptions import InvalidPriorError, ModelError
-from bayesgmm.model.covariance import COVARIANCE_TYPES, CovarianceType
-from bayesgmm.model.priors import VARIANCE_SHAPE, Priors, check_positive, user_prior
-from bayesgmm.validation import (
-    Table,
-    check_choice,
-    check_count,
-    check_resolution,
-    check_training_table,
-    moments,
-)
+from bayesgmm.data.seeds import spread_rows
+from bayesgmm.data.table import Table
+from bayesgmm.graph.lkj import LKJCholesky
+from bayesgmm.graph.marginal import MarginalGaussianMixture
+from bayesgmm.graph.transforms import CorrelationCholeskyTransform, SimplexTransform
+from bayesgmm.graph.user_priors import has_density_at, in_words
+from bayesgmm.model.covariance import CovarianceType
+from bayesgmm.model.priors import VARIANCE_SHAPE, Prior, Priors
+from bayesgmm.model.specification import Specification
 
-if TYPE_CHECKING:
-    import pymc as pm
+# Rows among which the means' initial values are looked for.
+INITIAL_ROWS = 2_000
 
 
 def build_model(
     X: Any,
     n_components: int,
+    *,
     covariance_type: str = "full",
     priors: Priors | None = None,
     resolution: Any = "auto",
     sample_weight: Any = None,
-) -> "pm.Model":
+) -> "MixtureModel":
     r"""A Gaussian mixture of ``X`` as an ordinary ``pm.Model``, its component labels summed out.
 
     .. math:: p(x_n \mid \pi, \mu, \Sigma) = \sum_{k=1}^K \pi_k\, N(x_n \mid \mu_k, \Sigma_k), \qquad
@@ -57,8 +59,8 @@ def build_model(
 
     Returns
     -------
-    pm.Model
-        Variables ``weights`` (component), ``means`` (component, feature), ``variances`` and ``scales``,
+    MixtureModel
+        A ``pm.Model``, with variables ``weights`` (component), ``means`` (component, feature), ``variances`` and ``scales``,
         ``correlation_cholesky`` where features correlate, ``covariances`` in the natural shape of the covariance type
         (full (component, feature, feature2), tied (feature, feature2), diag (component, feature), spherical
         (component)), and the observed ``x`` (obs_id, feature).
@@ -77,158 +79,156 @@ def build_model(
     >>> [rv.name for rv in model.free_RVs]
     ['weights', 'means', 'variances', 'correlation_cholesky']
     """
-    n_components = check_count(n_components, "n_components")
-    structure = COVARIANCE_TYPES[check_choice(covariance_type, "covariance_type", tuple(COVARIANCE_TYPES))]
-    table, weight = check_training_table(X, n_components, sample_weight)
-    priors = Priors() if priors is None else priors
-    if not isinstance(priors, Priors):
-        raise InvalidPriorError(f"priors = {priors!r} must be a bayesgmm.Priors.")
-    return _build(table, n_components, structure, priors, check_resolution(resolution, table), weight)
+    # The arguments are checked before the data are read, which may take long.
+    table = Table.to_fit(X, sample_weight=sample_weight, resolution=resolution)
+    return Specification.of(table, n_components, covariance_type=covariance_type, priors=priors).build(table)
 
 
-def _build(
-    table: Table,
-    n_components: int,
-    structure: CovarianceType,
-    priors: Priors,
-    resolution: np.ndarray,
-    weight: np.ndarray | None,
-) -> "pm.Model":
-    import pymc as pm
-    import pytensor.tensor as pt
+class MixtureModel(pm.Model):
+    """A ``pm.Model`` that knows what was assumed and of which table, as its data stand now.
 
-    from bayesgmm.model.lkj import LKJCholesky
-    from bayesgmm.model.mixture import MarginalGaussianMixture
-    from bayesgmm.model.transforms import CorrelationCholeskyTransform, SimplexTransform
+    It is an ordinary model, to which terms can be added and whose ``pm.Data`` can be set. PyMC's functions that make
+    another model of it (``pm.do``, ``pm.observe``, ``freeze_dims_and_data``) make an ordinary one.
 
-    n_features = table.shape[1]
-    # The priors' scales come from the rows that count.
-    counted = table.values if weight is None else table.values[weight > 0]
-    low, high = counted.min(axis=0), counted.max(axis=0)
-    _, variance = moments(table.values, weight)
-    coords = {
-        "component": np.arange(n_components),
-        "feature": list(table.features),
-        "feature2": list(table.features),
-    }
-    mean_shape, mean_dims = (n_components, n_features), ("component", "feature")
-    scale_shape = structure.shape(structure.scale_dims, n_components, n_features)
+    Parameters
+    ----------
+    specification : Specification
+    table : Table
+    """
 
-    # Lengths come from the dims, and the priors' numbers are data: neither is a constant of the graph, so that what is
-    # compiled for it serves every K, D and table. The parameters of the default priors are in their range.
-    default = priors.means is None and priors.variances is None and priors.scales is None
-    with pm.Model(coords=coords, check_bounds=not default) as model:
+    def __init__(self, specification: Specification, table: Table):
+        features = list(specification.features)
+        # The parameters of the default priors are in their range.
+        super().__init__(
+            coords={"component": np.arange(specification.n_components), "feature": features, "feature2": features},
+            check_bounds=any(prior.users for prior in specification.priors),
+        )
+        self._specification, self._table = specification, table
+        self._own: frozenset[str] = frozenset()
+
+    def is_built(self) -> None:
+        """Say that all that stands in the model now comes from its specification."""
+        self._own = frozenset(self.named_vars)
+        # The model's own copy, so that there is one; and to see whether it was set anew.
+        self._table = self._table_of(self._table)
+
+    @property
+    def numbers(self) -> dict[str, np.ndarray]:
+        """The data and the priors' numbers, by name, as they stand now."""
+        return {str(v.name): v.get_value(borrow=True) for v in self.data_vars}
+
+    @property
+    def specification(self) -> Specification:
+        """What is assumed."""
+        added = [v for v in (*self.basic_RVs, *self.potentials) if v.name not in self._own]
+        terms = tuple(in_words(v) if v in self.basic_RVs else f"{v.name} (a potential)" for v in added)
+        return self._specification.with_numbers(self.numbers, terms)
+
+    @property
+    def table(self) -> Table:
+        """What the likelihood is of."""
+        return self._table_of(self._table)
+
+    def _table_of(self, table: Table) -> Table:
+        numbers = self.numbers
+        values, weights, resolution = numbers["x_data"], numbers.get("sample_weight"), numbers["resolution"]
+        if values is table.values and weights is table.weights and resolution is table.resolution:
+            return table
+        names = table.names if len(values) == table.n_rows else None
+        return replace(table, values=values, names=names, weights=weights, resolution=resolution)
+
+
+def build(specification: Specification, table: Table) -> MixtureModel:
+    """The model of a specification and a table.
+
+    Lengths come from the dims, and the table and the priors' numbers are data: neither is a constant of the graph, so
+    that what is compiled for it serves every K, D, table and prior.
+    """
+    covariance = specification.covariance
+    with MixtureModel(specification, table) as model:
         x_data = pm.Data("x_data", table.values, dims=("obs_id", "feature"))
         # A variable of the graph, so that data with and without ties share one compiled function.
-        rounding = pm.Data("resolution", resolution, dims="feature") ** 2 / 12
-        row_weights: Any = 1.0 if weight is None else pm.Data("sample_weight", weight, dims="obs_id")
-
-        weights = pm.Dirichlet(
-            "weights",
-            pm.Data("concentration", priors.dirichlet(n_components), dims="component"),
-            dims="component",
-            default_transform=SimplexTransform(),
-        )
-        if priors.means is None:
-            midrange = pm.Data("midrange", low / 2 + high / 2, dims="feature")
-            means = pm.Normal("means", midrange, pm.Data("range", high - low, dims="feature"), dims=mean_dims)
-        else:
-            means = model.register_rv(user_prior(priors.means, "means", mean_shape), "means", dims=mean_dims)
-        if priors.scales is not None:
-            check_positive(priors.scales, "scales")
-            scales = model.register_rv(
-                user_prior(priors.scales, "scales", scale_shape), "scales", dims=structure.scale_dims
-            )
-            variances = pm.Deterministic("variances", scales**2, dims=structure.scale_dims)
-        else:
-            if priors.variances is not None:
-                check_positive(priors.variances, "variances")
-                variances = model.register_rv(
-                    user_prior(priors.variances, "variances", scale_shape), "variances", dims=structure.scale_dims
-                )
-            else:
-                beta = variance / (2 * n_components ** (2 / n_features))
-                beta = (
-                    pm.Data("variance_scale", beta, dims="feature")
-                    if structure.per_feature
-                    else pm.Data("variance_scale", beta.mean())
-                )
-                variances = pm.InverseGamma("variances", VARIANCE_SHAPE, beta, dims=structure.scale_dims)
-            pm.Deterministic("scales", pt.sqrt(variances), dims=structure.scale_dims)
-        correlation_cholesky = None
-        if structure.correlated and n_features > 1:
-            correlation_cholesky = LKJCholesky(
-                "correlation_cholesky",
-                model.dim_lengths["feature"],
-                pm.Data("lkj_eta", priors.eta(n_features)),
-                dims=structure.correlation_dims,
-                default_transform=CorrelationCholeskyTransform(),
-            )
+        rounding = pm.Data("resolution", specification.resolution, dims="feature") ** 2 / 12
+        row_weights: Any = 1.0 if table.weights is None else pm.Data("sample_weight", table.weights, dims="obs_id")
+        priors = {prior.variable: prior for prior in specification.priors}
+        weights = _weights(priors["weights"])
+        means = _means(priors["means"], specification, table)
+        variances = _variances(priors.get("scales") or priors["variances"], specification)
+        correlation_cholesky = _correlations(priors["correlations"], covariance) if specification.correlated else None
         covariances = pm.Deterministic(
             "covariances",
-            structure.from_scales(variances, correlation_cholesky, rounding, xp=pt),
-            dims=structure.dims,
+            covariance.from_scales(variances, correlation_cholesky, rounding, xp=pt),
+            dims=covariance.dims,
         )
         MarginalGaussianMixture(
             "x",
             weights,
             means,
-            structure.expand(covariances, model.dim_lengths["component"], model.dim_lengths["feature"], xp=pt),
+            covariance.matrices(covariances, model.dim_lengths["component"], model.dim_lengths["feature"], xp=pt),
             row_weights,
-            diagonal=structure.diagonal,
+            diagonal=covariance.diagonal,
             observed=x_data,
             dims=("obs_id", "feature"),
         )
-    # Not part of the graph, but what `find_MAP` warns from; a model without it (a copy, say) is not warned about.
-    model.bayesgmm_unbounded_because = priors.unbounded_because(structure, resolution)
+    model.is_built()
     return model
 
 
-@dataclass(frozen=True)
-class MixtureFacts:
-    """What a model made by :func:`build_model` assumes, read back from the model itself."""
-
-    structure: CovarianceType
-    features: tuple[str, ...]
-    x: np.ndarray  # (N, D)
-    row_weights: np.ndarray  # (N,)
-    rounding: np.ndarray  # (D,) rounding variances
-    n_components: int
-    unbounded_because: tuple[str, ...]
+def _weights(prior: Prior) -> Any:
+    concentration = pm.Data("concentration", prior.numbers["concentration"], dims="component")
+    return pm.Dirichlet("weights", concentration, dims="component", default_transform=SimplexTransform())
 
 
-def mixture_facts(model: "pm.Model") -> MixtureFacts:
-    """Read the mixture's facts from a model.
+def _means(prior: Prior, specification: Specification, table: Table) -> Any:
+    dims = ("component", "feature")
+    # Different ones: where all components are alike, the density has a stationary point that no optimiser leaves.
+    some = table.counted.subsample(INITIAL_ROWS, np.random.default_rng(0))
+    initial = spread_rows(some, specification.n_components, np.random.default_rng(0))
+    if prior.users:
+        return _users_variable(prior, initial.shape, dims, initial)
+    midrange = pm.Data("midrange", prior.numbers["midrange"], dims="feature")
+    width = pm.Data("range", prior.numbers["range"], dims="feature")
+    return pm.Normal("means", midrange, width, dims=dims, initval=initial)
 
-    Raises
-    ------
-    ModelError
-        The model was not made by :func:`build_model`.
-    """
-    names = getattr(model, "named_vars", {})
-    missing = [n for n in ("weights", "means", "covariances", "x", "x_data", "resolution") if n not in names]
-    if missing:
-        raise ModelError(f"not a model made by bayesgmm.build_model: it has no variable {', '.join(missing)}.")
-    dims = tuple(model.named_vars_to_dims["covariances"])
-    scale_dims = tuple(model.named_vars_to_dims["scales"])
-    structure = next(t for t in COVARIANCE_TYPES.values() if (t.dims, t.scale_dims) == (dims, scale_dims))
-    x = np.ascontiguousarray(model["x_data"].get_value(borrow=True))
-    return MixtureFacts(
-        structure=structure,
-        features=tuple(model.coords["feature"]),
-        x=x,
-        row_weights=model["sample_weight"].get_value() if "sample_weight" in names else np.ones(len(x)),
-        rounding=model["resolution"].get_value() ** 2 / 12,
-        n_components=len(model.coords["component"]),
-        unbounded_because=getattr(model, "bayesgmm_unbounded_because", ()),
+
+def _variances(prior: Prior, specification: Specification) -> Any:
+    covariance = specification.covariance
+    dims = covariance.scale_dims
+    shape = covariance.shape(dims, specification.n_components, specification.n_features)
+    if prior.variable == "scales":
+        scales = _users_variable(prior, shape, dims)
+        return pm.Deterministic("variances", scales**2, dims=dims)
+    if prior.users:
+        variances = _users_variable(prior, shape, dims)
+    else:
+        scale = pm.Data("variance_scale", prior.numbers["variance_scale"], dims="feature" if covariance.per_feature else ())
+        variances = pm.InverseGamma("variances", VARIANCE_SHAPE, scale, dims=dims)
+    pm.Deterministic("scales", pt.sqrt(variances), dims=dims)
+    return variances
+
+
+def _correlations(prior: Prior, covariance: CovarianceType) -> Any:
+    return LKJCholesky(
+        "correlation_cholesky",
+        pm.modelcontext(None).dim_lengths["feature"],
+        pm.Data("lkj_eta", prior.numbers["lkj_eta"]),
+        dims=covariance.correlation_dims,
+        default_transform=CorrelationCholeskyTransform(),
     )
 
 
-def users_priors(model: "pm.Model") -> dict[str, str]:
-    """The priors that stand in place of the default ones, and what else was added to the model, by name, in words."""
-    from pymc.printing import str_for_dist
-
-    default = {"weights", "correlation_cholesky", "x"}
-    default |= {"means"} if "midrange" in model.named_vars else set()
-    default |= {"variances"} if "variance_scale" in model.named_vars else set()
-    return {str(rv.name): str_for_dist(rv) for rv in model.basic_RVs if rv.name not in default}
+def _users_variable(
+    prior: Prior, shape: tuple[int, ...], dims: tuple[str, ...], initial: np.ndarray | None = None
+) -> Any:
+    """A user's prior as a variable of the model, its numbers as data."""
+    made = prior.variable_of(shape)
+    # In one shape whatever the user gave, so that numbers and vectors share one compiled function.
+    whole = made.owner.op.ndim_supp == 0
+    given: Mapping[str, Any] = {
+        name: pm.Data(name, np.broadcast_to(value, shape), dims=dims) if whole else pm.Data(name, value)
+        for name, value in prior.numbers.items()
+    }
+    if initial is not None and not has_density_at(made, initial):
+        initial = None
+    variable = prior.variable_of(shape, given) if given else made
+    return pm.modelcontext(None).register_rv(variable, prior.variable, dims=dims, initval=initial)

@@ -76,8 +76,21 @@ class CovarianceType:
         product = (factor[..., :, None, :] * factor[..., None, :, :]).sum(axis=-1)
         return product + rounding[:, None] * identity
 
-    def expand(self, covariances: Any, n_components: int, n_features: int, xp: Any = np) -> Any:
-        """Natural shape -> (K, D, D), the kernel's shape; ``xp`` is numpy or pytensor.tensor."""
+    def expand(self, covariances: np.ndarray, n_components: int, n_features: int) -> np.ndarray:
+        """Natural shape, with or without leading draws, as a :class:`Mixture` takes it: what is shared is not copied.
+
+        (..., K, D, D), or (..., K, D) where features do not correlate.
+        """
+        leading = covariances.shape[: covariances.ndim - len(self.dims)]
+        if self.correlated and not self.per_component:
+            shape = (*leading, n_components, n_features, n_features)
+            return np.broadcast_to(covariances[..., None, :, :], shape)
+        if not self.per_feature:
+            return np.broadcast_to(covariances[..., None], (*leading, n_components, n_features))
+        return covariances
+
+    def matrices(self, covariances: Any, n_components: Any, n_features: Any, xp: Any = np) -> Any:
+        """Natural shape -> (K, D, D), as the likelihood's graph takes it; ``xp`` is numpy or pytensor.tensor."""
         if not self.correlated:
             # (K,) or (K, D), times the identity.
             variances = covariances if self.per_feature else covariances[:, None]
@@ -94,10 +107,6 @@ class CovarianceType:
             return covariances
         variances = np.einsum("kii->ki", covariances)
         return variances if self.per_feature else variances.mean(axis=1)
-
-    def permute(self, covariances: np.ndarray, order: np.ndarray) -> np.ndarray:
-        """Reorder the components."""
-        return covariances[order] if self.per_component else covariances
 
 
 COVARIANCE_TYPES = {

@@ -12,12 +12,14 @@ the density unbounded, and eta > 1 + D/2 is what stops the second.
 """
 
 import numbers
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayesgmm.exceptions import InvalidPriorError
+from bayesgmm.data.table import Table
+from bayesgmm.exceptions import InvalidPriorError, ModelError
 from bayesgmm.model.covariance import CovarianceType
 
 if TYPE_CHECKING:
@@ -97,12 +99,36 @@ class Priors:
                     f"{name} = {prior!r} must be an unnamed PyMC distribution, such as pm.Normal.dist(0, 5)."
                 )
 
-    def eta(self, n_features: int) -> float:
-        """LKJ's eta."""
-        return (n_features + 3) / 2 if self.lkj_eta is None else float(self.lkj_eta)
+    def resolved(self, table: Table, n_components: int, covariance: CovarianceType) -> tuple["Prior", ...]:
+        """Every prior in numbers, for a table.
 
-    def dirichlet(self, n_components: int) -> np.ndarray:
-        """The weights' concentrations, (K,)."""
+        Raises
+        ------
+        InvalidPriorError
+            One does not fit its parameter.
+        """
+        n_features = table.n_features
+        priors = [Prior("weights", "Dirichlet", {"concentration": self._concentrations(n_components)})]
+        if self.means is None:
+            low, high = table.limits
+            priors.append(Prior("means", "Normal", {"midrange": low / 2 + high / 2, "range": high - low}))
+        else:
+            priors.append(_users(self.means, "means", (n_components, n_features)))
+        scale_shape = covariance.shape(covariance.scale_dims, n_components, n_features)
+        if self.scales is not None:
+            priors.append(_users(self.scales, "scales", scale_shape))
+        elif self.variances is not None:
+            priors.append(_users(self.variances, "variances", scale_shape))
+        else:
+            scale = default_variance_scale(table, n_components)
+            numbers = {"variance_scale": scale if covariance.per_feature else scale.mean()}
+            priors.append(Prior("variances", "InverseGamma", numbers))
+        if covariance.correlated and n_features > 1:
+            eta = (n_features + 3) / 2 if self.lkj_eta is None else float(self.lkj_eta)
+            priors.append(Prior("correlations", "LKJ", {"lkj_eta": np.array(eta)}))
+        return tuple(priors)
+
+    def _concentrations(self, n_components: int) -> np.ndarray:
         concentration = np.asarray(self.concentration, dtype=np.float64)
         if concentration.ndim == 1 and concentration.size != n_components:
             raise InvalidPriorError(
@@ -111,61 +137,108 @@ class Priors:
             )
         return np.array(np.broadcast_to(concentration, (n_components,)))
 
-    def unbounded_because(self, structure: CovarianceType, resolution: np.ndarray) -> tuple[str, ...]:
-        """Reasons why the posterior density may have no maximum under these priors; empty where one must exist."""
-        reasons = []
-        n_features = resolution.size
-        if np.min(self.concentration) < 1:
-            reasons.append(
-                f"concentration = {self.concentration!r} is below 1: the density is unbounded where a weight is 0"
+
+@dataclass(frozen=True, eq=False)
+class Prior:
+    """One prior in numbers.
+
+    Parameters
+    ----------
+    variable : str
+        What it is the prior of: weights, means, variances or scales, correlations.
+    distribution : str or None
+        The distribution's name; PyMC's where ``users`` is set. None: a user's that is not just a name and numbers.
+    numbers : dict
+        Its numbers by the names under which the model keeps them (``pm.Data``).
+    users : bool
+        Whether a user gave it in place of the default.
+    source : PyMC distribution, optional
+        What the user gave; it does not go into files.
+    words : str
+        Of a user's prior.
+    """
+
+    variable: str
+    distribution: str | None
+    numbers: Mapping[str, np.ndarray]
+    users: bool = False
+    source: Any = field(default=None, repr=False)
+    words: str = ""
+
+    def with_numbers(self, numbers: Mapping[str, np.ndarray]) -> "Prior":
+        """The same prior with other numbers, by their names; names that it does not have are passed over."""
+        own = {name: np.asarray(numbers.get(name, value)) for name, value in self.numbers.items()}
+        if all(_alike(own[name], value) for name, value in self.numbers.items()):
+            return self
+        words = _written(self.distribution, tuple(own.values())) if self.users and self.distribution else self.words
+        return Prior(self.variable, self.distribution, own, self.users, None if self.distribution else self.source, words)
+
+    def variable_of(self, shape: tuple[int, ...], parameters: Mapping[str, Any] | None = None) -> Any:
+        """A user's prior as an unnamed PyMC distribution of a shape, of ``parameters`` by name instead of its numbers.
+
+        Raises
+        ------
+        ModelError
+            The prior was read from a file that could not hold it.
+        """
+        from bayesgmm.graph import user_priors
+
+        if self.distribution is not None:
+            given = self.numbers if parameters is None else parameters
+            made = user_priors.put_together(self.distribution, [given[name] for name in self.numbers])
+            return user_priors.fitted(made, self.variable, shape)
+        if self.source is None:
+            raise ModelError(
+                f"this fit has a prior of the {self.variable} of its own ({self.words}), which only its own model can "
+                "make: pass that model (open_run(path, model=model))."
             )
-        if (
-            structure.correlated
-            and structure.per_component
-            and n_features > 1
-            and self.eta(n_features) <= 1 + n_features / 2
-        ):
-            reasons.append(
-                f"lkj_eta = {self.eta(n_features):g} is not above 1 + D/2 = {1 + n_features / 2:g}: a component on "
-                "rows that lie on a hyperplane may collapse"
-            )
-        for name, prior in (("variances", self.variances), ("scales", self.scales)):
-            family = None if prior is None else prior.owner.op.name
-            if prior is not None and family != "invgamma" and structure.per_component and (resolution == 0).any():
-                reasons.append(
-                    f"the prior of the {name} ({family}) does not keep them away from 0, and not every feature has a "
-                    "recording resolution: a component may collapse on tied rows"
-                )
-        return tuple(reasons)
+        return user_priors.fitted(self.source, self.variable, shape)
+
+    def vanishes_at_zero(self) -> bool:
+        """Whether the density goes to 0 at 0 faster than any power, so that nothing can close in on it."""
+        from bayesgmm.graph import user_priors
+
+        if not self.users:
+            return True
+        made = self.source
+        if self.distribution is not None:
+            made = user_priors.put_together(self.distribution, self.numbers.values())
+        # Of what stands in a file as words only, nobody knows.
+        return made is not None and user_priors.vanishes_at_zero(made)
 
 
-def user_prior(prior: "TensorVariable", name: str, shape: tuple[int, ...]) -> "TensorVariable":
-    """A user's unnamed distribution, resized to the parameter's shape."""
-    from pymc.distributions.shape_utils import change_dist_size
-    from pytensor.compile.mode import Mode
+def default_variance_scale(table: Table, n_components: int) -> np.ndarray:
+    """The scale of the default inverse-gamma prior of the variances, (D,), in squared units of the features."""
+    return np.asarray(table.moments[1] / (2 * n_components ** (2 / table.n_features)))
 
-    own = tuple(int(n) for n in prior.shape.eval(mode=Mode("py", "fast_compile")))
+
+def _users(prior: Any, variable: str, shape: tuple[int, ...]) -> Prior:
+    """A user's distribution as a prior; raises InvalidPriorError where it does not fit the parameter."""
+    from bayesgmm.graph import user_priors
+
+    user_priors.fitted(prior, variable, shape)
+    if variable != "means":
+        user_priors.check_positive(prior, variable)
+    apart = user_priors.taken_apart(prior)
+    if apart is None:
+        words = user_priors.in_words(prior).split("~")[-1].strip()
+        return Prior(variable, None, {}, users=True, source=prior, words=words)
+    name, parameters = apart
+    numbers = {f"{variable}_prior_{i}": value for i, value in enumerate(parameters)}
+    return Prior(variable, name, numbers, users=True, source=prior, words=_written(name, parameters))
+
+
+def _alike(numbers: np.ndarray, value: np.ndarray) -> bool:
+    """Whether numbers are a value, or that value for every entry of a parameter."""
     try:
-        fits = np.broadcast_shapes(own, shape) == shape
+        return np.array_equal(numbers, np.broadcast_to(value, numbers.shape))
     except ValueError:
-        fits = False
-    if not fits:
-        raise InvalidPriorError(
-            f"the prior of the {name} has shape {own}, which does not broadcast to theirs, {shape}."
-        )
-    return change_dist_size(prior, shape[: len(shape) - prior.owner.op.ndim_supp])
+        return False
 
 
-def check_positive(prior: "TensorVariable", name: str) -> None:
-    """Reject a prior that gives negative values a density."""
-    import pymc as pm
-    from pytensor.compile.mode import Mode
+def _written(name: str, parameters: tuple[np.ndarray, ...]) -> str:
+    """A distribution as a user may have written it."""
+    from bayesgmm.graph import user_priors
 
-    negative = -np.logspace(-9, 9, 19)
-    batch = (negative.size, *(1,) * prior.ndim)
-    log_density = pm.logp(prior, negative.reshape(batch)).eval(mode=Mode("py", "fast_compile"))
-    if (log_density > -np.inf).any():
-        raise InvalidPriorError(
-            f"the prior of the {name} allows negative values: use a positive one, such as pm.HalfNormal.dist(2) or "
-            "pm.InverseGamma.dist(3, 1)."
-        )
+    shown = ", ".join(np.array2string(np.asarray(p), separator=", ") for p in parameters)
+    return user_priors.written(name, parameters) or f"{name}({shown})"

@@ -4,20 +4,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayesgmm.likelihood import kernel
-from bayesgmm.likelihood.elementary import jit, log
-from bayesgmm.likelihood.threads import share
-from bayesgmm.posterior.draws import Draws, observed, observed_names
-from bayesgmm.posterior.progress import progress
-from bayesgmm.validation import check_probability
+from bayesgmm.arguments import check_ci_prob
+from bayesgmm.mixture.elementary import jit, log
+from bayesgmm.mixture.threads import share
+from bayesgmm.progress import progress
+from bayesgmm.record.fit import Fit
 
 if TYPE_CHECKING:
     import xarray as xr
 
 # Rows are taken in blocks for which the responsibilities of all draws fit in this many doubles (32 MB).
 BLOCK_DOUBLES = 2**22
-# Draws whose covariances are laid out at once.
-SLAB_DRAWS = 256
 
 
 def row_entropy(probability: np.ndarray) -> np.ndarray:
@@ -26,7 +23,9 @@ def row_entropy(probability: np.ndarray) -> np.ndarray:
     return 0.0 - (probability * np.log(np.where(probability > 0, probability, 1.0))).sum(axis=-1)
 
 
-def assignments(dt: "xr.DataTree", X: Any = None, *, ci_prob: float = 0.89, progressbar: bool = True) -> "xr.Dataset":
+def assignments(
+    dt: "xr.DataTree", X: Any = None, *, ci_prob: float | None = None, progressbar: bool = True
+) -> "xr.Dataset":
     r"""Every row's probability of every component, with its uncertainty.
 
     With :math:`r_{nk}^{(s)}` the responsibility under draw s, the posterior mean :math:`\bar r_{nk}` is the probability
@@ -45,8 +44,8 @@ def assignments(dt: "xr.DataTree", X: Any = None, *, ci_prob: float = 0.89, prog
         Relabelled draws, from :func:`sample` or ``MapEstimate.laplace``.
     X : (N, D) array or data frame, optional
         New rows; a pandas frame's index becomes ``obs_id``. Default: the rows that were fitted.
-    ci_prob : float, default 0.89
-        Probability of the equal-tailed intervals ``lower`` to ``upper``.
+    ci_prob : float, optional
+        Probability of the equal-tailed intervals ``lower`` to ``upper``. Default: ArviZ's ``rcParams["stats.ci_prob"]``.
     progressbar : bool, default True
         Show a bar where there is much to compute.
 
@@ -77,9 +76,10 @@ def assignments(dt: "xr.DataTree", X: Any = None, *, ci_prob: float = 0.89, prog
     """
     import xarray as xr
 
-    ci_prob = check_probability(ci_prob, "ci_prob")
-    draws = Draws.of(dt)
-    x = observed(dt) if X is None else draws.table(X).values
+    ci_prob = check_ci_prob(ci_prob)
+    fit = Fit.of(dt)
+    draws, rows_of = fit.mixture, fit.rows(X)
+    x = rows_of.values
     shape = (len(x), draws.n_components)
     mean, sd, lower, upper = (np.empty(shape) for _ in range(4))
     expected_entropy = np.empty(len(x))
@@ -90,7 +90,7 @@ def assignments(dt: "xr.DataTree", X: Any = None, *, ci_prob: float = 0.89, prog
 
         def summarise(task: int) -> None:
             rows = slice(starts[task], starts[task] + block)
-            r = responsibilities_of_all(draws, x[rows])
+            r = draws.responsibilities(x[rows])
             _moments(r, mean[rows], sd[rows], expected_entropy[rows])
             lower[rows], upper[rows] = interval(r, ci_prob)
             done()
@@ -110,20 +110,15 @@ def assignments(dt: "xr.DataTree", X: Any = None, *, ci_prob: float = 0.89, prog
     soft = xr.Dataset(
         {name: (("obs_id", "component"), values) for name, values in per_component.items()}
         | {name: (("obs_id",), values) for name, values in per_row.items()},
-        coords={"obs_id": _row_names(dt, X, len(x)), "component": dt["posterior"]["component"].values},
+        coords={
+            "obs_id": np.arange(len(x)) if rows_of.names is None else rows_of.names,
+            "component": fit.components,
+        },
         attrs={"ci_prob": ci_prob, "ci_kind": "eti"},
     )
     for name in ("entropy", "expected_entropy", "mutual_information"):
         soft[name].attrs["units"] = "nats"
     return soft
-
-
-def responsibilities_of_all(draws: Draws, x: np.ndarray) -> np.ndarray:
-    """Every row's probability of every component under every draw, (S, N, K)."""
-    x = np.ascontiguousarray(x)
-    slabs = [slice(start, start + SLAB_DRAWS) for start in range(0, len(draws), SLAB_DRAWS)]
-    parts = [kernel.responsibilities_of_draws(x, *draws.mixtures(s), draws.structure.diagonal) for s in slabs]
-    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 def interval(values: np.ndarray, ci_prob: float) -> np.ndarray:
@@ -155,14 +150,3 @@ def _moments(r, mean, sd, expected_entropy):
     for n in range(n_rows):
         for k in range(n_components):
             sd[n, k] = np.sqrt(sd[n, k] / n_draws)
-
-
-def _row_names(dt: "xr.DataTree", X: Any, n_rows: int) -> Any:
-    import pandas as pd
-
-    if X is None:
-        return observed_names(dt)
-    own = getattr(X, "index", None)
-    if isinstance(own, pd.Index) and not isinstance(own, pd.MultiIndex):
-        return own.rename("obs_id")
-    return np.arange(n_rows)

@@ -4,12 +4,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bayesgmm.arguments import check_count
 from bayesgmm.exceptions import InvalidArgumentError
-from bayesgmm.likelihood import kernel
-from bayesgmm.posterior.assignments import responsibilities_of_all
-from bayesgmm.posterior.draws import Draws, observed, observed_names
-from bayesgmm.posterior.progress import progress
-from bayesgmm.validation import check_count
+from bayesgmm.mixture.mixture import Mixture
+from bayesgmm.progress import progress
+from bayesgmm.record.fit import Fit
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -71,10 +70,9 @@ def coclustering(
     """
     import xarray as xr
 
-    draws = Draws.of(dt)
-    x = observed(dt)
+    fit = Fit.of(dt)
+    draws, x, names = fit.mixture, fit.x, fit.row_names
     chosen = _check_rows(rows, len(x))
-    names = observed_names(dt)
     if neighbours is not None:
         most = check_count(neighbours, "neighbours")
         if most >= len(x):
@@ -95,7 +93,7 @@ def coclustering(
     return xr.DataArray(matrix, coords, ("obs_id", "obs_id2"), name="coclustering")
 
 
-def similarity(draws: Draws, x: np.ndarray, *, progressbar: bool = False) -> np.ndarray:
+def similarity(draws: Mixture, x: np.ndarray, *, progressbar: bool = False) -> np.ndarray:
     """The matrix of ``x``, (N, N)."""
     from scipy.linalg.blas import dsyrk
 
@@ -106,8 +104,7 @@ def similarity(draws: Draws, x: np.ndarray, *, progressbar: bool = False) -> np.
     work = n * n * len(draws) * draws.n_components / 8
     with progress("Co-clustering", len(starts), work=work, show=progressbar) as done:
         for start in starts:
-            mixtures = draws.mixtures(slice(start, start + SLAB_DRAWS))
-            r = kernel.responsibilities_of_draws(x, *mixtures, draws.structure.diagonal)
+            r = draws[start : start + SLAB_DRAWS].responsibilities(x)
             # One triangle of the sum over draws and components of r r', added in place.
             by_component = np.moveaxis(r, 1, 2).reshape(-1, n).T
             total = dsyrk(1.0 / len(draws), by_component, beta=1.0, c=total, lower=1, overwrite_c=1)
@@ -124,7 +121,7 @@ def similarity(draws: Draws, x: np.ndarray, *, progressbar: bool = False) -> np.
 
 
 def _neighbours(
-    draws: Draws, x: np.ndarray, chosen: np.ndarray, most: int, progressbar: bool
+    draws: Mixture, x: np.ndarray, chosen: np.ndarray, most: int, progressbar: bool
 ) -> tuple[np.ndarray, np.ndarray]:
     """Positions and probabilities of the rows that each chosen one most probably goes with, (len(chosen), most)."""
     nearest = np.zeros((len(chosen), most), dtype=int)
@@ -153,9 +150,9 @@ def _neighbours(
     return nearest, np.minimum(best, 1.0)
 
 
-def _by_row(draws: Draws, x: np.ndarray) -> np.ndarray:
+def _by_row(draws: Mixture, x: np.ndarray) -> np.ndarray:
     """Responsibilities of all draws and components side by side, (N, S K)."""
-    return np.moveaxis(responsibilities_of_all(draws, x), 0, 1).reshape(len(x), -1)
+    return np.moveaxis(draws.responsibilities(x), 0, 1).reshape(len(x), -1)
 
 
 def _check_rows(rows: Any, n_rows: int) -> np.ndarray:

@@ -1,25 +1,17 @@
-r"""The mixture's density, its marginals and its conditionals, under every draw.
-
-A Gaussian mixture's marginals and conditionals are Gaussian mixtures, so all of them are exact. With features a asked
-for, features b given and the others dropped,
-
-.. math:: p(x_a \mid x_b) = \sum_k \pi_k(x_b)\, N(x_a \mid \mu_k(x_b), \Sigma_k^{a|b}), \qquad
-          \pi_k(x_b) \propto \pi_k N(x_b \mid \mu_k^b, \Sigma_k^{bb}),
-
-.. math:: \mu_k(x_b) = \mu_k^a + \Sigma_k^{ab} (\Sigma_k^{bb})^{-1} (x_b - \mu_k^b), \qquad
-          \Sigma_k^{a|b} = \Sigma_k^{aa} - \Sigma_k^{ab} (\Sigma_k^{bb})^{-1} \Sigma_k^{ba} .
-"""
+"""The mixture's density, its marginals and its conditionals, under every draw: see :class:`bayesgmm.mixture.mixture.Mixture`."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bayesgmm.arguments import check_ci_prob
+from bayesgmm.data.table import Table
 from bayesgmm.exceptions import InvalidArgumentError, InvalidDataError
-from bayesgmm.model.covariance import COVARIANCE_TYPES
+from bayesgmm.mixture.mixture import Mixture
 from bayesgmm.posterior.assignments import interval
-from bayesgmm.posterior.draws import Draws, observed
-from bayesgmm.validation import check_probability, check_table
+from bayesgmm.progress import progress
+from bayesgmm.record.fit import Fit
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -30,6 +22,8 @@ GRID = {1: 200, 2: 60}
 MARGIN = 0.1
 # Points are taken in blocks for which the densities of all draws fit in this many doubles (32 MB).
 BLOCK_DOUBLES = 2**22
+# Steps of arithmetic at a point, of one component of one draw.
+OPERATIONS = 30
 
 
 def density(
@@ -38,7 +32,8 @@ def density(
     *,
     features: Sequence[str] | None = None,
     given: Mapping[str, float] | None = None,
-    ci_prob: float = 0.89,
+    ci_prob: float | None = None,
+    progressbar: bool = True,
 ) -> "xr.Dataset":
     """The density of the mixture, a marginal or a conditional of it, with the posterior's band.
 
@@ -53,8 +48,10 @@ def density(
         Whose density; the others are integrated out. Default: all that are not given.
     given : mapping of str to float, optional
         Features held at a value, in the data's units: the density is conditional on them.
-    ci_prob : float, default 0.89
-        Posterior probability of the equal-tailed band, at every point.
+    ci_prob : float, optional
+        Posterior probability of the equal-tailed band, at every point. Default: ArviZ's ``rcParams["stats.ci_prob"]``.
+    progressbar : bool, default True
+        Show a bar where there is much to compute.
 
     Returns
     -------
@@ -82,15 +79,15 @@ def density(
     """
     import xarray as xr
 
-    ci_prob = check_probability(ci_prob, "ci_prob")
-    draws = Draws.of(dt)
-    asked, values = _check_features(draws, features, given)
-    axes = [draws.features.index(name) for name in asked]
-    where, coords = _grid(observed(dt)[:, axes], asked) if points is None else _points(points, asked)
-    narrowed = conditional(draws, axes, values)
+    ci_prob = check_ci_prob(ci_prob)
+    fit = Fit.of(dt)
+    asked, values = _check_features(fit.features, features, given)
+    axes = [fit.features.index(name) for name in asked]
+    where, coords = _grid(fit.x[:, axes], asked) if points is None else _points(points, asked)
+    narrowed = fit.mixture.conditional(axes, values)
     shape = tuple(len(c) for _, c in coords.values()) if points is None else (len(where),)
     dims = asked if points is None else ("point",)
-    mean, sd, lower, upper = _over_draws(narrowed, where, ci_prob)
+    mean, sd, lower, upper = _over_draws(narrowed, where, ci_prob, progressbar)
     names = {"density": mean, "density_sd": sd, "lower": lower, "upper": upper}
     return xr.Dataset(
         {name: (dims, v.reshape(shape)) for name, v in names.items()},
@@ -99,7 +96,14 @@ def density(
     )
 
 
-def regression(dt: "xr.DataTree", feature: str, *, given: Mapping[str, Any], ci_prob: float = 0.89) -> "xr.Dataset":
+def regression(
+    dt: "xr.DataTree",
+    feature: str,
+    *,
+    given: Mapping[str, Any],
+    ci_prob: float | None = None,
+    progressbar: bool = True,
+) -> "xr.Dataset":
     r"""The mean of a feature given others, a curve with the posterior's band, and the spread about it.
 
     .. math:: E[x_a \mid x_b] = \sum_k \pi_k(x_b)\, \mu_k(x_b)
@@ -114,8 +118,10 @@ def regression(dt: "xr.DataTree", feature: str, *, given: Mapping[str, Any], ci_
         The feature to predict.
     given : mapping of str to float or (M,) array
         Values of the features to predict it from; numbers go with every value of the arrays.
-    ci_prob : float, default 0.89
-        Posterior probability of the equal-tailed band, at every point.
+    ci_prob : float, optional
+        Posterior probability of the equal-tailed band, at every point. Default: ArviZ's ``rcParams["stats.ci_prob"]``.
+    progressbar : bool, default True
+        Show a bar where there is much to compute.
 
     Returns
     -------
@@ -143,8 +149,9 @@ def regression(dt: "xr.DataTree", feature: str, *, given: Mapping[str, Any], ci_
     """
     import xarray as xr
 
-    ci_prob = check_probability(ci_prob, "ci_prob")
-    draws = Draws.of(dt)
+    ci_prob = check_ci_prob(ci_prob)
+    fit = Fit.of(dt)
+    draws = fit.mixture
     if not isinstance(given, Mapping) or not given:
         raise InvalidArgumentError("given must name at least one feature and its values, such as {'waiting': 80}.")
     columns = {str(name): _numbers(name, value) for name, value in given.items()}
@@ -154,13 +161,16 @@ def regression(dt: "xr.DataTree", feature: str, *, given: Mapping[str, Any], ci_
     n_points = lengths.pop() if lengths else 1
     columns = {name: np.broadcast_to(c, (n_points,)) for name, c in columns.items()}
     means, variances = np.empty((len(draws), n_points)), np.empty((len(draws), n_points))
-    for i in range(n_points):
-        (name,), values = _check_features(draws, [feature], {n: float(c[i]) for n, c in columns.items()})
-        part = conditional(draws, [draws.features.index(name)], values)
-        centre, own = part.means[..., 0], part.natural_covariances[..., 0, 0]
-        means[:, i] = (part.weights * centre).sum(axis=1)
-        # About the mixture's mean, not as a difference of squares, which would cancel.
-        variances[:, i] = (part.weights * (own + (centre - means[:, [i]]) ** 2)).sum(axis=1)
+    work = float(len(draws) * draws.n_components * n_points * len(columns) ** 2 * OPERATIONS)
+    with progress("Regression", n_points, work=work, show=progressbar) as done:
+        for i in range(n_points):
+            (name,), values = _check_features(fit.features, [feature], {n: float(c[i]) for n, c in columns.items()})
+            part = draws.conditional([fit.features.index(name)], values)
+            centre, own = part.means[..., 0], part.scales[..., 0] ** 2
+            means[:, i] = (part.weights * centre).sum(axis=1)
+            # About the mixture's mean, not as a difference of squares, which would cancel.
+            variances[:, i] = (part.weights * (own + (centre - means[:, [i]]) ** 2)).sum(axis=1)
+            done()
     lower, upper = interval(means, ci_prob)
     sd = np.sqrt(variances.mean(axis=0) + means.var(axis=0))
     return xr.Dataset(
@@ -173,61 +183,34 @@ def regression(dt: "xr.DataTree", feature: str, *, given: Mapping[str, Any], ci_
     )
 
 
-def conditional(draws: Draws, axes: Sequence[int], given: Mapping[int, float]) -> Draws:
-    """The mixtures of features ``axes`` given the values of others; with none given, their marginals.
-
-    Covariances are full ones, (S, K, d, d), whatever the draws' structure.
-    """
-    a, b = list(axes), list(given)
-    weights, means, covariances = draws.mixtures(slice(None))
-    mean, covariance = means[..., a], covariances[..., a, :][..., a]
-    if b:
-        away = np.array([given[j] for j in b]) - means[..., b]
-        factor = np.linalg.cholesky(covariances[..., b, :][..., b])
-        # Whitened by L: z = L^-1 (x_b - mu_b), and C = L^-1 Sigma_ba, so that the gain is C' L^-1.
-        z = np.linalg.solve(factor, away[..., None])
-        across = np.linalg.solve(factor, covariances[..., b, :][..., a])
-        mean = mean + (np.swapaxes(across, -1, -2) @ z)[..., 0]
-        covariance = covariance - np.swapaxes(across, -1, -2) @ across
-        log_det = np.log(np.einsum("...ii->...i", factor)).sum(axis=-1)
-        with np.errstate(divide="ignore"):
-            log_weights = np.log(weights) - log_det - (z[..., 0] ** 2).sum(axis=-1) / 2
-        weights = np.exp(log_weights - log_weights.max(axis=1, keepdims=True))
-        weights /= weights.sum(axis=1, keepdims=True)
-    return Draws(
-        structure=COVARIANCE_TYPES["full"],
-        features=tuple(draws.features[j] for j in a),
-        weights=weights,
-        means=np.ascontiguousarray(mean),
-        natural_covariances=np.ascontiguousarray(covariance),
-    )
-
-
-def _over_draws(draws: Draws, points: np.ndarray, ci_prob: float) -> tuple[np.ndarray, ...]:
+def _over_draws(draws: Mixture, points: np.ndarray, ci_prob: float, progressbar: bool) -> tuple[np.ndarray, ...]:
     """Mean, standard deviation, lower and upper end of the density at every point."""
     result = np.empty((4, len(points)))
     block = max(1, BLOCK_DOUBLES // len(draws))
-    for start in range(0, len(points), block):
-        own = slice(start, start + block)
-        part = np.ascontiguousarray(points[own])
-        at_points = np.exp([draws.log_density(part, s) for s in range(len(draws))])
-        result[0, own], result[1, own] = at_points.mean(axis=0), at_points.std(axis=0)
-        result[2:, own] = interval(at_points, ci_prob)
+    starts = range(0, len(points), block)
+    work = float(len(points) * len(draws) * draws.n_components * OPERATIONS)
+    with progress("Density", len(starts), work=work, show=progressbar) as done:
+        for start in starts:
+            own = slice(start, start + block)
+            at_points = np.exp(draws.log_density(points[own]))
+            result[0, own], result[1, own] = at_points.mean(axis=0), at_points.std(axis=0)
+            result[2:, own] = interval(at_points, ci_prob)
+            done()
     return tuple(result)
 
 
 def _check_features(
-    draws: Draws, features: Sequence[str] | None, given: Mapping[str, float] | None
+    known: tuple[str, ...], features: Sequence[str] | None, given: Mapping[str, float] | None
 ) -> tuple[tuple[str, ...], dict[int, float]]:
     """The features asked for, and the values of those given by their positions."""
     given = {} if given is None else given
-    asked = [f for f in draws.features if f not in given] if features is None else features
+    asked = [f for f in known if f not in given] if features is None else features
     if isinstance(asked, str):
         raise InvalidArgumentError(f"features = {asked!r} must be a list of names: [{asked!r}].")
     names = [*asked, *given]
-    unknown = [name for name in names if name not in draws.features]
+    unknown = [name for name in names if name not in known]
     if unknown:
-        raise InvalidArgumentError(f"there is no feature {unknown[0]!r}; the features are {', '.join(draws.features)}.")
+        raise InvalidArgumentError(f"there is no feature {unknown[0]!r}; the features are {', '.join(known)}.")
     twice = [name for name in names if names.count(name) > 1]
     if twice:
         raise InvalidArgumentError(f"feature {twice[0]!r} is named twice: a feature is asked for or given, once.")
@@ -238,7 +221,7 @@ def _check_features(
         number = _numbers(name, value)
         if number.ndim:
             raise InvalidArgumentError(f"given[{name!r}] must be one number; for a curve use bayesgmm.regression.")
-        values[draws.features.index(name)] = float(number)
+        values[known.index(name)] = float(number)
     return tuple(asked), values
 
 
@@ -271,12 +254,10 @@ def _points(points: Any, names: tuple[str, ...]) -> tuple[np.ndarray, dict[str, 
     values = points
     if isinstance(points, (list, tuple, np.ndarray)) and len(names) == 1 and np.ndim(points) == 1:
         values = np.asarray(points)[:, None]
-    table = check_table(values)
-    if table.shape[1] != len(names):
+    columns = np.shape(values)[-1] if np.ndim(values) == 2 else None
+    if not hasattr(values, "columns") and columns not in (None, len(names)):
         raise InvalidDataError(
-            f"points have {table.shape[1]} columns, but the density is of {len(names)} features: {', '.join(names)}."
+            f"points have {columns} columns, but the density is of {len(names)} features: {', '.join(names)}."
         )
-    # A frame's columns are taken by name, whatever their order.
-    columns = [table.features.index(n) for n in names] if set(table.features) == set(names) else range(len(names))
-    where = table.values[:, list(columns)]
+    where = Table.like(values, names).values
     return where, {name: ("point", where[:, j]) for j, name in enumerate(names)}

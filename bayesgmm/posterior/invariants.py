@@ -1,14 +1,13 @@
 """What can be compared between chains whatever their labels, and what that says of chains and labels."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from bayesgmm.likelihood import kernel
 from bayesgmm.posterior.assignments import row_entropy
-from bayesgmm.posterior.draws import Draws, observed
 from bayesgmm.posterior.relabel import surprise_of
+from bayesgmm.record.fit import EACH, Fit
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -24,44 +23,39 @@ NEAR_TIE = 0.9
 NEAR_TIE_NATS = 0.05
 
 
-def _some_rows(dt: "xr.DataTree", most: int) -> np.ndarray:
-    x = observed(dt)
-    if len(x) <= most:
-        return x
-    return np.ascontiguousarray(x[np.sort(np.random.default_rng(0).choice(len(x), most, replace=False))])
+def _some_rows(fit: Fit, most: int) -> np.ndarray:
+    return fit.table.subsample(most, np.random.default_rng(0)).values
 
 
-def invariants(dt: "xr.DataTree") -> "xr.Dataset":
+def invariants(fit: Fit) -> "xr.Dataset":
     """Label-invariant quantities of every draw.
 
     Returns
     -------
     xr.Dataset
-        ``log_posterior`` (chain, draw) where the tree has it, ``sorted_weights`` (chain, draw, rank), ``log_density``
+        ``log_posterior`` (chain, draw) where the fit has it, ``sorted_weights`` (chain, draw, rank), ``log_density``
         (chain, draw, point) of the mixture at fixed rows of the data, and ``allocation_entropy`` (chain, draw), the
         mean over rows of the entropy of the responsibilities, nats.
     """
     import xarray as xr
 
-    draws = Draws.of(dt, weighted=False)
-    x = _some_rows(dt, MAX_ROWS)
+    draws = fit.every_draw
+    x = _some_rows(fit, MAX_ROWS)
     points = np.unique(np.linspace(0, len(x) - 1, DENSITY_ROWS).astype(int))
     density, entropy = np.empty((len(draws), len(points))), np.empty(len(draws))
-    for s in range(len(draws)):
-        log_density, r = kernel.responsibilities(x, *draws.mixture(s), draws.structure.diagonal)
+    for s, mixture in enumerate(draws):
+        log_density, r = mixture.densities(x)
         density[s] = log_density[points]
         entropy[s] = row_entropy(r).mean()
-    sizes = dt["posterior"].sizes
-    shape = (sizes["chain"], sizes["draw"])
-    each = ("chain", "draw")
-    result = {
-        "sorted_weights": ((*each, "rank"), np.sort(draws.weights, axis=1).reshape(*shape, -1)),
-        "log_density": ((*each, "point"), density.reshape(*shape, -1)),
-        "allocation_entropy": (each, entropy.reshape(shape)),
+    shape = (fit.n_chains, fit.n_draws)
+    result: dict[str, Any] = {
+        "sorted_weights": ((*EACH, "rank"), np.sort(draws.weights, axis=1).reshape(*shape, -1)),
+        "log_density": ((*EACH, "point"), density.reshape(*shape, -1)),
+        "allocation_entropy": (EACH, entropy.reshape(shape)),
     }
-    if "lp" in dt["sample_stats"]:
-        result["log_posterior"] = (each, dt["sample_stats"]["lp"].transpose(*each).values)
-    return xr.Dataset(result, coords={"chain": dt["posterior"]["chain"].values})
+    if fit.log_posterior is not None:
+        result["log_posterior"] = (EACH, fit.log_posterior)
+    return xr.Dataset(result, coords={"chain": fit.chain_names})
 
 
 def groups_of_chains(quantities: "xr.Dataset") -> np.ndarray:
@@ -83,40 +77,35 @@ def groups_of_chains(quantities: "xr.Dataset") -> np.ndarray:
     return labels
 
 
-def weigh_chains(dt: "xr.DataTree") -> "xr.DataTree":
+def weigh_chains(fit: Fit) -> Fit:
     """Give chains that started at different modes, and stay apart, the weights of the modes.
 
-    The weight of a group of chains is the share of the posterior of all modes that its chains started at. Where chains
-    came together, they need none.
+    A mode's share of the posterior is divided among the groups of chains in which chains that started at it are, by how
+    many of them each group has. Where all chains came together, they need no weights.
     """
-    share = np.atleast_1d(dt["posterior"].attrs.get("started_mode_shares", []))
-    if len(share) < 2 or dt["posterior"].sizes["draw"] < 4:
-        return dt
-    groups = groups_of_chains(invariants(dt))
+    modes, started = fit.provenance.modes, fit.start_modes
+    share = None if modes is None else modes.started_shares
+    if share is None or started is None or len(share) < 2 or fit.n_draws < 4:
+        return fit
+    groups = groups_of_chains(invariants(fit))
     if groups.max() == 0:
-        return dt
-    started = dt["sample_stats"].dataset["start_mode"].values
-    weight = np.empty(len(groups))
-    for g in range(groups.max() + 1):
-        own = groups == g
-        weight[own] = share[np.unique(started[own])].sum() / own.sum()
-    tree = dt.copy()
-    tree["sample_stats"] = tree["sample_stats"].dataset.assign(chain_weight=("chain", weight / weight.sum()))
-    return tree
+        return fit
+    # Each chain brings its part of the share of the mode it started at, and its group divides what its chains bring.
+    brought = share[started] / np.bincount(started, minlength=len(share))[started]
+    weight = (np.bincount(groups, weights=brought) / np.bincount(groups))[groups]
+    return fit.weighed(weight / weight.sum())
 
 
-def ambiguous_share(dt: "xr.DataTree") -> float:
+def ambiguous_share(fit: Fit) -> float:
     """The share of the draws whose two best orders of the components nearly tie, by Stephens' divergence."""
-    draws = Draws.of(dt, weighted=False)
-    k = draws.n_components
-    if k == 1:
+    draws = fit.every_draw
+    if draws.n_components == 1:
         return 0.0
-    x = _some_rows(dt, MAX_ROWS)
-    reference = np.asarray(sum(draws.responsibilities(x, s) for s in range(len(draws))) / len(draws))
-    surprise = surprise_of(reference)
+    x = _some_rows(fit, MAX_ROWS)
+    surprise = surprise_of(draws.predictive(x)[1])
     ties = 0
-    for s in range(len(draws)):
-        r = draws.responsibilities(x, s)
+    for mixture in draws:
+        r = mixture.responsibilities(x)
         cost = surprise @ r
         own = -row_entropy(r).sum()
         best = linear_sum_assignment(cost)

@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bayesgmm.arguments import check_choice, check_ci_prob, check_count
 from bayesgmm.exceptions import InvalidArgumentError
-from bayesgmm.likelihood.elementary import jit
-from bayesgmm.posterior.assignments import BLOCK_DOUBLES, responsibilities_of_all
-from bayesgmm.posterior.draws import Draws, observed
-from bayesgmm.validation import check_choice, check_count, check_probability
+from bayesgmm.mixture.elementary import jit
+from bayesgmm.mixture.mixture import Mixture
+from bayesgmm.posterior.assignments import BLOCK_DOUBLES
+from bayesgmm.progress import progress
+from bayesgmm.record.fit import Fit
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -29,6 +31,8 @@ LOSSES = ("vi", "binder")
 MAX_ALLOCATIONS = 2**27
 LEAST_DRAWS = 50
 MAX_SWEEPS = 200
+# Sweeps that a start usually takes.
+SWEEPS_A_START = 10
 # More clusters than this, and than four times the components, are not looked for.
 MAX_CLUSTERS = 50
 
@@ -68,7 +72,13 @@ class Partition:
 
 
 def partition(
-    dt: "xr.DataTree", *, loss: str = "vi", ci_prob: float = 0.89, n_init: int = 10, random_seed: Any = None
+    dt: "xr.DataTree",
+    *,
+    loss: str = "vi",
+    ci_prob: float | None = None,
+    n_init: int = 10,
+    random_seed: Any = None,
+    progressbar: bool = True,
 ) -> Partition:
     r"""The clustering of the fitted rows with the least expected loss, and its credible ball.
 
@@ -84,10 +94,12 @@ def partition(
         Draws; they need not be relabelled.
     loss : {"vi", "binder"}, default "vi"
         Variation of information, or Binder's loss, which tends to leave single rows in clusters of their own.
-    ci_prob : float, default 0.89
-        Posterior probability of the credible ball.
+    ci_prob : float, optional
+        Posterior probability of the credible ball. Default: ArviZ's ``rcParams["stats.ci_prob"]``.
     n_init : int, default 10
     random_seed : int or numpy.random.Generator, optional
+    progressbar : bool, default True
+        Show a bar where there is much to compute.
 
     Returns
     -------
@@ -116,14 +128,15 @@ def partition(
     (2, array([0, 1, 0, 1]))
     """
     check_choice(loss, "loss", LOSSES)
-    ci_prob = check_probability(ci_prob, "ci_prob")
+    ci_prob = check_ci_prob(ci_prob)
     n_init = check_count(n_init, "n_init")
     rng = np.random.default_rng(random_seed)
-    draws, x = Draws.of(dt), observed(dt)
+    fit = Fit.of(dt)
+    draws, x = fit.mixture, fit.x
     if len(x) < 2:
         raise InvalidArgumentError("a partition needs at least 2 rows.")
     allocations = sample_allocations(draws, x, rng)
-    labels, expected = minimise(allocations, draws.n_components, loss, n_init, rng)
+    labels, expected = minimise(allocations, draws.n_components, loss, n_init, rng, progressbar=progressbar)
     distance = distances(labels, allocations, draws.n_components, loss)
     radius = float(np.quantile(distance, ci_prob, method="inverted_cdf"))
     inside = np.flatnonzero(distance <= radius)
@@ -142,7 +155,7 @@ def partition(
     )
 
 
-def sample_allocations(draws: Draws, x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def sample_allocations(draws: Mixture, x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """A component for every row under every draw, or under evenly spaced ones where N is large, (N, S)."""
     most = max(LEAST_DRAWS, MAX_ALLOCATIONS // len(x))
     if len(draws) > most:
@@ -150,7 +163,7 @@ def sample_allocations(draws: Draws, x: np.ndarray, rng: np.random.Generator) ->
     allocations = np.empty((len(x), len(draws)), dtype=np.uint16)
     block = max(1, BLOCK_DOUBLES // (len(draws) * draws.n_components))
     for start in range(0, len(x), block):
-        r = responsibilities_of_all(draws, x[start : start + block])
+        r = draws.responsibilities(x[start : start + block])
         u = rng.random(r.shape[:2])[..., None]
         # The last component takes what rounding leaves.
         allocations[start : start + block] = (u > np.cumsum(r, axis=2)[..., :-1]).sum(axis=2).T
@@ -158,22 +171,31 @@ def sample_allocations(draws: Draws, x: np.ndarray, rng: np.random.Generator) ->
 
 
 def minimise(
-    allocations: np.ndarray, n_components: int, loss: str, n_init: int, rng: np.random.Generator
+    allocations: np.ndarray,
+    n_components: int,
+    loss: str,
+    n_init: int,
+    rng: np.random.Generator,
+    *,
+    progressbar: bool = False,
 ) -> tuple[np.ndarray, float]:
     """The clustering (N,) with the least mean distance from the allocations (N, S), and that distance."""
     n_rows, n_draws = allocations.shape
     f = _cost(n_rows, loss)
     n_clusters = min(n_rows, max(MAX_CLUSTERS, 4 * n_components))
     best, least = np.zeros(n_rows, dtype=np.int64), np.inf
-    for start in range(n_init):
-        # From one cluster, from sampled allocations, and from nothing (-1), a row at a time in random order.
-        labels = np.full(n_rows, 0 if start == 0 else -1, dtype=np.int64)
-        if start % 2 == 1:
-            labels[:] = allocations[:, rng.integers(n_draws)]
-        _descend(labels, allocations, n_components, n_clusters, f, rng.permutation(n_rows), MAX_SWEEPS)
-        expected = distances(labels, allocations, n_components, loss).mean()
-        if expected < least - 1e-12:
-            best, least = labels, expected
+    work = float(n_init * SWEEPS_A_START * allocations.size * n_components)
+    with progress("Partition", n_init, work=work, show=progressbar) as done:
+        for start in range(n_init):
+            # From one cluster, from sampled allocations, and from nothing (-1), a row at a time in random order.
+            labels = np.full(n_rows, 0 if start == 0 else -1, dtype=np.int64)
+            if start % 2 == 1:
+                labels[:] = allocations[:, rng.integers(n_draws)]
+            _descend(labels, allocations, n_components, n_clusters, f, rng.permutation(n_rows), MAX_SWEEPS)
+            expected = distances(labels, allocations, n_components, loss).mean()
+            if expected < least - 1e-12:
+                best, least = labels, expected
+            done()
     return by_size(best), least
 
 

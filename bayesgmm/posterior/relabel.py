@@ -10,7 +10,7 @@ each draw to a common labelling by an assignment problem, solved exactly:
 
 - ECR (equivalence classes representatives): agree with a pivot draw's allocation in as many rows as possible.
 
-The first half of this file is array code; the tree comes in at the end.
+The algorithms are array code; the fit comes in at the end.
 """
 
 from collections.abc import Callable
@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from bayesgmm.posterior.draws import Draws, observed
-from bayesgmm.validation import check_choice
+from bayesgmm.arguments import check_choice
+from bayesgmm.record.fit import Fit
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -88,7 +88,7 @@ def ecr(responsibilities: Callable[[int], np.ndarray], n_draws: int, pivot: int 
     return permutation
 
 
-def relabel(dt: "xr.DataTree", method: str = "stephens") -> "xr.DataTree":
+def relabel(dt: "xr.DataTree", *, method: str = "stephens") -> "xr.DataTree":
     """Give the components of all draws common labels.
 
     Parameters
@@ -121,51 +121,25 @@ def relabel(dt: "xr.DataTree", method: str = "stephens") -> "xr.DataTree":
     Graphical Statistics 19, 313-331, https://doi.org/10.1198/jcgs.2010.09008.
     """
     check_choice(method, "method", METHODS)
-    draws = Draws.of(dt, weighted=False)
-    x = observed(dt)
-    if len(x) > MAX_ROWS:
-        x = np.ascontiguousarray(x[np.random.default_rng(0).choice(len(x), MAX_ROWS, replace=False)])
-    sizes = dt["posterior"].sizes
-    pivot = int(np.argmax(dt["sample_stats"]["lp"].transpose("chain", "draw").values))
+    return relabelled(Fit.of(dt), method).tree
+
+
+def relabelled(fit: Fit, method: str = "stephens") -> Fit:
+    """The fit with common labels for the components of all draws; see :func:`relabel`."""
+    draws = fit.every_draw
+    x = fit.table.subsample(MAX_ROWS, np.random.default_rng(0)).values
+    log_posterior = fit.log_posterior
+    pivot = 0 if log_posterior is None else int(np.nan_to_num(log_posterior, nan=-np.inf).argmax())
     if draws.n_components == 1:
         permutation = np.zeros((len(draws), 1), dtype=np.int64)
     else:
         algorithm = {"stephens": stephens, "ecr": ecr}[method]
-        permutation = algorithm(lambda s: draws.responsibilities(x, s), len(draws), pivot)
+        permutation = algorithm(lambda s: draws[s].responsibilities(x), len(draws), pivot)
     permuted_means = np.take_along_axis(draws.means, permutation[:, :, None], axis=1)
     in_order = np.lexsort(permuted_means.mean(axis=0).T[::-1])
-    return _permute(dt, permutation[:, in_order].reshape(sizes["chain"], sizes["draw"], -1), method)
+    return fit.relabelled(permutation[:, in_order].reshape(fit.n_chains, fit.n_draws, -1), method)
 
 
-def with_sampled_labels(dt: "xr.DataTree") -> "xr.DataTree":
-    """The draws under the labels that the sampler gave: what relabelling did is taken back."""
-    kept = dt["sample_stats"]["permutation"].transpose("chain", "draw", "component").values
-    return _permute(dt, np.argsort(kept, axis=2), "none")
-
-
-def _permute(dt: "xr.DataTree", permutation: np.ndarray, method: str) -> "xr.DataTree":
-    """Apply (chain, draw, component) permutations to a tree, and record them in terms of the sampler's labels."""
-    import xarray as xr
-
-    posterior = dt["posterior"].to_dataset()
-    order = xr.DataArray(permutation, dims=("chain", "draw", "component"))
-    permuted = {
-        name: variable.isel(component=order.drop_vars("component", errors="ignore"))
-        .transpose(*variable.dims)
-        .assign_coords(component=posterior["component"])
-        for name, variable in posterior.data_vars.items()
-        if "component" in variable.dims
-    }
-    tree = dt.copy()
-    attrs = {**posterior.attrs, "relabelled": method}
-    tree["posterior"] = xr.DataTree(posterior.assign(permuted).assign_attrs(attrs))
-    stats = dt["sample_stats"].to_dataset().assign_coords(component=posterior["component"])
-    before = (
-        stats["permutation"].transpose("chain", "draw", "component").values
-        if "permutation" in stats
-        else np.broadcast_to(np.arange(permutation.shape[-1]), permutation.shape)
-    )
-    stats["permutation"] = (("chain", "draw", "component"), np.take_along_axis(before, permutation, axis=2))
-    tree["sample_stats"] = xr.DataTree(stats)
-    tree.attrs["relabelled"] = method
-    return tree
+def with_sampled_labels(fit: Fit) -> Fit:
+    """The fit under the labels that the sampler gave: what relabelling did is taken back."""
+    return fit if fit.permutation is None else fit.relabelled(np.argsort(fit.permutation, axis=2), "none")

@@ -1,13 +1,17 @@
-"""The full posterior, relabelled: sampling and relabelling as one verb."""
+"""The full posterior, relabelled: sampling, or reading what was sampled, and relabelling as one verb."""
 
 import os
-from typing import TYPE_CHECKING, Any, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from bayesgmm.inference.estimate import MapEstimate
-from bayesgmm.inference.nuts import sample_nuts
+from bayesgmm.arguments import check_choice, check_count
+from bayesgmm.mixture.threads import available_cores
 from bayesgmm.posterior.invariants import weigh_chains
-from bayesgmm.posterior.relabel import METHODS, relabel as relabel_draws
-from bayesgmm.validation import check_choice
+from bayesgmm.posterior.relabel import METHODS, relabelled
+from bayesgmm.sampling.nutpie import Settings
+from bayesgmm.sampling.nuts import DEFAULT_TUNE, Start, run_nuts
+from bayesgmm.sampling.run import Run
+from bayesgmm.sampling.store import Store
 
 if TYPE_CHECKING:
     import pymc as pm
@@ -22,7 +26,7 @@ def sample(
     chains: int = 4,
     cores: int | None = None,
     random_seed: Any = None,
-    start: MapEstimate | Literal["dispersed"] | None = None,
+    start: Start = None,
     relabel: str | None = "stephens",
     store: str | os.PathLike | None = None,
     progressbar: bool = True,
@@ -83,20 +87,62 @@ def sample(
     >>> dt["posterior"]["weights"].dims
     ('chain', 'draw', 'component')
     """
+    _check_method(relabel)
+    settings = Settings(
+        draws=check_count(draws, "draws"),
+        tune=check_count(DEFAULT_TUNE if tune is None else tune, "tune"),
+        cores=available_cores() if cores is None else check_count(cores, "cores"),
+        progressbar=progressbar,
+    )
+    run = run_nuts(
+        model, check_count(chains, "chains"), settings, start=start, random_seed=random_seed, store=store
+    )  # fmt: skip
+    return _finished(run, relabel)
+
+
+def open_run(
+    path: str | os.PathLike, *, model: "pm.Model | None" = None, relabel: str | None = "stephens"
+) -> "xr.DataTree":
+    """Read the draws of a run that was sampled with ``store=path``, whether it ended or not.
+
+    Of a run that was stopped, by whatever, the tree holds as many draws as a rectangle of whole chains can, and
+    ``attrs["complete"]`` is 0; the folder keeps all. A run that goes on can be read at any time.
+
+    Parameters
+    ----------
+    path : str or path
+        The ``store`` of :func:`sample`.
+    model : pm.Model, optional
+        The model that was sampled, where it has terms of its own, or a prior that is not just a distribution's name
+        and numbers. Others are built anew from what the store holds.
+    relabel : {"stephens", "ecr"} or None, default "stephens"
+        As for :func:`sample`.
+
+    Returns
+    -------
+    xr.DataTree
+        As :func:`sample` returns it. A run stopped before the first draws were written gives 0 draws.
+
+    Raises
+    ------
+    StorageError
+        There is no run at ``path``.
+    ModelError
+        The run can be read with its own model only.
+    """
+    _check_method(relabel)
+    return _finished(Store(Path(path)).read(model), relabel)
+
+
+def _check_method(relabel: str | None) -> None:
     if relabel is not None:
         check_choice(relabel, "relabel", METHODS)
-    dt = sample_nuts(
-        model,
-        draws=draws,
-        tune=tune,
-        chains=chains,
-        cores=cores,
-        random_seed=random_seed,
-        start=start,
-        progressbar=progressbar,
-        store=store,
-    )
-    if dt["posterior"].sizes["draw"] == 0:
-        return dt
-    dt = weigh_chains(dt)
-    return dt if relabel is None else relabel_draws(dt, relabel)
+
+
+def _finished(run: Run, relabel: str | None) -> "xr.DataTree":
+    """A run's draws as a tree: chains that stay apart weighed, components under common labels."""
+    fit = run.fit()
+    if fit.n_draws == 0:
+        return fit.tree
+    fit = weigh_chains(fit)
+    return (fit if relabel is None else relabelled(fit, relabel)).tree

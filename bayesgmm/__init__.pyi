@@ -1,0 +1,54 @@
+from . import datasets, exceptions
+from .estimator import GaussianMixture
+from .model.build import build_model
+from .model.priors import Priors
+from .posterior.assignments import assignments
+from .posterior.coclustering import coclustering
+from .posterior.density import density, regression
+from .posterior.diagnosis import Diagnosis, diagnose
+from .posterior.partition import Partition, partition
+from .posterior.relabel import relabel
+from .posterior.sample import open_run, sample
+from .record.starts import Starts
+from .record.storage import load, save
+from .reports.clusters import plot_clusters, plot_uncertainty
+from .reports.densities import plot_density
+from .reports.rows import plot_assignments, plot_coclustering
+from .reports.page import report
+from .reports.search import plot_modes
+from .reports.weights import plot_weights
+from .search.estimate import MapEstimate
+from .search.find_map import find_MAP
+
+__version__: str
+__all__ = [
+    "Diagnosis",
+    "GaussianMixture",
+    "MapEstimate",
+    "Partition",
+    "Priors",
+    "Starts",
+    "assignments",
+    "build_model",
+    "coclustering",
+    "datasets",
+    "density",
+    "diagnose",
+    "exceptions",
+    "find_MAP",
+    "load",
+    "open_run",
+    "partition",
+    "plot_assignments",
+    "plot_clusters",
+    "plot_coclustering",
+    "plot_density",
+    "plot_modes",
+    "plot_uncertainty",
+    "plot_weights",
+    "regression",
+    "relabel",
+    "report",
+    "sample",
+    "save",
+]

@@ -1,0 +1,40 @@
+"""The checks that arguments pass before any computation, each with a message that says what to do."""
+
+import numbers
+from typing import Any
+
+import numpy as np
+
+from bayesgmm.exceptions import InvalidArgumentError
+
+
+def check_count(value: Any, name: str, *, least: int = 1) -> int:
+    """An integer argument of at least ``least``."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        raise InvalidArgumentError(f"{name} = {value!r} must be an integer of at least {least}.")
+    if value < least:
+        raise InvalidArgumentError(f"{name} = {value} must be at least {least}.")
+    return int(value)
+
+
+def check_choice(value: Any, name: str, choices: tuple[str, ...]) -> str:
+    """An argument that names one of ``choices``."""
+    if value not in choices:
+        raise InvalidArgumentError(f"unknown {name} {value!r}: choose one of {', '.join(map(repr, choices))}.")
+    return str(value)
+
+
+def check_probability(value: Any, name: str) -> float:
+    """An argument strictly between 0 and 1."""
+    if isinstance(value, bool) or not isinstance(value, float | int | np.floating) or not 0 < value < 1:
+        raise InvalidArgumentError(f"{name} = {value!r} must be a number strictly between 0 and 1.")
+    return float(value)
+
+
+def check_ci_prob(value: Any) -> float:
+    """The probability of intervals; None is ArviZ's ``rcParams["stats.ci_prob"]``."""
+    if value is None:
+        from arviz_base import rcParams
+
+        value = float(rcParams["stats.ci_prob"])
+    return check_probability(value, "ci_prob")

@@ -1,0 +1,102 @@
+"""A table of numbers from whatever holds one: an array, a list, a data frame of any kind."""
+
+from typing import Any
+
+import numpy as np
+
+from bayesgmm.exceptions import InvalidDataError, InvalidDataTypeError
+
+
+def read(X: Any) -> tuple[np.ndarray, tuple[str, ...] | None]:
+    """The values of ``X`` as float64 (N, D), and its columns' names where it has any.
+
+    Raises
+    ------
+    InvalidDataTypeError
+        Non-numeric columns, sparse or unreadable input.
+    InvalidDataError
+        Not two-dimensional, or repeated column names.
+    """
+    frame = _from_frame(X)
+    return frame if frame is not None else (_from_array(X), None)
+
+
+def row_names(X: Any) -> Any:
+    """The names of the rows of a pandas data frame, as an index; None where rows have none."""
+    if not hasattr(X, "index") or not hasattr(X, "columns"):
+        return None
+    import pandas as pd
+
+    index = X.index
+    if not isinstance(index, pd.Index) or isinstance(index, pd.MultiIndex):
+        return None
+    return index.rename("obs_id")
+
+
+def listed(items: list[str], most: int = 5) -> str:
+    """Names in a sentence, the first few of them."""
+    shown = ", ".join(items[:most])
+    return shown if len(items) <= most else f"{shown} and {len(items) - most} more"
+
+
+def _from_frame(X: Any) -> tuple[np.ndarray, tuple[str, ...]] | None:
+    """A data frame of any kind that narwhals reads (pandas, Polars, PyArrow), or None for anything else."""
+    if not (hasattr(X, "columns") or hasattr(X, "column_names")):
+        return None
+    import narwhals.stable.v2 as nw
+
+    names = [str(c) for c in (X.columns if hasattr(X, "columns") else X.column_names)]
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise InvalidDataError(f"column names repeat: {listed([repr(n) for n in repeated])}. Give each its own name.")
+    frame: Any = nw.from_native(X, eager_only=True, pass_through=True)
+    if not isinstance(frame, nw.DataFrame):
+        return None
+    # By position: pandas' names need not be strings.
+    columns, bad = [], []
+    for name, column in zip(names, frame.iter_columns(), strict=True):
+        values = column.to_numpy()
+        numeric = column.dtype.is_numeric() or column.dtype == nw.Boolean
+        # An object column may still hold numbers: pandas has no better type for some of them.
+        if numeric or (column.dtype == nw.Object and _converts(values)):
+            columns.append(values.astype(np.float64))
+        else:
+            bad.append(name)
+    if bad:
+        raise InvalidDataTypeError(
+            f"non-numeric columns: {listed([repr(c) for c in bad])}. Drop them, encode them as numbers, "
+            "or choose the numeric columns only."
+        )
+    return np.column_stack(columns) if columns else np.empty((len(frame), 0)), tuple(names)
+
+
+def _converts(column: np.ndarray) -> bool:
+    try:
+        column.astype(np.float64)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+def _from_array(X: Any) -> np.ndarray:
+    if hasattr(X, "toarray") and hasattr(X, "nnz"):
+        raise InvalidDataTypeError("X is a sparse matrix; a Gaussian mixture needs dense data: pass X.toarray().")
+    try:
+        array = np.asarray(X)
+    except ValueError as error:
+        raise InvalidDataTypeError(f"X cannot be read as a table of numbers: {error}") from error
+    if np.iscomplexobj(array):
+        raise InvalidDataError("Complex data not supported: pass the real and imaginary parts as two columns.")
+    if array.ndim != 2:
+        raise InvalidDataError(
+            f"Expected 2D array (rows, features), got {array.ndim}D array instead. Reshape your data: "
+            "X.reshape(-1, 1) if it has a single feature, X.reshape(1, -1) if it is a single row."
+        )
+    if array.dtype.kind not in "fiub":
+        bad = [j for j in range(array.shape[1]) if not _converts(array[:, j])]
+        if bad:
+            raise InvalidDataTypeError(
+                f"non-numeric columns: {listed([str(j) for j in bad])}; argument must be a string or a number that "
+                "reads as a real number. Drop them or encode them as numbers."
+            )
+    return array.astype(np.float64)

@@ -1,0 +1,161 @@
+r"""A model's log posterior as a function of one flat vector.
+
+.. math:: f(q) = \log p(x, \theta(q)) + j \log|\partial\theta/\partial q|
+
+with q the unconstrained parameters. j = 0 gives the density in the user's own parameters, whose maximum is the MAP;
+j = 1 gives the density of q, which is what NUTS samples. One compiled function serves both.
+"""
+
+from functools import cached_property
+
+import numpy as np
+import pymc as pm
+import pytensor
+import pytensor.tensor as pt
+from pytensor.graph.basic import Variable
+from pytensor.graph.replace import graph_replace, vectorize_graph
+
+from bayesgmm.exceptions import ModelError
+from bayesgmm.graph.compiled import Interpreted, LogDensity, ValueAndGradient
+
+
+class LogPosterior:
+    """A model's log posterior over the flat vector of its unconstrained parameters, and the way to it and back.
+
+    Parameters
+    ----------
+    model : pm.Model
+        All its free variables must be continuous.
+    """
+
+    def __init__(self, model: pm.Model):
+        if model.discrete_value_vars:
+            names = ", ".join(v.name for v in model.discrete_value_vars)
+            raise ModelError(f"the model has discrete variables ({names}); only continuous ones can be fitted here.")
+        self.model = model
+        self._variables = list(model.value_vars)
+        self._shapes = self._value_shapes()
+        self._sizes = [int(np.prod(shape)) for shape in self._shapes]
+        self.n_parameters = sum(self._sizes)
+        self._constrain: Interpreted | None = None
+        self._unconstrain: Interpreted | None = None
+
+    @cached_property
+    def function(self) -> ValueAndGradient:
+        """The compiled function, made when it is first called: named parameters need none."""
+        q, jacobian = pt.vector("q"), pt.scalar("jacobian")
+        value = self.model.logp(jacobian=False) + jacobian * self._log_jacobian()
+        return ValueAndGradient(q, jacobian, self._split(q), value, self.model.check_bounds)
+
+    def densities(self, data: dict[str, np.ndarray] | None = None) -> tuple[LogDensity, LogDensity]:
+        """The log-densities of the parameters and of q, of other data by the names of the model's if they are given."""
+        return self.function.at(0.0, data), self.function.at(1.0, data)
+
+    @property
+    def layout(self) -> list[list[str]]:
+        """The unconstrained variables in their order, each with its transform: what an entry of q means."""
+        model = self.model
+        return [[str(v.name), type(model.rvs_to_transforms.get(model.values_to_rvs[v])).__name__] for v in self._variables]
+
+    # The graphs -----------------------------------------------------------------------------------------------------
+
+    def _value_shapes(self) -> list[tuple[int, ...]]:
+        """The shapes of the value variables: computed from their graphs, as dims give them no static ones."""
+        model = self.model
+        free = list(model.free_RVs)
+        variables = [
+            rv if (transform := model.rvs_to_transforms.get(rv)) is None else transform.forward(rv, *rv.owner.inputs)
+            for rv in free
+        ]
+        by_value = dict(zip((model.rvs_to_values[rv] for rv in free), (v.shape for v in variables), strict=True))
+        shapes = Interpreted([], [by_value[v] for v in self._variables])()
+        return [tuple(int(n) for n in shape) for shape in shapes]
+
+    def _split(self, q: Variable) -> dict[Variable, Variable]:
+        """The value variables as parts of the flat vector ``q``; where it is cut is no constant of the graph."""
+        ends = np.cumsum([0, *self._sizes])
+        return {
+            v: q[pytensor.shared(start) : pytensor.shared(stop)].reshape(
+                pytensor.shared(np.array(shape, dtype=np.int64)), ndim=v.ndim
+            )
+            for v, start, stop, shape in zip(self._variables, ends[:-1], ends[1:], self._shapes, strict=True)
+        }
+
+    def _log_jacobian(self) -> Variable:
+        model, terms = self.model, []
+        for rv, value in model.rvs_to_values.items():
+            transform = model.rvs_to_transforms.get(rv)
+            if transform is not None:
+                terms.append(transform.log_jac_det(value, *rv.owner.inputs).sum())
+        [total] = model.replace_rvs_by_values([sum(terms, start=pt.constant(0.0))])
+        return total
+
+    # What the inference calls ---------------------------------------------------------------------------------------
+
+    def constrain(self, q: np.ndarray) -> dict[str, np.ndarray]:
+        """All named variables, deterministics too, at a batch ``q`` (B, n_parameters): name -> (B, ...)."""
+        model = self.model
+        variables = [*model.free_RVs, *model.deterministics]
+        if self._constrain is None:
+            flat = pt.vector("q", shape=(self.n_parameters,))
+            transformed = {
+                rv: model.rvs_to_transforms[rv].backward(value, *rv.owner.inputs)
+                if model.rvs_to_transforms.get(rv) is not None
+                else value
+                for rv, value in model.rvs_to_values.items()
+                if rv in model.free_RVs
+            }
+            outputs = [model.replace_rvs_by_values([transformed.get(v, v)])[0] for v in variables]
+            outputs = graph_replace(outputs, self._split(flat), strict=False)
+            batch = pt.matrix("q", shape=(None, self.n_parameters))
+            self._constrain = Interpreted([batch], list(vectorize_graph(outputs, {flat: batch})))
+        q = np.atleast_2d(q)
+        results = self._constrain(q)
+        # An output that does not depend on q keeps no batch axis; give it one.
+        shapes = [tuple(int(n) for n in np.shape(r)) for r in results]
+        return {
+            str(v.name): r
+            if shape[:1] == (len(q),) and len(shape) == v.ndim + 1
+            else np.broadcast_to(r, (len(q), *shape))
+            for v, r, shape in zip(variables, results, shapes, strict=True)
+        }
+
+    def unconstrain(self, point: dict[str, np.ndarray]) -> np.ndarray:
+        """The flat vector of a point given by its free variables' names."""
+        model = self.model
+        free = list(model.free_RVs)
+        if self._unconstrain is None:
+            inputs = [rv.type(rv.name) for rv in free]
+            by_rv = dict(zip(free, inputs, strict=True))
+            outputs = []
+            for rv in free:
+                transform = model.rvs_to_transforms.get(rv)
+                outputs.append(by_rv[rv] if transform is None else transform.forward(by_rv[rv], *rv.owner.inputs))
+            outputs = graph_replace(outputs, by_rv, strict=False)
+            self._unconstrain = Interpreted(inputs, outputs)
+        given = [np.ascontiguousarray(point[str(rv.name)], dtype=np.float64) for rv in free]
+        return np.concatenate([np.ravel(part) for part in self._unconstrain(*given)])
+
+    def named(self, q: np.ndarray) -> dict[str, np.ndarray]:
+        """The value variables of one flat vector, by name: a PyMC point."""
+        parts = np.split(q, np.cumsum(self._sizes)[:-1])
+        return {str(v.name): p.reshape(s) for v, p, s in zip(self._variables, parts, self._shapes, strict=True)}
+
+    def flat(self, point: dict[str, np.ndarray]) -> np.ndarray:
+        """A PyMC point, by value variables' names, as a flat vector."""
+        return np.concatenate([np.ravel(point[str(v.name)]) for v in self._variables])
+
+    @property
+    def initial(self) -> np.ndarray:
+        """The model's initial point as a flat vector."""
+        point = self.model.initial_point(random_seed=0)
+        return np.concatenate([np.ravel(point[str(v.name)]) for v in self._variables])
+
+    def lengths(self, given: dict[str, np.ndarray]) -> np.ndarray:
+        """Lengths for every entry of q, (P,): those given by a value variable's name, and 1 for the others."""
+        return np.concatenate(
+            [
+                np.broadcast_to(given.get(str(v.name), 1.0), shape).ravel()
+                for v, shape in zip(self._variables, self._shapes, strict=True)
+            ]
+        )

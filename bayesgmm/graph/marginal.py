@@ -1,0 +1,116 @@
+"""The marginalised Gaussian mixture as a PyMC distribution: log-density by the fused Op, draws by NumPy."""
+
+import numpy as np
+import pytensor.tensor as pt
+from pymc.distributions.distribution import Continuous, _support_point
+from pymc.logprob.abstract import _logprob
+from pytensor.link.numba.dispatch.basic import numba_njit
+from pytensor.link.numba.dispatch.random import numba_core_rv_funcify
+from pytensor.tensor.basic import get_underlying_scalar_constant_value
+from pytensor.tensor.exceptions import NotScalarConstantError
+from pytensor.tensor.random.op import RandomVariable
+
+from bayesgmm.graph.ops import MixtureLogDensity, source_version
+
+
+class GaussianMixtureRV(RandomVariable):
+    """Rows of a Gaussian mixture: a component from ``weights``, then a row of that component.
+
+    Parameters are weights (K,), means (K, D), covariances (K, D, D) and the rows' weights in the log-likelihood,
+    which play no part in drawing.
+    """
+
+    name = "gaussian_mixture"
+    signature = "(k),(k,d),(k,d,d),()->(d)"
+    dtype = "float64"
+    _print_name = ("GaussianMixture", "\\operatorname{GaussianMixture}")
+
+    def __init__(self, *args, diagonal: bool = False, **kwargs):
+        self.diagonal = diagonal
+        super().__init__(*args, **kwargs)
+
+    __props__ = ("name", "signature", "dtype", "inplace", "diagonal")
+
+    @classmethod
+    def rng_fn(cls, rng, weights, means, covariances, row_weights, size):
+        weights, means, covariances = (_unbatched(v, n) for v, n in ((weights, 1), (means, 2), (covariances, 3)))
+        size = np.shape(row_weights) if size is None else tuple(int(s) for s in size)
+        component = rng.choice(len(weights), size=size, p=weights / weights.sum())
+        factors = np.linalg.cholesky(covariances)
+        noise = rng.standard_normal((*size, means.shape[1]))
+        return means[component] + np.einsum("...ij,...j->...i", factors[component], noise)
+
+
+def _unbatched(value, ndim: int):
+    """Drop the leading axes of length 1 that PyMC gives parameters to match the rows' axis."""
+    xp, shape = (np, value.shape) if isinstance(value, np.ndarray) else (pt, value.type.shape)
+    if any(length != 1 for length in shape[: value.ndim - ndim]):
+        raise NotImplementedError("all rows share one set of mixture parameters; a batch of them is not supported")
+    return xp.squeeze(value, axis=tuple(range(value.ndim - ndim))) if value.ndim > ndim else value
+
+
+@numba_core_rv_funcify.register(GaussianMixtureRV)
+def _numba_draw(op, node):
+    @numba_njit
+    def random_fn(rng, weights, means, covariances, row_weights):
+        """One row: a component by inversion, then the mean plus its Cholesky factor times noise, a row at a time."""
+        u = rng.random() * weights.sum()
+        k = 0
+        while k < weights.size - 1 and u >= weights[k]:
+            u -= weights[k]
+            k += 1
+        row = np.zeros(means.shape[1])
+        noise = rng.normal(size=row.size)
+        factor = np.zeros((row.size, row.size))
+        for i in range(row.size):
+            for j in range(i + 1):
+                s = covariances[k, i, j]
+                for m in range(j):
+                    s -= factor[i, m] * factor[j, m]
+                factor[i, j] = np.sqrt(s) if i == j else s / factor[j, j]
+                row[i] += factor[i, j] * noise[j]
+            row[i] += means[k, i]
+        return row
+
+    return random_fn, source_version(__file__)
+
+
+class MarginalGaussianMixture(Continuous):
+    """A row of a Gaussian mixture, its component summed out.
+
+    Parameters are ``weights`` (K,), ``means`` (K, D), ``covariances`` (K, D, D) and ``row_weights``, () or (N,), which
+    multiply the rows' log-densities. ``diagonal`` promises that the off-diagonal covariances are 0 and stay so.
+    """
+
+    rv_type = GaussianMixtureRV
+
+    @classmethod
+    def rv_op(cls, *parameters, diagonal=False, size=None, rng=None):
+        rng = pt.random.shared_rng(seed=None) if rng is None else rng
+        _, rv = GaussianMixtureRV(diagonal=diagonal)(*parameters, size=size, rng=rng, return_next_rng=True)
+        return rv
+
+    @classmethod
+    def dist(cls, weights, means, covariances, row_weights=1.0, *, diagonal=False, **kwargs):
+        parameters = [pt.as_tensor(v, dtype="float64") for v in (weights, means, covariances, row_weights)]
+        return super().dist(parameters, diagonal=diagonal, **kwargs)
+
+
+@_support_point.register(GaussianMixtureRV)
+def _mean(op, rv, rng, size, weights, means, covariances, row_weights):
+    return pt.broadcast_to((weights[..., None] * means).sum(axis=-2), rv.shape)
+
+
+@_logprob.register(GaussianMixtureRV)
+def _log_density(op, values, rng, size, weights, means, covariances, row_weights, **kwargs):
+    (x,) = values
+    weights, means, covariances = (_unbatched(v, n) for v, n in ((weights, 1), (means, 2), (covariances, 3)))
+    single = x.ndim == 1
+    log_density = MixtureLogDensity(op.diagonal)(x[None] if single else x, weights, means, covariances)
+    log_density = log_density[0] if single else log_density
+    try:
+        if get_underlying_scalar_constant_value(row_weights) == 1:
+            return log_density
+    except NotScalarConstantError:
+        pass
+    return row_weights * log_density

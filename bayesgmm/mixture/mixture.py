@@ -1,0 +1,222 @@
+r"""A Gaussian mixture as a value: its parameters, and all that can be asked of them about rows.
+
+.. math:: p(x) = \sum_{k=1}^K \pi_k\, N(x \mid \mu_k, \Sigma_k)
+
+Marginals and conditionals of a mixture are mixtures again. With features a asked for, features b given, the others
+dropped,
+
+.. math:: p(x_a \mid x_b) = \sum_k \pi_k(x_b)\, N(x_a \mid \mu_k(x_b), \Sigma_k^{a|b}), \qquad
+          \pi_k(x_b) \propto \pi_k N(x_b \mid \mu_k^b, \Sigma_k^{bb}),
+
+.. math:: \mu_k(x_b) = \mu_k^a + \Sigma_k^{ab} (\Sigma_k^{bb})^{-1} (x_b - \mu_k^b), \qquad
+          \Sigma_k^{a|b} = \Sigma_k^{aa} - \Sigma_k^{ab} (\Sigma_k^{bb})^{-1} \Sigma_k^{ba} .
+
+A mixture may have a leading axis of draws, S mixtures in one value. NumPy and the data pass; no PyMC.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+from bayesgmm.mixture import kernel
+from bayesgmm.mixture.statistics import Statistics
+from bayesgmm.mixture.threads import raise_interrupt
+
+# Draws whose covariances are laid out at once.
+SLAB_DRAWS = 256
+
+
+@dataclass(frozen=True, eq=False)
+class Mixture:
+    """One mixture, or S of them.
+
+    Parameters
+    ----------
+    weights : (..., K) array
+    means : (..., K, D) array
+    covariances : (..., K, D, D) array, or (..., K, D) where features do not correlate
+        What components share may be one array under several views: nothing writes to it.
+    """
+
+    weights: np.ndarray
+    means: np.ndarray
+    covariances: np.ndarray
+
+    # Its shape ------------------------------------------------------------------------------------------------------
+
+    @property
+    def n_components(self) -> int:
+        return self.means.shape[-2]
+
+    @property
+    def n_features(self) -> int:
+        return self.means.shape[-1]
+
+    @property
+    def diagonal(self) -> bool:
+        """Whether ``covariances`` are variances alone."""
+        return self.covariances.ndim == self.means.ndim
+
+    @property
+    def batched(self) -> bool:
+        """Whether there is a leading axis of draws."""
+        return self.weights.ndim > 1
+
+    def __len__(self) -> int:
+        """Number of draws."""
+        if not self.batched:
+            raise TypeError("a single mixture has no length: it has no draws.")
+        return len(self.weights)
+
+    def __getitem__(self, draws: "int | slice | np.ndarray") -> "Mixture":
+        """One draw, or several."""
+        return Mixture(self.weights[draws], self.means[draws], self.covariances[draws])
+
+    def __iter__(self) -> Iterator["Mixture"]:
+        return (self[s] for s in range(len(self)))
+
+    def thinned(self, most: int) -> "Mixture":
+        """At most so many draws, evenly spaced."""
+        return self[np.unique(np.linspace(0, len(self) - 1, min(most, len(self))).astype(int))]
+
+    def permuted(self, order: np.ndarray) -> "Mixture":
+        """The components in another order: (K,), or of every draw (S, K)."""
+        take = (lambda v: np.take_along_axis(v, _widened(order, v.ndim), axis=order.ndim - 1)) if order.ndim > 1 else (
+            lambda v: np.take(v, order, axis=self.weights.ndim - 1)
+        )  # fmt: skip
+        return Mixture(take(self.weights), take(self.means), take(self.covariances))
+
+    @property
+    def full_covariances(self) -> np.ndarray:
+        """Covariance matrices (..., K, D, D), whatever features share."""
+        return self.covariances[..., None] * np.eye(self.n_features) if self.diagonal else self.covariances
+
+    @property
+    def scales(self) -> np.ndarray:
+        """Standard deviations of every component and feature, (..., K, D)."""
+        return np.sqrt(self.covariances if self.diagonal else np.einsum("...ii->...i", self.covariances))
+
+    @property
+    def arrays(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, bool]:
+        """What the data pass takes: weights, means, covariance matrices, and whether these are diagonal."""
+        return (
+            np.ascontiguousarray(self.weights), np.ascontiguousarray(self.means),
+            np.ascontiguousarray(self.full_covariances), self.diagonal,
+        )  # fmt: skip
+
+    # About rows -----------------------------------------------------------------------------------------------------
+
+    def log_density(self, x: np.ndarray) -> np.ndarray:
+        """Log-density of rows ``x`` (N, D) in nats, (N,), or under every draw (S, N)."""
+        x = np.ascontiguousarray(x)
+        if self.batched:
+            return np.array([one.log_density(x) for one in self]).reshape(len(self), len(x))
+        return kernel.log_density(x, *self.arrays)
+
+    def responsibilities(self, x: np.ndarray) -> np.ndarray:
+        """Every row's probability of every component, (N, K), or under every draw (S, N, K)."""
+        x = np.ascontiguousarray(x)
+        if not self.batched:
+            return kernel.responsibilities(x, *self.arrays)[1]
+        slabs = [self[start : start + SLAB_DRAWS] for start in range(0, len(self), SLAB_DRAWS)]
+        parts = [kernel.responsibilities_of_draws(x, *slab.arrays) for slab in slabs]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def densities(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Log-density (N,) and responsibilities (N, K) of rows under a single mixture, from one pass."""
+        return kernel.responsibilities(np.ascontiguousarray(x), *self.arrays)
+
+    def predictive(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Log of the rows' density averaged over the draws, (N,), and their average responsibilities, (N, K).
+
+        The draws pass one at a time: memory does not grow with their number.
+        """
+        if not self.batched:
+            return self.densities(x)
+        x = np.ascontiguousarray(x)
+        log_density = np.full(len(x), -np.inf)
+        responsibilities = np.zeros((len(x), self.n_components))
+        for one in self:
+            own = one.densities(x)
+            np.logaddexp(log_density, own[0], out=log_density)
+            responsibilities += own[1]
+        return log_density - np.log(len(self)), responsibilities / len(self)
+
+    def statistics(self, x: np.ndarray, row_weights: np.ndarray | None = None) -> Statistics:
+        """Log-likelihood and expected sufficient statistics of rows under a single mixture.
+
+        ``row_weights`` (N,) count rows; without them every row counts once.
+        """
+        weights = np.ones(1) if row_weights is None else np.ascontiguousarray(row_weights)
+        statistics = kernel.statistics(np.ascontiguousarray(x), *self.arrays, weights)
+        raise_interrupt()
+        return statistics
+
+    def simulate(self, n_rows: int, rng: "np.random.Generator | np.random.RandomState") -> tuple[np.ndarray, np.ndarray]:
+        """New rows (n_rows, D) and their components (n_rows,); of S mixtures every row from a draw of its own."""
+        draw = rng.choice(len(self), size=n_rows) if self.batched else 0
+        weights = np.broadcast_to(np.atleast_2d(self.weights)[draw], (n_rows, self.n_components))
+        cumulative = np.cumsum(weights, axis=1)
+        # The last component takes what rounding leaves.
+        u = rng.uniform(size=(n_rows, 1)) * cumulative[:, -1:]
+        labels = (u >= cumulative[:, :-1]).sum(axis=1)
+        noise = rng.standard_normal((n_rows, self.n_features))
+        means = (self.means if self.batched else self.means[None])[draw, labels]
+        covariances = (self.covariances if self.batched else self.covariances[None])[draw, labels]
+        if self.diagonal:
+            return means + np.sqrt(covariances) * noise, labels
+        return means + (np.linalg.cholesky(covariances) @ noise[..., None])[..., 0], labels
+
+    # Mixtures of some of the features -------------------------------------------------------------------------------
+
+    def marginal(self, axes: Sequence[int]) -> "Mixture":
+        """The mixture of the features at positions ``axes``, the others integrated out."""
+        a = list(axes)
+        covariances = self.covariances[..., a] if self.diagonal else self.covariances[..., a, :][..., a]
+        return Mixture(self.weights, self.means[..., a], covariances)
+
+    def conditional(self, axes: Sequence[int], given: Mapping[int, float]) -> "Mixture":
+        """The mixture of the features at positions ``axes`` given values of others; the rest are integrated out."""
+        if not given:
+            return self.marginal(axes)
+        a, b = list(axes), list(given)
+        values = np.array([given[j] for j in b], dtype=np.float64)
+        full = self.full_covariances
+        own = self.marginal(a)
+        away = values - self.means[..., b]
+        factor = np.linalg.cholesky(full[..., b, :][..., b])
+        # Whitened by L: z = L^-1 (x_b - mu_b), and C = L^-1 Sigma_ba, so that the gain is C' L^-1.
+        z = np.linalg.solve(factor, away[..., None])
+        across = np.linalg.solve(factor, full[..., b, :][..., a])
+        transposed = np.swapaxes(across, -1, -2)
+        log_det = np.log(np.einsum("...ii->...i", factor)).sum(axis=-1)
+        with np.errstate(divide="ignore"):
+            log_weights = np.log(self.weights) - log_det - (z[..., 0] ** 2).sum(axis=-1) / 2
+        weights = np.exp(log_weights - log_weights.max(axis=-1, keepdims=True))
+        covariances = own.full_covariances - transposed @ across
+        return Mixture(
+            weights / weights.sum(axis=-1, keepdims=True), own.means + (transposed @ z)[..., 0], covariances
+        )
+
+    # Against another ------------------------------------------------------------------------------------------------
+
+    def matches(self, other: "Mixture", feature_scales: np.ndarray, tolerance: float) -> bool:
+        """Whether two mixtures agree in weights, means and scales, up to the order of the components.
+
+        Means and scales are compared in units of ``feature_scales`` (D,).
+        """
+
+        def side_by_side(mixture: Mixture) -> np.ndarray:
+            return np.column_stack(
+                [mixture.weights, mixture.means / feature_scales, mixture.scales / feature_scales]
+            )  # fmt: skip
+
+        cost = np.abs(side_by_side(self)[:, None] - side_by_side(other)[None]).max(axis=2)
+        return bool(cost[linear_sum_assignment(cost)].max() < tolerance)
+
+
+def _widened(order: np.ndarray, ndim: int) -> np.ndarray:
+    """An order (S, K) with further axes of length 1."""
+    return order.reshape(*order.shape, *(ndim - order.ndim) * (1,))

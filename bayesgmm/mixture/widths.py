@@ -1,0 +1,44 @@
+r"""How narrow components are, and which rows they rest on.
+
+The width of a component is its least conditional scale as a share of the data's own in the same direction: the root of
+the smallest eigenvalue of :math:`S^{-1} \Sigma_k`, S the covariance of the data. No change of units alters it.
+"""
+
+import numpy as np
+
+from bayesgmm.mixture.mixture import Mixture
+
+# The least width of a component, as a share of the data's own in the same direction, that is not a collapse.
+COLLAPSED_WIDTH = 1e-3
+# Directions that the data themselves lack count as theirs: the ridge keeps the ratio finite there.
+RIDGE = 1e-14
+# A row is a component's own if it is more probable than not.
+OWN = 0.5
+
+
+def widths(mixture: Mixture, x: np.ndarray) -> np.ndarray:
+    """The width of every component, (K,), for data ``x`` (N, D)."""
+    return np.array([narrowest(covariance, x)[0] for covariance in mixture.full_covariances])
+
+
+def narrowest(covariance: np.ndarray, x: np.ndarray) -> tuple[float, np.ndarray]:
+    """A component's width, and the direction (D,) of it, for rows of ``x``."""
+    data = np.atleast_2d(np.cov(x, rowvar=False))
+    scales = np.sqrt(np.diag(data))
+    correlation = data / np.outer(scales, scales) + RIDGE * np.eye(len(data))
+    inverse = np.linalg.inv(np.linalg.cholesky(correlation))
+    whitened = inverse @ (covariance / np.outer(scales, scales)) @ inverse.T
+    values, vectors = np.linalg.eigh(whitened)
+    return float(np.sqrt(max(values[0], 0.0))), (inverse.T @ vectors[:, 0]) / scales
+
+
+def own_rows(mixture: Mixture, x: np.ndarray, component: int) -> np.ndarray:
+    """The rows that are more probably of a component than not, (N,) bool."""
+    return mixture.responsibilities(x)[:, component] > OWN
+
+
+def named_rows(rows: np.ndarray, most: int = 8) -> str:
+    """Row numbers of a (N,) bool array, in words."""
+    numbers = np.flatnonzero(rows)
+    shown = ", ".join(str(n) for n in numbers[:most])
+    return shown if len(numbers) <= most else f"{shown} and {len(numbers) - most} more"

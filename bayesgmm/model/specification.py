@@ -1,0 +1,295 @@
+r"""All that is assumed of a table: K, the covariances' structure, every prior in numbers, the recording resolution.
+
+The one source of it: the ``pm.Model``, EM's pseudo-counts, the number of parameters, the words and the equation of a
+report, the Python that makes a fit again, and what stands in a saved file all come from here.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from bayesgmm.arguments import check_choice, check_count
+from bayesgmm.data.table import Table
+from bayesgmm.exceptions import InvalidDataError, InvalidPriorError, StorageError
+from bayesgmm.model.covariance import COVARIANCE_TYPES, CovarianceType
+from bayesgmm.model.priors import VARIANCE_SHAPE, Prior, Priors, default_variance_scale
+
+if TYPE_CHECKING:
+    from bayesgmm.model.build import MixtureModel
+
+# Raised when what stands in a file changes.
+FORMAT = 1
+
+
+class PseudoCounts(NamedTuple):
+    """What the priors add to every component's statistics in EM's M-step: rows, and scatter (D,) of each feature."""
+
+    rows: float
+    scatter: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Specification:
+    """What is assumed.
+
+    Parameters
+    ----------
+    features : tuple of D str
+    n_components : int
+    covariance : CovarianceType
+    priors : tuple of Prior
+    resolution : (D,) array
+        Recording steps; their rounding variance is part of every covariance.
+    typical_variance_scale : (D,) array
+        Of the default prior of the variances, whether or not that is in use: EM must not collapse under any prior.
+    terms : tuple of str
+        What a user added to the model, in words.
+    """
+
+    features: tuple[str, ...]
+    n_components: int
+    covariance: CovarianceType
+    priors: tuple[Prior, ...]
+    resolution: np.ndarray = field(repr=False)
+    typical_variance_scale: np.ndarray = field(repr=False)
+    terms: tuple[str, ...] = ()
+
+    @classmethod
+    def of(
+        cls, table: Table, n_components: int, *, covariance_type: str = "full", priors: Priors | None = None
+    ) -> "Specification":
+        """What is assumed of a table; see :func:`bayesgmm.build_model`.
+
+        Raises
+        ------
+        InvalidDataError, InvalidArgumentError, InvalidPriorError
+        """
+        n_components = check_count(n_components, "n_components")
+        covariance = COVARIANCE_TYPES[check_choice(covariance_type, "covariance_type", tuple(COVARIANCE_TYPES))]
+        priors = Priors() if priors is None else priors
+        if not isinstance(priors, Priors):
+            raise InvalidPriorError(f"priors = {priors!r} must be a bayesgmm.Priors.")
+        counted = table.n_rows if table.weights is None else int((table.weights > 0).sum())
+        if counted < n_components:
+            raise InvalidDataError(
+                f"n_samples = {counted} rows are fewer than n_components = {n_components}: "
+                f"choose n_components <= {counted} or add rows."
+            )
+        return cls(
+            features=table.features,
+            n_components=n_components,
+            covariance=covariance,
+            priors=priors.resolved(table, n_components, covariance),
+            resolution=np.zeros(table.n_features) if table.resolution is None else table.resolution,
+            typical_variance_scale=default_variance_scale(table, n_components),
+        )
+
+    # What it knows --------------------------------------------------------------------------------------------------
+
+    @property
+    def n_features(self) -> int:
+        return len(self.features)
+
+    @property
+    def rounding(self) -> np.ndarray:
+        """The rounding variance of each feature, (D,) (Sheppard's correction)."""
+        return self.resolution**2 / 12
+
+    @property
+    def correlated(self) -> bool:
+        """Whether there are correlations."""
+        return self.covariance.correlated and self.n_features > 1
+
+    @property
+    def n_parameters(self) -> int:
+        """Free parameters of the mixture."""
+        k, d = self.n_components, self.n_features
+        return k - 1 + k * d + self.covariance.n_parameters(k, d)
+
+    def prior(self, *variables: str) -> Prior | None:
+        """The prior of the first of these variables that has one."""
+        return next((prior for prior in self.priors if prior.variable in variables), None)
+
+    @property
+    def eta(self) -> float | None:
+        """LKJ's eta; None where there are no correlations."""
+        prior = self.prior("correlations")
+        return None if prior is None else float(prior.numbers["lkj_eta"])
+
+    @property
+    def pseudo_counts(self) -> PseudoCounts:
+        """What the prior of the variances is worth in EM: of an inverse-gamma (a, b) its mode, 2 a + 2 rows of scatter 2 b."""
+        prior = self.prior("variances")
+        scale = self.typical_variance_scale
+        if prior is not None and not prior.users:
+            scale = np.broadcast_to(prior.numbers["variance_scale"], (self.n_features,))
+        return PseudoCounts(2 * VARIANCE_SHAPE + 2, 2 * scale)
+
+    @property
+    def unbounded_because(self) -> tuple[str, ...]:
+        """Reasons why the posterior density may have no maximum; empty where one must exist."""
+        reasons = []
+        concentration = self._numbers("concentration")
+        if concentration.min() < 1:
+            reasons.append(
+                f"concentration = {concentration.min():g} is below 1: the density is unbounded where a weight is 0"
+            )
+        least = 1 + self.n_features / 2
+        if self.eta is not None and self.covariance.per_component and self.eta <= least:
+            reasons.append(
+                f"lkj_eta = {self.eta:g} is not above 1 + D/2 = {least:g}: a component on rows that lie on a "
+                "hyperplane may collapse"
+            )
+        prior = self.prior("variances", "scales")
+        rounded = (self.resolution > 0).all()
+        if prior is not None and self.covariance.per_component and not rounded and not prior.vanishes_at_zero():
+            reasons.append(
+                f"the prior of the {prior.variable} ({prior.words}) does not keep them away from 0, and not every "
+                "feature has a recording resolution: a component may collapse on tied rows"
+            )
+        return tuple(reasons)
+
+    def _numbers(self, name: str) -> np.ndarray:
+        return next(np.asarray(prior.numbers[name]) for prior in self.priors if name in prior.numbers)
+
+    def with_numbers(self, numbers: Mapping[str, np.ndarray], terms: tuple[str, ...] = ()) -> "Specification":
+        """The same assumptions with other numbers, by the names under which the model keeps them."""
+        return replace(
+            self,
+            priors=tuple(prior.with_numbers(numbers) for prior in self.priors),
+            resolution=np.asarray(numbers.get("resolution", self.resolution)),
+            terms=terms,
+        )
+
+    def build(self, table: Table) -> "MixtureModel":
+        """The ``pm.Model`` of a table."""
+        from bayesgmm.model.build import build
+
+        return build(self, table)
+
+    # In words -------------------------------------------------------------------------------------------------------
+
+    @property
+    def equation(self) -> str:
+        """The model as LaTeX."""
+        k = "" if not self.covariance.per_component else "_k"
+        return rf"p(x) = \sum_{{k=1}}^{{{self.n_components}}} \pi_k\, N(x \mid \mu_k, \Sigma{k})"
+
+    def in_words(self) -> list[tuple[str, str]]:
+        """Every prior, and the resolution where there is one, as a name and a sentence with its numbers."""
+        said = [(prior.variable, prior.words if prior.users else self._default_words(prior)) for prior in self.priors]
+        if (self.resolution > 0).any():
+            step = self.resolution
+            said.append(("recorded in steps of", self._each(lambda j: _brief(step[j]) if step[j] > 0 else "not rounded")))
+        return said
+
+    def _default_words(self, prior: Prior) -> str:
+        numbers = {name: np.atleast_1d(value) for name, value in prior.numbers.items()}
+        if prior.variable == "weights":
+            return f"Dirichlet({', '.join(map(_brief, numbers['concentration']))})"
+        if prior.variable == "means":
+            return self._each(lambda j: f"Normal({_brief(numbers['midrange'][j])}, sd {_brief(numbers['range'][j])})")
+        if prior.variable == "correlations":
+            return f"LKJ({_brief(numbers['lkj_eta'][0])})"
+        scale = numbers["variance_scale"]
+        if not self.covariance.per_feature:
+            return f"InverseGamma({VARIANCE_SHAPE:g}, {_brief(scale[0])})"
+        return self._each(lambda j: f"InverseGamma({VARIANCE_SHAPE:g}, {_brief(scale[j])})")
+
+    def _each(self, words: Any) -> str:
+        return "; ".join(f"{shortened(name)}: {words(j)}" for j, name in enumerate(self.features))
+
+    def arguments(self) -> list[str]:
+        """What stands for these assumptions in a call of ``build_model``, as Python.
+
+        A prior that no call gives is left out, with a comment in its place.
+        """
+        said = [f"n_components={self.n_components}", f"covariance_type={self.covariance.name!r}"]
+        said.append(f"resolution={self.resolution.tolist()}" if (self.resolution > 0).any() else "resolution=None")
+        given, missing = [], []
+        concentration = self._numbers("concentration")
+        if (concentration != 1).any():
+            given.append(f"concentration={concentration.tolist()}")
+        for prior in self.priors:
+            if prior.users and ".dist(" in prior.words:
+                given.append(f"{prior.variable}=pm.{prior.words}")
+            elif prior.users:
+                missing.append(f"  # and your prior of the {prior.variable}: {prior.words}")
+        if self.eta is not None and self.eta != (self.n_features + 3) / 2:
+            given.append(f"lkj_eta={self.eta:g}")
+        if given or missing:
+            said.append(f"priors=bg.Priors({', '.join(given)}){''.join(missing)}")
+        return said
+
+    # On paper -------------------------------------------------------------------------------------------------------
+
+    def to_json(self) -> str:
+        """As JSON. A user's prior that is not just a name and numbers is kept as words."""
+        return json.dumps(
+            {
+                "format": FORMAT,
+                "features": list(self.features),
+                "n_components": self.n_components,
+                "covariance_type": self.covariance.name,
+                "resolution": self.resolution.tolist(),
+                "typical_variance_scale": self.typical_variance_scale.tolist(),
+                "terms": list(self.terms),
+                "priors": [
+                    {
+                        "variable": prior.variable,
+                        "distribution": prior.distribution,
+                        "numbers": {name: np.asarray(value).tolist() for name, value in prior.numbers.items()},
+                        "users": prior.users,
+                        "words": prior.words,
+                    }
+                    for prior in self.priors
+                ],
+            }
+        )
+
+    @classmethod
+    def from_json(cls, text: str) -> "Specification":
+        """What :meth:`to_json` wrote.
+
+        Raises
+        ------
+        StorageError
+            It is not such a text, or one of a newer version.
+        """
+        try:
+            read = json.loads(text)
+            if read["format"] > FORMAT:
+                raise StorageError(f"this fit was written by a newer bayesgmm (format {read['format']}): update it.")
+            return cls(
+                features=tuple(read["features"]),
+                n_components=read["n_components"],
+                covariance=COVARIANCE_TYPES[read["covariance_type"]],
+                priors=tuple(
+                    Prior(
+                        prior["variable"], prior["distribution"],
+                        {name: np.array(value, dtype=np.float64) for name, value in prior["numbers"].items()},
+                        prior["users"], words=prior["words"],
+                    )
+                    for prior in read["priors"]
+                ),
+                resolution=np.array(read["resolution"], dtype=np.float64),
+                typical_variance_scale=np.array(read["typical_variance_scale"], dtype=np.float64),
+                terms=tuple(read["terms"]),
+            )  # fmt: skip
+        except (KeyError, TypeError, ValueError) as error:
+            if isinstance(error, StorageError):
+                raise
+            raise StorageError(f"not the specification of a mixture: {error!r}.") from error
+
+
+def shortened(name: str, most: int = 60) -> str:
+    """A name that is not too long for a heading."""
+    return name if len(name) <= most else f"{name[: most - 1]}…"
+
+
+def _brief(value: Any) -> str:
+    """A number that was set rather than estimated."""
+    return f"{float(value):.6g}"

@@ -1,0 +1,137 @@
+"""All checks of a fit: of the run, the sampler, the chains, the modes and the components."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from bayesgmm.mixture.widths import COLLAPSED_WIDTH, named_rows, own_rows, widths
+from bayesgmm.posterior.chains import LEAST_DRAWS, chain_checks
+from bayesgmm.posterior.check import NO_LIMIT, Check
+from bayesgmm.record.fit import Fit
+from bayesgmm.record.provenance import percentages
+
+# Betancourt (2016), https://arxiv.org/abs/1604.00695.
+EBFMI_LIMIT = 0.3
+# A share of divergent draws above this says that part of the posterior was not reached.
+DIVERGENT_FAILURE = 0.01
+# Pareto shapes above this say that a mode's share is a rough guess (Vehtari, Simpson, Gelman, Yao and Gabry 2024).
+PARETO_K_LIMIT = 0.7
+# Where no shares of the modes are known: an optimum within this many nats of the best may hold posterior mass.
+OPTIMUM_GAP = 7.0
+
+
+def checks(fit: Fit) -> Iterator[Check]:
+    """All checks of a fit."""
+    if fit.provenance.method == "nuts":
+        yield _run_complete(fit)
+        yield from _sampler(fit)
+        yield from chain_checks(fit)
+    yield from _modes(fit)
+    yield _smallest_component(fit)
+    yield _narrowest_component(fit)
+
+
+# The run and the sampler ------------------------------------------------------------------------------------------------
+
+
+def _run_complete(fit: Fit) -> Check:
+    complete = fit.provenance.complete
+    return Check(
+        "run complete", float(complete), 1.0, complete,
+        sentence=lambda: f"the run was stopped early: {fit.n_chains} chains of {fit.n_draws} draws are here. "
+        "Sample again if the effective sample sizes are too small.",
+    )  # fmt: skip
+
+
+def _sampler(fit: Fit) -> Iterator[Check]:
+    diverging, deep = fit.statistic("diverging"), fit.statistic("reached_max_treedepth")
+    if diverging is not None:
+        share = float(diverging.mean())
+        yield Check(
+            "divergent share", share, 0.0, share == 0, "fail" if share > DIVERGENT_FAILURE else "caution",
+            lambda: f"{int(diverging.sum())} draws diverged: the sampler could not follow the posterior there. "
+            "Try fewer components or more informative priors.",
+        )  # fmt: skip
+    if deep is not None:
+        share_deep = float(deep.mean())
+        yield Check(
+            "share at maximum tree depth", share_deep, 0.0, share_deep == 0,
+            sentence=lambda: f"{share_deep:.1%} of the draws reached the maximum tree depth: draws are correlated. "
+            "Try a longer tune.",
+        )  # fmt: skip
+    if fit.n_draws >= LEAST_DRAWS and "energy" in fit.statistics:
+        import arviz_stats
+
+        ebfmi = float(np.min(arviz_stats.bfmi(fit.tree)["energy"].values))
+        yield Check(
+            "E-BFMI", ebfmi, EBFMI_LIMIT, ebfmi >= EBFMI_LIMIT,
+            sentence=lambda: f"E-BFMI is {ebfmi:.2f}: the energy mixes slowly, so tails may be missed. "
+            "Try a longer tune.",
+        )  # fmt: skip
+
+
+# What the starts found beside what the chains saw ----------------------------------------------------------------------
+
+
+def _modes(fit: Fit) -> Iterator[Check]:
+    provenance = fit.provenance
+    if provenance.converged is not None:
+        yield Check(
+            "MAP converged", float(provenance.converged), 1.0, provenance.converged,
+            sentence=lambda: "the optimiser stopped before the posterior mode. Try more starts (n_init) or fewer "
+            "components.",
+        )  # fmt: skip
+    if provenance.starts is None:
+        return
+    optima = provenance.starts.optima
+    yield Check("distinct optima", optima.size, NO_LIMIT, True)
+    if optima.size > 1:
+        yield Check("gap to the second optimum, nats", float(optima[0] - optima[1]), NO_LIMIT, True)
+    modes = provenance.modes
+    others = [g for g in optima[0] - optima[1:] if g < OPTIMUM_GAP] if modes is None else modes.others
+
+    def sentence() -> str:
+        evidence = f"{len(others)} of them, holding about {percentages(others)} of the posterior"
+        if modes is None:
+            gaps = ", ".join(f"{gap:.1f}" for gap in others[:5])
+            evidence = f"{len(others)} of them, within {OPTIMUM_GAP:g} nats of the best (gaps {gaps})"
+        return (
+            f"different modes: the {len(provenance.starts or ())} starts found other optima than the one that these "
+            f"draws are of, {evidence}. Try start='dispersed', or fewer components."
+        )
+
+    dispersed = modes is not None and modes.started_shares is not None
+    yield Check("other modes that matter", len(others), 0.0, not others or dispersed, sentence=sentence)
+    if modes is not None and modes.started_pareto_k is not None and fit.chain_weights is not None:
+        worst = float(np.max(modes.started_pareto_k))
+        yield Check(
+            "Pareto k of the modes' shares", worst, PARETO_K_LIMIT, worst <= PARETO_K_LIMIT,
+            sentence=lambda: f"the modes' shares are rough: the Pareto shape of their importance weights is "
+            f"{worst:.2f}.",
+        )  # fmt: skip
+
+
+# The components ---------------------------------------------------------------------------------------------------------
+
+
+def _smallest_component(fit: Fit) -> Check:
+    rows = fit.mixture.weights.mean(axis=0) * fit.table.n_rows
+    smallest, least = float(rows.min()), fit.n_features + 1
+    return Check(
+        "rows in the smallest component", smallest, least, smallest >= least,
+        sentence=lambda: f"component {int(rows.argmin())} holds about {smallest:.1f} rows, too few to show its shape: "
+        "its parameters come from the prior. Try fewer components.",
+    )  # fmt: skip
+
+
+def _narrowest_component(fit: Fit) -> Check:
+    draws, x = fit.mixture, fit.x
+    middle = len(draws) // 2
+    width = np.median([widths(draws[s], x) for s in sorted({0, middle, len(draws) - 1})], axis=0)
+    k = int(width.argmin())
+    return Check(
+        "narrowest component", float(width[k]), COLLAPSED_WIDTH, bool(width[k] >= COLLAPSED_WIDTH),
+        sentence=lambda: f"component {k} has collapsed to {width[k]:.1e} of the data's width in one direction, on rows "
+        f"{named_rows(own_rows(draws[middle], x, k))}. Give a resolution, use the default priors, or try fewer "
+        "components.",
+    )  # fmt: skip

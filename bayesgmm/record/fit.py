@@ -1,0 +1,324 @@
+"""A fit: draws with all that is known of them, as a typed view of an ``xarray.DataTree`` in ArviZ's groups.
+
+The one place that knows a tree's keys: here they are written, and here they are read.
+"""
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bayesgmm.data.table import Table
+from bayesgmm.exceptions import ModelError
+from bayesgmm.mixture.mixture import Mixture
+from bayesgmm.model.covariance import COVARIANCE_TYPES, CovarianceType
+from bayesgmm.model.specification import Specification
+from bayesgmm.record.provenance import Provenance
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from bayesgmm.model.build import MixtureModel
+
+# What a user's own draws need to be read as a mixture's.
+NEEDED = ("weights", "means", "covariances")
+# The statistics of the sampler under ArviZ's names.
+LOG_POSTERIOR, PERMUTATION = "lp", "permutation"
+CHAIN_WEIGHT, START_MODE = "chain_weight", "start_mode"
+# Where a tree keeps its specification: a variable, as netCDF's attributes hold no more than 64 kB.
+SPECIFICATION = "specification"
+EACH = ("chain", "draw")
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """A tree of draws, asked for what it holds."""
+
+    tree: "xr.DataTree"
+
+    @classmethod
+    def of(cls, dt: "xr.DataTree | Fit") -> "Fit":
+        """Look at a tree as a fit.
+
+        Raises
+        ------
+        ModelError
+            It has no draws of a mixture.
+        """
+        if isinstance(dt, Fit):
+            return dt
+        missing = [name for name in NEEDED if "posterior" not in dt or name not in dt["posterior"]]
+        if missing or dt["posterior"].attrs.get("covariance_type") not in COVARIANCE_TYPES:
+            raise ModelError(
+                "not a tree of a mixture's draws: it needs a posterior group with weights, means and covariances and "
+                "the attribute covariance_type, as bayesgmm.sample and MapEstimate.laplace make it."
+            )
+        return cls(dt)
+
+    @classmethod
+    def write(
+        cls,
+        model: "MixtureModel",
+        posterior: dict[str, np.ndarray],
+        statistics: dict[str, np.ndarray],
+        provenance: Provenance,
+    ) -> "Fit":
+        """Write draws as a tree.
+
+        Parameters
+        ----------
+        model : MixtureModel
+            Gives dims, coordinates, the data and what is assumed.
+        posterior, statistics : dict
+            Name -> array (chain, draw, ...); of ``START_MODE`` (chain,).
+        provenance : Provenance
+        """
+        import pandas as pd
+        from arviz_base import from_dict
+
+        specification, table = model.specification, model.table
+        dims = {name: list(d) for name, d in model.named_vars_to_dims.items() if None not in d}
+        dims[PERMUTATION] = ["component"]
+        constants: dict[str, Any] = {name: value for name, value in model.numbers.items() if name != "x_data"}
+        constants[SPECIFICATION] = np.array(specification.to_json(), dtype=object)
+        used = {d for name in [*posterior, *constants, "x", PERMUTATION] for d in dims.get(name, [])}
+        coords: dict[str, Any] = {
+            name: np.asarray(values) for name, values in model.coords.items() if name in used and values is not None
+        }
+        # No array of row numbers, and no copies of one.
+        coords.setdefault("obs_id", pd.RangeIndex(table.n_rows))
+        # The model's own data: not to be changed from here.
+        x = table.values.view()
+        x.flags.writeable = False
+        by_draw = {name: value for name, value in statistics.items() if name != START_MODE}
+        groups = {
+            "posterior": posterior,
+            "sample_stats": by_draw,
+            "observed_data": {"x": x},
+            "constant_data": constants,
+        }
+        attrs = _attrs(specification, provenance)
+        with chain_and_draw_are_right():
+            tree = from_dict(groups, coords=coords, dims=dims, attrs={"/": attrs, "posterior": attrs})
+        if START_MODE in statistics:
+            started = {START_MODE: ("chain", statistics[START_MODE])}
+            tree["sample_stats"] = tree["sample_stats"].dataset.assign(started)
+        return cls(tree)
+
+    # What it is of --------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def specification(self) -> Specification | None:
+        """What was assumed; None of draws from elsewhere."""
+        kept = self._group("constant_data")
+        return Specification.from_json(str(kept[SPECIFICATION].values)) if SPECIFICATION in kept else None
+
+    @cached_property
+    def provenance(self) -> Provenance:
+        """How the draws came about."""
+        return Provenance.of(self.tree["posterior"].attrs)
+
+    @property
+    def covariance(self) -> CovarianceType:
+        return COVARIANCE_TYPES[self.tree["posterior"].attrs["covariance_type"]]
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        return tuple(str(name) for name in self.tree["posterior"].dataset["feature"].values)
+
+    @property
+    def components(self) -> np.ndarray:
+        """The components' names, (K,)."""
+        return self.tree["posterior"].dataset["component"].values
+
+    @property
+    def n_components(self) -> int:
+        return int(self.tree["posterior"].sizes["component"])
+
+    @property
+    def n_features(self) -> int:
+        return len(self.features)
+
+    @cached_property
+    def table(self) -> Table:
+        """The rows that were fitted.
+
+        Raises
+        ------
+        ModelError
+            The tree does not hold them.
+        """
+        observed, kept = self._group("observed_data"), self._group("constant_data")
+        if "x" not in observed:
+            raise ModelError("the tree holds no observed data: pass the data as X.")
+        x = np.ascontiguousarray(observed["x"].values, dtype=np.float64)
+        weights = kept["sample_weight"].values if "sample_weight" in kept else None
+        resolution = kept["resolution"].values if "resolution" in kept else None
+        return Table(x, self.features, observed["obs_id"].to_index(), weights, resolution)
+
+    @property
+    def x(self) -> np.ndarray:
+        """The values of the rows that were fitted, (N, D)."""
+        return self.table.values
+
+    @property
+    def row_names(self) -> np.ndarray:
+        """The names of the rows that were fitted, (N,)."""
+        return np.asarray(self.table.names)
+
+    def rows(self, X: Any = None) -> Table:
+        """New rows, checked against the features that were fitted; None: the rows that were fitted."""
+        return self.table if X is None else Table.like(X, self.features)
+
+    # The draws ------------------------------------------------------------------------------------------------------
+
+    @property
+    def n_chains(self) -> int:
+        return int(self.tree["posterior"].sizes["chain"])
+
+    @property
+    def n_draws(self) -> int:
+        """Draws of every chain."""
+        return int(self.tree["posterior"].sizes["draw"])
+
+    @cached_property
+    def mixture(self) -> Mixture:
+        """The draws, chains one after the other; where chains weigh differently, draws in proportion."""
+        return self.in_proportion.every_draw
+
+    @cached_property
+    def every_draw(self) -> Mixture:
+        """All draws, chains one after the other, whatever the chains weigh."""
+        posterior, family = self.tree["posterior"].dataset, self.covariance
+
+        def flat(name: str, *dims: str) -> np.ndarray:
+            values = posterior[name].transpose(*EACH, *dims).values
+            return np.ascontiguousarray(values.reshape(-1, *values.shape[2:]), dtype=np.float64)
+
+        covariances = family.expand(flat("covariances", *family.dims), self.n_components, self.n_features)
+        return Mixture(flat("weights", "component"), flat("means", "component", "feature"), covariances)
+
+    @property
+    def parameters(self) -> "xr.Dataset":
+        """Weights, means and scales (chain, draw, ...), by which labels and chains are judged."""
+        return self.tree["posterior"].dataset[["weights", "means", "scales"]]
+
+    @property
+    def statistics(self) -> "xr.Dataset":
+        """The sampler's statistics under ArviZ's names; empty where there are none."""
+        return self._group("sample_stats")
+
+    def statistic(self, name: str) -> np.ndarray | None:
+        """One of the sampler's statistics, (chain, draw, ...), or None."""
+        found = self.statistics
+        return found[name].transpose(*(d for d in EACH if d in found[name].dims), ...).values if name in found else None
+
+    @property
+    def log_posterior(self) -> np.ndarray | None:
+        """Log posterior of every draw, (chain, draw)."""
+        return self.statistic(LOG_POSTERIOR)
+
+    @property
+    def permutation(self) -> np.ndarray | None:
+        """The sampler's own label of every component of every draw, (chain, draw, component), if it was relabelled."""
+        return self.statistic(PERMUTATION)
+
+    @property
+    def chain_names(self) -> np.ndarray:
+        return self.tree["posterior"].dataset["chain"].values
+
+    @property
+    def start_modes(self) -> np.ndarray | None:
+        """The mode that each chain started at, (chain,), where there were several."""
+        return self.statistic(START_MODE)
+
+    @property
+    def chain_weights(self) -> np.ndarray | None:
+        """The share of the posterior of each chain, (chain,), where chains stay apart in different modes."""
+        return self.statistic(CHAIN_WEIGHT)
+
+    # Another fit ----------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def in_proportion(self) -> "Fit":
+        """A fit whose draws all count alike: itself, or if its chains weigh differently, one chain of draws in proportion.
+
+        Of the chain that weighs most all draws are kept, of the others evenly spaced ones.
+        """
+        weight = self.chain_weights
+        if weight is None:
+            return self
+        import xarray as xr
+
+        kept = [np.linspace(0, self.n_draws - 1, int(w / weight.max() * self.n_draws)).astype(int) for w in weight]
+        tree = self.tree.copy()
+        for name in ("posterior", "sample_stats"):
+            group = self.tree[name].to_dataset().drop_vars([CHAIN_WEIGHT, START_MODE], errors="ignore")
+            parts = [group.isel(chain=[c], draw=index).drop_vars(["chain", "draw"]) for c, index in enumerate(kept)]
+            joined = xr.concat(parts, dim="draw").assign_coords(chain=[0], draw=np.arange(sum(map(len, kept))))
+            tree[name] = xr.DataTree(joined.assign_attrs(group.attrs))
+        return Fit(tree)
+
+    def weighed(self, weights: np.ndarray) -> "Fit":
+        """The fit with weights of its chains, (chain,)."""
+        tree = self.tree.copy()
+        tree["sample_stats"] = tree["sample_stats"].dataset.assign({CHAIN_WEIGHT: ("chain", weights)})
+        return Fit(tree)
+
+    def relabelled(self, order: np.ndarray, method: str) -> "Fit":
+        """The fit with the components of every draw in another order (chain, draw, component).
+
+        The permutations are recorded in terms of the labels that the sampler gave.
+        """
+        import xarray as xr
+
+        posterior = self.tree["posterior"].to_dataset()
+        labels = {"component": posterior["component"]}
+        by_draw = xr.DataArray(order, dims=(*EACH, "component"))
+        permuted = {
+            name: variable.isel(component=by_draw.drop_vars("component", errors="ignore"))
+            .transpose(*variable.dims)
+            .assign_coords(labels)
+            for name, variable in posterior.data_vars.items()
+            if "component" in variable.dims
+        }
+        before = self.permutation
+        if before is None:
+            before = np.broadcast_to(np.arange(order.shape[-1]), order.shape)
+        stats = self.tree["sample_stats"].to_dataset().assign_coords(labels)
+        stats[PERMUTATION] = ((*EACH, "component"), np.take_along_axis(before, order, axis=2))
+        tree = self.tree.copy()
+        tree["posterior"] = xr.DataTree(posterior.assign(permuted).assign_attrs(relabelled=method))
+        tree["sample_stats"] = xr.DataTree(stats)
+        tree.attrs["relabelled"] = method
+        return Fit(tree)
+
+    def _group(self, name: str) -> "xr.Dataset":
+        import xarray as xr
+
+        return self.tree[name].dataset if name in self.tree else xr.Dataset()
+
+
+@contextmanager
+def chain_and_draw_are_right() -> Iterator[None]:
+    """ArviZ takes fewer draws than chains for a mistake in the order of the dimensions; here they are none."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Found chain dimension to be longer than draw dimension")
+        yield
+
+
+def _attrs(specification: Specification, provenance: Provenance) -> dict[str, Any]:
+    from bayesgmm import __version__
+
+    return {
+        "covariance_type": specification.covariance.name,
+        "creation_library": "bayesgmm",
+        "creation_library_version": __version__,
+        **{f"prior_{p.variable}": f"{p.variable} ~ {p.words}" for p in specification.priors if p.users},
+        **{f"prior_{words.split(' ', 1)[0]}": words for words in specification.terms},
+        **provenance.attrs,
+    }

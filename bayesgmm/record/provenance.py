@@ -1,0 +1,199 @@
+"""How draws came about: by what, from where, with which seeds and versions, and which modes were known."""
+
+import json
+import numbers
+import platform
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import numpy as np
+
+from bayesgmm.record.starts import Starts
+
+# What computes, and so may change results.
+PACKAGES = ("bayesgmm", "pymc", "pytensor", "nutpie", "arviz", "numpy", "scipy", "numba")
+# A mode that holds less of the posterior than this is not worth a chain.
+NEGLIGIBLE_SHARE = 0.01
+
+
+def versions_here() -> dict[str, str]:
+    """The versions of Python and of the packages that compute, as they are on this machine."""
+    found = {"Python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+@dataclass(frozen=True, eq=False)
+class Modes:
+    """The posterior's modes as the search found them.
+
+    Attributes
+    ----------
+    shares : (M,) array
+        Of the posterior, by Laplace's method; NaN where unknown.
+    log_evidence : (M,) array
+        Log of each mode's part of the evidence, by Laplace's method.
+    started_shares, started_pareto_k : (M',) arrays or None
+        Of the modes that chains were started at, if several: shares by importance sampling, and how far to rely on
+        them.
+    """
+
+    shares: np.ndarray
+    log_evidence: np.ndarray
+    started_shares: np.ndarray | None = None
+    started_pareto_k: np.ndarray | None = None
+
+    @property
+    def others(self) -> list[float]:
+        """The shares of the modes after the first that are not negligible, or not known."""
+        return others_that_matter(self.shares)
+
+
+@dataclass(frozen=True, eq=False)
+class Provenance:
+    """How draws came about.
+
+    Attributes
+    ----------
+    method : str
+        "nuts", "laplace", or "" for draws from elsewhere.
+    library : str
+        What drew them.
+    starts : Starts or None
+    converged : bool or None
+        Whether the search reached the mode.
+    seed, map_seed : int or None
+        Of the draws, and of the search.
+    tuning_steps : int or None
+    dispersed : bool
+        Whether chains were started at every mode.
+    modes : Modes or None
+    complete : bool
+        Whether the run ended by itself.
+    relabelled : str or None
+        By which method.
+    versions : dict
+        Of Python and of the packages that drew them.
+    created : str
+        When the tree was made.
+    """
+
+    method: str
+    library: str = "bayesgmm"
+    starts: Starts | None = None
+    converged: bool | None = None
+    seed: int | None = None
+    map_seed: int | None = None
+    tuning_steps: int | None = None
+    dispersed: bool = False
+    modes: Modes | None = None
+    complete: bool = True
+    relabelled: str | None = None
+    versions: dict[str, str] = field(default_factory=versions_here)
+    created: str = ""
+
+    def changed(self, **changes: Any) -> "Provenance":
+        return replace(self, **changes)
+
+    @property
+    def attrs(self) -> dict[str, Any]:
+        """As attributes of a tree: numbers, strings and flat arrays, which netCDF and JSON can hold."""
+        attrs: dict[str, Any] = {
+            "inference_method": self.method,
+            "inference_library": self.library,
+            "inference_library_version": self.versions.get(self.library, ""),
+            "complete": int(self.complete),
+            "versions": json.dumps(self.versions),
+        }
+        for name, value in (("random_seed", self.seed), ("map_random_seed", self.map_seed)):
+            if value is not None:
+                attrs[name] = value
+        if self.tuning_steps is not None:
+            attrs["tuning_steps"] = self.tuning_steps
+        if self.dispersed:
+            attrs["start"] = "dispersed"
+        if self.converged is not None:
+            attrs["map_converged"] = int(self.converged)
+        if self.starts is not None:
+            attrs |= {
+                "n_init": len(self.starts),
+                "optima_log_posterior": self.starts.optima,
+                "starts_log_posterior": self.starts.log_posterior,
+                "starts_optimum": self.starts.optimum,
+                "starts_converged": self.starts.converged.astype(np.int64),
+                "starts_moved": self.starts.moved.astype(np.int64),
+                "starts_iterations": self.starts.iterations,
+            }
+        if self.modes is not None:
+            attrs |= {"mode_shares": self.modes.shares, "mode_log_evidence": self.modes.log_evidence}
+            if self.modes.started_shares is not None:
+                attrs["started_mode_shares"] = self.modes.started_shares
+                attrs["started_mode_pareto_k"] = self.modes.started_pareto_k
+        if self.relabelled is not None:
+            attrs["relabelled"] = self.relabelled
+        return attrs
+
+    @classmethod
+    def of(cls, attrs: Mapping[Any, Any]) -> "Provenance":
+        """Read from the attributes of a tree; what is not there is not known."""
+
+        def array(name: str, kind: type = float) -> np.ndarray | None:
+            return np.atleast_1d(attrs[name]).astype(kind) if name in attrs else None
+
+        def whole(name: str) -> int | None:
+            return int(attrs[name]) if name in attrs else None
+
+        reached, optimum = array("starts_log_posterior"), array("starts_optimum", int)
+        starts = None
+        if reached is not None and optimum is not None:
+            unknown = np.zeros(len(reached), dtype=bool)
+            iterations = array("starts_iterations", int)
+            starts = Starts(
+                reached, optimum,
+                unknown if (converged := array("starts_converged", bool)) is None else converged,
+                unknown if (moved := array("starts_moved", bool)) is None else moved,
+                np.zeros(len(reached), dtype=int) if iterations is None else iterations,
+            )  # fmt: skip
+        shares, modes = array("mode_shares"), None
+        if shares is not None:
+            evidence = array("mode_log_evidence")
+            modes = Modes(
+                shares, np.full(len(shares), np.nan) if evidence is None else evidence,
+                array("started_mode_shares"), array("started_mode_pareto_k"),
+            )  # fmt: skip
+        return cls(
+            method=str(attrs.get("inference_method", "")),
+            library=str(attrs.get("inference_library", "")),
+            starts=starts,
+            converged=bool(attrs["map_converged"]) if "map_converged" in attrs else None,
+            seed=whole("random_seed"),
+            map_seed=whole("map_random_seed"),
+            tuning_steps=whole("tuning_steps"),
+            dispersed=attrs.get("start") == "dispersed",
+            modes=modes,
+            complete=bool(attrs.get("complete", 1)),
+            relabelled=str(attrs["relabelled"]) if "relabelled" in attrs else None,
+            versions=json.loads(attrs["versions"]) if "versions" in attrs else {},
+            created=str(attrs.get("created_at", "")),
+        )
+
+
+def others_that_matter(share: np.ndarray) -> list[float]:
+    """The shares after the first that are not negligible, or not known."""
+    return [float(s) for s in share[1:] if not s < NEGLIGIBLE_SHARE]
+
+
+def percentages(share: Iterable[float]) -> str:
+    """Shares in words."""
+    return ", ".join("an unknown share" if np.isnan(s) else f"{s:.0%}" for s in share)
+
+
+def seed_of(random_seed: Any) -> int | None:
+    """What is kept of a random seed: the number, if it is one."""
+    return int(random_seed) if isinstance(random_seed, numbers.Integral) else None

@@ -1,0 +1,52 @@
+"""What became of the starts of a search for the mode."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Starts:
+    """What became of every start.
+
+    Attributes
+    ----------
+    log_posterior : (n_init,) array
+        Log posterior (nats, without Jacobian) that each start reached, in the order the starts were made.
+    optimum : (n_init,) int array
+        Which distinct optimum each start reached; 0 is the best.
+    converged, moved : (n_init,) bool arrays
+        Whether each start's optimiser reached a maximum, and whether it climbed at all.
+    iterations : (n_init,) int array
+        Optimiser iterations.
+    """
+
+    log_posterior: np.ndarray
+    optimum: np.ndarray
+    converged: np.ndarray
+    moved: np.ndarray
+    iterations: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.log_posterior)
+
+    @property
+    def order(self) -> np.ndarray:
+        """The starts from the best on; those whose log posterior is not a number come last."""
+        return np.argsort(-np.nan_to_num(self.log_posterior, nan=-np.inf), kind="stable")
+
+    @property
+    def best(self) -> int:
+        """The best start."""
+        return int(self.order[0])
+
+    @property
+    def n_optima(self) -> int:
+        """Number of distinct optima, up to the order of the components."""
+        return int(self.optimum.max()) + 1
+
+    @property
+    def optima(self) -> np.ndarray:
+        """Log posterior of each distinct optimum, best first."""
+        reached = np.nan_to_num(self.log_posterior, nan=-np.inf)
+        return np.array([reached[self.optimum == i].max() for i in range(self.n_optima)])

@@ -1,0 +1,82 @@
+"""A run of the sampler: what it sets out to do, and the draws that came of it."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from bayesgmm.record.fit import LOG_POSTERIOR, START_MODE, Fit
+from bayesgmm.record.provenance import Provenance
+from bayesgmm.search.mode import Mode
+from bayesgmm.search.problem import Problem
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Draws and tuning steps of every chain, and how many chains start at each mode."""
+
+    draws: int
+    tune: int
+    chains: tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Chain:
+    """One chain's draws: u (S, P), and the sampler's statistics by ArviZ's names, each (S,)."""
+
+    mode: int
+    u: np.ndarray
+    statistics: dict[str, np.ndarray]
+
+    @classmethod
+    def of(cls, mode: int, u: np.ndarray, statistics: dict[str, np.ndarray]) -> "Chain":
+        """The draws before the first that is missing, which is NaN in what the sampler gives or leaves behind."""
+        missing = ~(np.isfinite(u).all(axis=1) & np.isfinite(statistics[LOG_POSTERIOR]))
+        n = int(missing.argmax()) if missing.any() else len(u)
+        return cls(mode, u[:n], {name: values[:n] for name, values in statistics.items()})
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """The draws of a problem's posterior, from chains that started at its modes."""
+
+    problem: Problem
+    modes: list[Mode]
+    plan: Plan
+    chains: list[Chain]
+    provenance: Provenance
+
+    @property
+    def complete(self) -> bool:
+        """Whether all draws are there that were planned."""
+        return len(self.chains) == sum(self.plan.chains) and all(len(c.u) == self.plan.draws for c in self.chains)
+
+    def fit(self) -> Fit:
+        """The chains as named parameters.
+
+        Of a run that was cut short the fit holds as many draws as a rectangle of whole chains can: chains with fewer
+        draws are left out, longer ones are cut.
+        """
+        lengths = [len(chain.u) for chain in self.chains]
+        length = max(sorted(lengths, reverse=True), key=lambda n: n * sum(m >= n for m in lengths), default=0)
+        kept = [chain for chain in self.chains if len(chain.u) >= length > 0]
+        q = np.array([self._unconstrained(chain, length) for chain in kept])
+        # One row more than there are, for a run without draws: graphs want a batch.
+        rows = np.concatenate([q.reshape(-1, self.problem.n_parameters), self.modes[0].q[None]])
+        shape = (len(kept), length)
+        posterior = {
+            name: value[:-1].reshape(*shape, *value.shape[1:]) for name, value in self.problem.constrain(rows).items()
+        }
+        names = set.intersection(*(set(chain.statistics) for chain in kept)) if kept else {LOG_POSTERIOR}
+        statistics: dict[str, Any] = {
+            name: np.array([chain.statistics[name][:length] for chain in kept]).reshape(shape)
+            for name in sorted(names)
+        }
+        if len(self.modes) > 1:
+            statistics[START_MODE] = np.array([chain.mode for chain in kept], dtype=np.int64)
+        provenance = self.provenance.changed(complete=self.complete)
+        return Fit.write(self.problem.model, posterior, statistics, provenance)
+
+    def _unconstrained(self, chain: Chain, length: int) -> np.ndarray:
+        mode = self.modes[chain.mode]
+        return mode.q + chain.u[:length] @ mode.axes.T

@@ -1,0 +1,98 @@
+"""Climbing from a start to the optimum above it."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.optimize import minimize
+
+from bayesgmm.graph.axes import principal_axes
+from bayesgmm.graph.compiled import LogDensity
+from bayesgmm.search.curvature import negative_hessian
+
+# Iterations in the data's units, which is enough where the posterior is round; then rounds of so many in the axes of
+# its curvature, taken anew in each. Measured in gradients over 14 data sets, against 20 and 0 before the rounds, and
+# rounds of 50 and 200. In the data's units alone, 10,000 did not do where features correlate to 0.9998.
+PLAIN_ITERATIONS = 50
+ROUND_ITERATIONS = 100
+ROUNDS = 10
+# Nats that the quadratic model at the end still promises; below this a maximum counts as reached.
+DECREMENT_TOLERANCE = 1e-4
+# Below this there is nothing left to gain by going on.
+NEGLIGIBLE_DECREMENT = 1e-8
+
+
+@dataclass(frozen=True)
+class Optimum:
+    """Where one start ended."""
+
+    q: np.ndarray
+    log_posterior: float
+    gradient_norm: float
+    decrement: float
+    iterations: int
+    moved: bool
+    message: str
+
+    @property
+    def converged(self) -> bool:
+        """The gain that the optimiser's own quadratic model still promises is negligible."""
+        return bool(np.isfinite(self.log_posterior) and self.decrement < DECREMENT_TOLERANCE)
+
+
+def climb(
+    density: LogDensity, start: np.ndarray, scales: np.ndarray, *, curvature: LogDensity | None = None
+) -> Optimum:
+    """Maximise a log-density from ``start`` by L-BFGS, first in units of ``scales``, then in its curvature's axes.
+
+    The curvature is that of ``curvature``, the same density with fewer rows, if one is given.
+    """
+    q = start
+    first = density(q)[0]
+    iterations, message, decrement = 0, "", np.inf
+    for i in range(1 + ROUNDS):
+        try:
+            axes = (
+                principal_axes(negative_hessian(curvature or density, q, scales), scales)
+                if i or curvature
+                else np.diag(scales)
+            )
+        except np.linalg.LinAlgError:  # not finite there
+            break
+        result = _maximise(density, q, axes, ROUND_ITERATIONS if i else PLAIN_ITERATIONS)
+        q = q + axes @ result.x
+        gradient = np.asarray(result.jac)
+        decrement = 0.5 * float(gradient @ (result.hess_inv @ gradient))
+        iterations += int(result.nit)
+        message = str(result.message)
+        if decrement < NEGLIGIBLE_DECREMENT or (i and result.nit == 0):
+            break
+    value, gradient = density(q)
+    finite = np.isfinite(value) and np.isfinite(gradient).all()
+    return Optimum(
+        q=q,
+        log_posterior=float(value),
+        gradient_norm=float(np.linalg.norm(gradient * scales)) if finite else np.inf,
+        decrement=decrement,
+        iterations=iterations,
+        moved=bool(value > first) or decrement < DECREMENT_TOLERANCE,
+        message=message,
+    )
+
+
+def _maximise(density: LogDensity, origin: np.ndarray, axes: np.ndarray, iterations: int) -> Any:
+    """L-BFGS from ``origin`` in the coordinates u of q = origin + axes u."""
+
+    def objective(u: np.ndarray) -> tuple[float, np.ndarray]:
+        value, gradient = density(origin + axes @ u)
+        if not (np.isfinite(value) and np.isfinite(gradient).all()):
+            return np.inf, np.zeros_like(u)
+        return -value, -(gradient @ axes)
+
+    return minimize(
+        objective,
+        np.zeros_like(origin),
+        jac=True,
+        method="L-BFGS-B",
+        options={"maxiter": iterations, "maxfun": 2 * iterations, "maxcor": 20, "ftol": 0.0, "gtol": 1e-7},
+    )

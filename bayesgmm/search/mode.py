@@ -1,0 +1,151 @@
+r"""The posterior's distinct modes, and how much of the posterior each of them holds.
+
+A sampler started at one mode does not see another. So each mode that the starts found gets a Gaussian, matched to the
+density of the unconstrained parameters q. Its volume is the evidence of that mode by Laplace's method,
+
+.. math:: \log Z_m = \log p(x, \hat q_m) + \tfrac{P}{2} \log 2\pi - \tfrac12 \log|H_m| + \log K!,
+
+the last because each mode is there once for every order of the components. The mode's share of the posterior follows at
+once, and where it matters by importance sampling from all the Gaussians, which needs no shape to be Gaussian:
+
+.. math:: Z_m = \mathrm{E}_{q \sim N_m}\!\left[ \frac{p(x, q)}{\sum_j N_j(q)} \right].
+
+The sum of the Z is the posterior's mass near any of the modes, also where some of the Gaussians overlap.
+
+Kass and Raftery (1995), Bayes factors, JASA 90, 773-795, https://doi.org/10.1080/01621459.1995.10476572 (Laplace).
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+from scipy.linalg import solve_triangular
+from scipy.special import gammaln, logsumexp, softmax
+
+from bayesgmm.graph.axes import principal_axes
+from bayesgmm.graph.compiled import LogDensity
+from bayesgmm.mixture.mixture import Mixture
+from bayesgmm.record.provenance import NEGLIGIBLE_SHARE
+from bayesgmm.search.climb import climb
+from bayesgmm.search.curvature import negative_hessian, precision_cholesky
+from bayesgmm.search.problem import Problem
+
+IMPORTANCE_DRAWS = 2_000
+# Mixtures whose weights, means and scales agree to this are one optimum; means and scales in the features' own.
+SAME_PARAMETERS = 2e-2
+
+
+@dataclass(frozen=True, eq=False)
+class Mode:
+    """One mode of the density of q, and the Gaussian matched to it.
+
+    Attributes
+    ----------
+    q : (P,) array
+    axes : (P, P) array
+        They map standard normal u to q = ``q`` + axes u.
+    log_evidence : float
+        The log of the density's integral near the mode, over all orders of the components; NaN where the density is not
+        curved downwards in every direction.
+    factor : (P, P) array or None
+        Cholesky factor of the precision in units of ``scales`` (P,); None there.
+    """
+
+    q: np.ndarray = field(repr=False)
+    axes: np.ndarray = field(repr=False)
+    log_evidence: float = np.nan
+    factor: np.ndarray | None = field(default=None, repr=False)
+    scales: np.ndarray | None = field(default=None, repr=False)
+
+    @classmethod
+    def near(cls, problem: Problem, q: np.ndarray) -> "Mode":
+        """The mode of the density of q, Jacobian included, above a point."""
+        scales = problem.scales
+        top = climb(problem.sampling_density, q, scales)
+        hessian = negative_hessian(problem.sampling_density, top.q, scales)
+        factor = precision_cholesky(hessian, scales)
+        log_evidence = np.nan
+        if factor is not None:
+            half_log_volume = 0.5 * q.size * np.log(2 * np.pi) - np.log(np.diag(factor)).sum() + np.log(scales).sum()
+            orders = gammaln(problem.specification.n_components + 1) if problem.exchangeable else 0.0
+            log_evidence = float(top.log_posterior + half_log_volume + orders)
+        return cls(top.q, principal_axes(hessian, scales), log_evidence, factor, scales)
+
+    def draws(self, n: int, rng: np.random.Generator) -> np.ndarray:
+        """Draws (n, P) of the Gaussian; the density must be curved downwards in every direction."""
+        noise = rng.standard_normal((self.q.size, n))
+        return self.q + solve_triangular(self.factor, noise, lower=True, trans="T").T * self.scales
+
+
+def distinct_modes(problem: Problem, optima: Iterable[np.ndarray]) -> list[Mode]:
+    """The modes above several optima (best first), each once up to the order of its components."""
+    modes: list[Mode] = []
+    mixtures: list[Mixture] = []
+    for q in optima:
+        mode = Mode.near(problem, q)
+        mixture = problem.mixture(mode.q)
+        if not any(mixture.matches(other, problem.feature_scales, SAME_PARAMETERS) for other in mixtures):
+            modes.append(mode)
+            mixtures.append(mixture)
+    return modes
+
+
+def shares(modes: list[Mode]) -> np.ndarray:
+    """Each mode's share of the posterior by its Gaussian's volume, (M,); NaN where it has none."""
+    log_evidence = np.array([mode.log_evidence for mode in modes])
+    known = np.isfinite(log_evidence)
+    share = np.full(len(modes), np.nan)
+    if known.any():
+        share[known] = softmax(log_evidence[known])
+    return share
+
+
+def importance_shares(
+    density: LogDensity, modes: list[Mode], rng: np.random.Generator, *, draws: int = IMPORTANCE_DRAWS
+) -> tuple[np.ndarray, np.ndarray]:
+    """Each mode's share by Pareto-smoothed importance sampling, (M,), and its Pareto shape k, (M,).
+
+    A shape above 0.7 says that the share is not to be relied on (Vehtari, Simpson, Gelman, Yao and Gabry 2024).
+    """
+    from arviz_stats.base import array_stats
+
+    inverses = [np.linalg.inv(mode.axes) for mode in modes]
+    log_volumes = [np.linalg.slogdet(mode.axes)[1] for mode in modes]
+
+    def log_proposal(q: np.ndarray) -> np.ndarray:
+        terms = [
+            -0.5 * (((q - mode.q) @ inverse.T) ** 2).sum(axis=1) - log_volume - 0.5 * mode.q.size * np.log(2 * np.pi)
+            for mode, inverse, log_volume in zip(modes, inverses, log_volumes, strict=True)
+        ]
+        return np.asarray(logsumexp(terms, axis=0))
+
+    log_mass, shape = np.empty(len(modes)), np.empty(len(modes))
+    for m, mode in enumerate(modes):
+        q = mode.q + rng.standard_normal((draws, mode.q.size)) @ mode.axes.T
+        log_density = np.array([density(row)[0] for row in q])
+        ratio = np.where(np.isfinite(log_density), log_density, -np.inf) - log_proposal(q)
+        # ArviZ takes the negative of the log weights, and gives them back normalised.
+        smoothed, shape[m] = array_stats.psislw(-ratio, r_eff=1.0)
+        log_mass[m] = logsumexp(_unnormalised(ratio, smoothed)) - np.log(draws)
+    return softmax(log_mass), shape
+
+
+def _unnormalised(ratio: np.ndarray, smoothed: np.ndarray) -> np.ndarray:
+    """Smoothed log weights on the scale of the plain ones: below the tail, smoothing only shifts them."""
+    middle = np.argsort(ratio)[len(ratio) // 2]
+    return smoothed - smoothed[middle] + ratio[middle]
+
+
+def chains_per_mode(share: np.ndarray, chains: int) -> np.ndarray:
+    """How many chains start at each mode: one at least for those not negligible while there are chains, then by share.
+
+    A mode whose share is unknown counts as one that matters.
+    """
+    counts = np.zeros(len(share), dtype=np.int64)
+    kept = np.flatnonzero(~(share < NEGLIGIBLE_SHARE))
+    known = np.nan_to_num(share, nan=0.0)
+    kept = kept[np.argsort(-np.nan_to_num(share[kept], nan=1.0), kind="stable")][:chains]
+    counts[kept] = 1
+    for _ in range(chains - len(kept)):
+        counts[kept[np.argmax(known[kept] / (counts[kept] + 0.5))]] += 1
+    return counts

@@ -1,0 +1,189 @@
+"""What is to be fitted, as functions of one flat vector of numbers.
+
+A problem is a specification and a table. It knows two log-densities: of the *parameters* in the user's own terms, whose
+maximum is the MAP, and of the unconstrained vector q, which is the first with the Jacobian of the map between them, and
+which samplers and Gaussian approximations work on.
+"""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import cloudpickle
+import numpy as np
+
+from bayesgmm.data.table import Table
+from bayesgmm.exceptions import ModelError
+from bayesgmm.graph.compiled import LogDensity
+from bayesgmm.graph.log_posterior import LogPosterior
+from bayesgmm.mixture.mixture import Mixture
+from bayesgmm.model.build import MixtureModel
+from bayesgmm.model.specification import Specification
+
+if TYPE_CHECKING:
+    import pymc as pm
+
+# Rows on which hillsides are found, and climbed first, where there are more.
+MANY_ROWS = 20_000
+# Of a correlation matrix that an optimiser is to start from.
+LEAST_EIGENVALUE = 1e-6
+# What rounding alone explains leaves no variance for a component; it keeps this part of it.
+LEAST_VARIANCE_SHARE = 0.01
+# Log posteriors that agree to this part are the same.
+SAME = 1e-6
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """A specification and a table, as densities of a flat vector."""
+
+    specification: Specification
+    table: Table
+    graph: LogPosterior
+
+    @classmethod
+    def of(cls, model: "pm.Model") -> "Problem":
+        """The problem that a model poses.
+
+        Raises
+        ------
+        ModelError
+            It was not made by :func:`bayesgmm.build_model`, or has discrete variables.
+        """
+        if not isinstance(model, MixtureModel):
+            raise ModelError(
+                f"a {type(model).__name__} that was not made by bayesgmm.build_model, or was made anew of one that was: "
+                "pm.do, pm.observe, freeze_model and freeze_dims_and_data give models that no longer know their "
+                "mixture. Pass the model that build_model returned (its data may be changed by pm.set_data, terms added "
+                "to it), or use PyMC's own pm.sample and pm.find_MAP on this one."
+            )
+        missing = [name for name in ("weights", "means", "covariances") if name not in model.named_vars]
+        if missing:
+            raise ModelError(f"the model has lost the variable {', '.join(missing)}: build it anew.")
+        return cls(model.specification, model.table, LogPosterior(model))
+
+    def __reduce__(self) -> Any:
+        # Compiled functions do not pickle, and a pm.Model only by cloudpickle, which PyMC itself depends on.
+        return _of_pickle, (cloudpickle.dumps(self.graph.model),)
+
+    @property
+    def model(self) -> MixtureModel:
+        return self.graph.model
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the model's data are still those of this problem."""
+        return self.graph.function.is_current()
+
+    # The densities --------------------------------------------------------------------------------------------------
+
+    @property
+    def n_parameters(self) -> int:
+        """Length of q."""
+        return self.graph.n_parameters
+
+    @cached_property
+    def _densities(self) -> tuple[LogDensity, LogDensity]:
+        own = {"x_data": self.table.values, "sample_weight": self.table.row_weights}
+        return self.graph.densities(None if self.model.table is self.table else own)
+
+    @property
+    def parameter_density(self) -> LogDensity:
+        r""":math:`\log p(x, \theta(q))` and its gradient by q: no Jacobian, as ``pm.find_MAP`` has it."""
+        return self._densities[0]
+
+    @property
+    def sampling_density(self) -> LogDensity:
+        r""":math:`\log p(x, \theta(q)) + \log|\partial\theta/\partial q|` and its gradient by q."""
+        return self._densities[1]
+
+    @cached_property
+    def feature_scales(self) -> np.ndarray:
+        """Standard deviation of each feature, (D,)."""
+        return np.sqrt(self.table.moments[1])
+
+    @cached_property
+    def scales(self) -> np.ndarray:
+        """A length for every entry of q over which the density changes, (P,): the features' for the means, else 1."""
+        return self.graph.lengths({"means": self.feature_scales})
+
+    # There and back -------------------------------------------------------------------------------------------------
+
+    def constrain(self, q: np.ndarray) -> dict[str, np.ndarray]:
+        """All named variables at a batch ``q`` (B, P): name -> (B, ...)."""
+        return self.graph.constrain(q)
+
+    def mixture(self, q: np.ndarray) -> Mixture:
+        """The mixture at ``q`` (P,)."""
+        return self.mixtures(self.constrain(q))[0]
+
+    def mixtures(self, values: dict[str, np.ndarray]) -> Mixture:
+        """A batch of named variables as mixtures."""
+        k, d = self.specification.n_components, self.specification.n_features
+        covariances = self.specification.covariance.expand(values["covariances"], k, d)
+        return Mixture(values["weights"], values["means"], covariances)
+
+    def unconstrained(self, mixture: Mixture) -> np.ndarray:
+        """The q (P,) of a mixture; variables that a user added to the model stand at their initial values."""
+        specification, family = self.specification, self.specification.covariance
+        covariances = family.pool(mixture.full_covariances, mixture.weights)
+        diagonal = np.einsum("...ii->...i", covariances) if family.correlated else covariances
+        rounding = specification.rounding if family.per_feature else specification.rounding.mean()
+        variances = np.maximum(diagonal - rounding, LEAST_VARIANCE_SHARE * diagonal)
+        values = {"weights": mixture.weights, "means": mixture.means}
+        values |= {"variances": variances, "scales": np.sqrt(variances)}
+        if specification.correlated:
+            values["correlation_cholesky"] = _correlation_cholesky(covariances, np.sqrt(diagonal))
+        if not {str(rv.name) for rv in self.model.free_RVs} <= set(values):
+            initial = self.constrain(self.graph.initial)
+            values = {name: value[0] for name, value in initial.items()} | values
+        return self.graph.unconstrain(values)
+
+    def reordered(self, point: dict[str, np.ndarray], order: np.ndarray) -> dict[str, np.ndarray]:
+        """Named variables with the components in another order."""
+        dims_of = self.model.named_vars_to_dims
+        return {
+            name: np.take(value, order, axis=list(dims_of[name]).index("component"))
+            if "component" in dims_of.get(name, ())
+            else value
+            for name, value in point.items()
+        }
+
+    @cached_property
+    def exchangeable(self) -> bool:
+        """Whether the density is the same under every order of the components: a user's priors and terms may not be."""
+        k = self.specification.n_components
+        point = {name: value[0] for name, value in self.constrain(self.graph.initial).items()}
+        value = self.parameter_density(self.graph.initial)[0]
+        # A shift and a swap make all orders.
+        swap = np.arange(k)
+        swap[:2] = swap[:2][::-1]
+        others = [self.reordered(point, order) for order in (np.roll(np.arange(k), 1), swap)]
+        values = [self.parameter_density(self.graph.unconstrain(other))[0] for other in others]
+        return bool(np.isclose(values, value, rtol=SAME, atol=SAME).all())
+
+    # Less of it -----------------------------------------------------------------------------------------------------
+
+    def on_fewer_rows(self, rng: np.random.Generator) -> "Problem":
+        """The problem of some of the rows, where there are very many: most of a climb needs no more."""
+        counted = self.table.counted
+        if counted.n_rows <= MANY_ROWS:
+            return self
+        return replace(self, table=counted.subsample(MANY_ROWS, rng))
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether the density can be computed at the initial point: a user's own terms may need every row."""
+        return bool(np.isfinite(self.parameter_density(self.graph.initial)[0]))
+
+
+def _correlation_cholesky(covariances: np.ndarray, scales: np.ndarray) -> np.ndarray:
+    """Cholesky factors of correlation matrices; of singular ones, with as much independence added as gives them one."""
+    correlation = covariances / (scales[..., :, None] * scales[..., None, :])
+    least = np.linalg.eigvalsh(correlation)[..., :1, None]
+    share = np.maximum(LEAST_EIGENVALUE - least, 0)
+    return np.linalg.cholesky((1 - share) * correlation + share * np.eye(scales.shape[-1]))
+
+
+def _of_pickle(model: bytes) -> Problem:
+    return Problem.of(cloudpickle.loads(model))
