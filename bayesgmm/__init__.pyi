@@ -13,9 +13,9 @@ from .record.starts import Starts
 from .record.storage import load, save
 from .reports.clusters import plot_clusters, plot_uncertainty
 from .reports.densities import plot_density
-from .reports.rows import plot_assignments, plot_coclustering
+from .reports.modes import plot_modes
 from .reports.page import report
-from .reports.search import plot_modes
+from .reports.rows import plot_assignments, plot_coclustering
 from .reports.weights import plot_weights
 from .search.estimate import MapEstimate
 from .search.find_map import find_MAP

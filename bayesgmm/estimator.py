@@ -7,12 +7,12 @@ from sklearn.base import BaseEstimator, DensityMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from bayesgmm.arguments import check_choice, check_count
+from bayesgmm.data.reading import column_names
+from bayesgmm.data.table import Table
 from bayesgmm.exceptions import InvalidDataError, InvalidDataTypeError
-from bayesgmm.likelihood import kernel
-from bayesgmm.model.build import build_model
-from bayesgmm.model.covariance import COVARIANCE_TYPES
-from bayesgmm.posterior.draws import Draws, in_proportion
-from bayesgmm.validation import Table, check_choice, check_count, check_table
+from bayesgmm.mixture.mixture import Mixture
+from bayesgmm.record.fit import Fit
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -45,7 +45,8 @@ class GaussianMixture(DensityMixin, BaseEstimator):
     draws, tune, chains, cores : int
         Of NUTS; see :func:`bayesgmm.sample`.
     random_state : int, RandomState or None
-    progressbar : bool, default False
+    progressbar : bool, default True
+        Show a bar on a terminal or in a notebook where there is much to compute.
 
     Attributes
     ----------
@@ -88,7 +89,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         chains=4,
         cores=None,
         random_state=None,
-        progressbar=False,
+        progressbar=True,
     ):
         self.n_components = n_components
         self.covariance_type = covariance_type
@@ -123,14 +124,10 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         ------
         InvalidDataError, InvalidDataTypeError, InvalidArgumentError, InvalidPriorError
         """
-        from bayesgmm.inference.map import find_MAP
-        from bayesgmm.posterior.sample import sample
+        from bayesgmm.model.build import build_model
+        from bayesgmm.search.find_map import find_MAP
 
-        check_choice(self.inference, "inference", INFERENCES)
-        check_count(self.n_init, "n_init")
-        if self.inference == "nuts":
-            for name in ("draws", "chains"):
-                check_count(getattr(self, name), name)
+        self._check_arguments()
         model = build_model(
             X,
             self.n_components,
@@ -140,31 +137,44 @@ class GaussianMixture(DensityMixin, BaseEstimator):
             sample_weight=sample_weight,
         )
         self._check_names(X, reset=True)
-        self._structure = COVARIANCE_TYPES[self.covariance_type]
         random = check_random_state(self.random_state)
-        self.map_ = find_MAP(model, n_init=self.n_init, random_seed=int(random.randint(LARGEST_SEED)))
-        self._laplace_seed = int(random.randint(LARGEST_SEED))
+        seeds = [int(random.randint(LARGEST_SEED)) for _ in range(3 if self.inference == "nuts" else 2)]
+        self.map_ = find_MAP(model, n_init=self.n_init, random_seed=seeds[0], progressbar=self.progressbar)
+        self._laplace_seed = seeds[1]
         self.converged_ = self.map_.converged
-        self.n_iter_ = int(self.map_.starts.iterations[np.argmax(self.map_.starts.log_posterior)])
+        self.n_iter_ = int(self.map_.starts.iterations[self.map_.starts.best])
         point = self.map_.point
         self.weights_, self.means_, self.covariances_ = point["weights"], point["means"], point["covariances"]
         self._inference_data: xr.DataTree | None = None
         if self.inference == "nuts":
-            self._inference_data = sample(
-                model,
-                draws=self.draws,
-                tune=self.tune,
-                chains=self.chains,
-                cores=self.cores,
-                random_seed=int(random.randint(LARGEST_SEED)),
-                start=self.map_,
-                progressbar=self.progressbar,
-            )
-            means = in_proportion(self._inference_data)["posterior"].dataset.mean(("chain", "draw"))
-            self.weights_ = means["weights"].transpose("component").values
-            self.means_ = means["means"].transpose("component", "feature").values
-            self.covariances_ = means["covariances"].transpose(*self._structure.dims).values
+            self._sample(model, seeds[2])
         return self
+
+    def _check_arguments(self) -> None:
+        check_choice(self.inference, "inference", INFERENCES)
+        check_count(self.n_init, "n_init")
+        if self.inference == "nuts":
+            for name in ("draws", "chains"):
+                check_count(getattr(self, name), name)
+
+    def _sample(self, model: Any, seed: int) -> None:
+        from bayesgmm.posterior.sample import sample
+
+        self._inference_data = sample(
+            model,
+            draws=self.draws,
+            tune=self.tune,
+            chains=self.chains,
+            cores=self.cores,
+            random_seed=seed,
+            start=self.map_,
+            progressbar=self.progressbar,
+        )
+        fit = Fit.of(self._inference_data).in_proportion
+        means = fit.tree["posterior"].dataset.mean(("chain", "draw"))
+        self.weights_ = means["weights"].transpose("component").values
+        self.means_ = means["means"].transpose("component", "feature").values
+        self.covariances_ = means["covariances"].transpose(*fit.covariance.dims).values
 
     def fit_predict(self, X: Any, y: Any = None, sample_weight: Any = None) -> np.ndarray:
         """Fit, and return the most probable component of every row of ``X``, (N,)."""
@@ -182,23 +192,31 @@ class GaussianMixture(DensityMixin, BaseEstimator):
     def precisions_(self) -> np.ndarray:
         """Inverses of ``covariances_``, in their shape."""
         check_is_fitted(self)
-        return np.linalg.inv(self.covariances_) if self._structure.correlated else 1 / self.covariances_
+        return np.linalg.inv(self.covariances_) if self._correlated else 1 / self.covariances_
 
     @property
     def precisions_cholesky_(self) -> np.ndarray:
         """Upper-triangular factors U of the precisions, U @ U.T, as scikit-learn has them."""
         check_is_fitted(self)
-        if not self._structure.correlated:
+        if not self._correlated:
             return 1 / np.sqrt(self.covariances_)
         return np.swapaxes(np.linalg.inv(np.linalg.cholesky(self.covariances_)), -1, -2)
 
     # Prediction -----------------------------------------------------------------------------------------------------
 
-    def _new_table(self, X: Any) -> Table:
+    @property
+    def _correlated(self) -> bool:
+        return self.map_.problem.specification.covariance.correlated
+
+    def _new_rows(self, X: Any) -> np.ndarray:
+        """New rows: a frame that has the fitted columns by their names, whatever it has else; others as fitted."""
         check_is_fitted(self)
-        table = check_table(X)
+        features = self.map_.problem.specification.features
+        if set(features) <= set(column_names(X) or ()):
+            return Table.like(X, features).values
+        table = Table.of(X)
         self._check_names(X, reset=False)
-        return table
+        return table.values
 
     def _check_names(self, X: Any, *, reset: bool) -> None:
         """scikit-learn's check of the features' number and names, its errors as ours."""
@@ -209,27 +227,15 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         except ValueError as error:
             raise InvalidDataError(str(error)) from error
 
-    def _mixtures(self) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        """The mixtures that predictions average over: the posterior's draws, or the mode alone."""
-        if self.inference == "nuts":
-            draws = Draws.of(self.inference_data_)
-            return [draws.mixture(s) for s in range(len(draws))]
-        return [self._plug_in()]
-
-    def _plug_in(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        point = self.map_.point
-        k, d = point["means"].shape
-        covariances = self._structure.expand(point["covariances"], k, d)
-        return point["weights"], point["means"], np.ascontiguousarray(covariances)
+    @property
+    def _mixture(self) -> Mixture:
+        """What predictions are of: the posterior's draws, or the mode alone."""
+        return Fit.of(self.inference_data_).mixture if self.inference == "nuts" else self.map_.mixture
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Probability of every component for every row, (N, K): averaged over the posterior under "nuts"."""
-        x = self._new_table(X).values
-        total = np.zeros((len(x), len(self.weights_)))
-        mixtures = self._mixtures()
-        for mixture in mixtures:
-            total += kernel.responsibilities(x, *mixture, self._structure.diagonal)[1]
-        return total / len(mixtures)
+        x = self._new_rows(X)
+        return self._mixture.predictive(x)[1]
 
     def predict(self, X: Any) -> np.ndarray:
         """The most probable component of every row, (N,)."""
@@ -237,12 +243,8 @@ class GaussianMixture(DensityMixin, BaseEstimator):
 
     def score_samples(self, X: Any) -> np.ndarray:
         """Log-density of every row, (N,), in nats: of the posterior predictive distribution under "nuts"."""
-        x = self._new_table(X).values
-        mixtures = self._mixtures()
-        total = np.full(len(x), -np.inf)
-        for mixture in mixtures:
-            np.logaddexp(total, kernel.log_density(x, *mixture, self._structure.diagonal), out=total)
-        return total - np.log(len(mixtures))
+        x = self._new_rows(X)
+        return self._mixture.predictive(x)[0]
 
     def score(self, X: Any, y: Any = None) -> float:
         """Mean log-density of the rows."""
@@ -252,32 +254,21 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         """New rows (n_samples, D) and their components (n_samples,), every row from a draw of its own under "nuts"."""
         check_is_fitted(self)
         n_samples = check_count(n_samples, "n_samples")
-        random = check_random_state(self.random_state)
-        mixtures = self._mixtures()
-        rows = np.empty((n_samples, self.n_features_in_))
-        labels = np.empty(n_samples, dtype=np.int64)
-        for i, s in enumerate(random.randint(len(mixtures), size=n_samples)):
-            weights, means, covariances = mixtures[s]
-            labels[i] = random.choice(len(weights), p=weights / weights.sum())
-            factor = np.linalg.cholesky(covariances[labels[i]])
-            rows[i] = means[labels[i]] + factor @ random.standard_normal(self.n_features_in_)
-        return rows, labels
+        seed = check_random_state(self.random_state).randint(LARGEST_SEED)
+        return self._mixture.simulate(n_samples, np.random.default_rng(seed))
 
     # Information criteria -------------------------------------------------------------------------------------------
 
-    def _n_parameters(self) -> int:
-        k, d = self.means_.shape
-        return k - 1 + k * d + self._structure.n_parameters(k, d)
-
-    def _log_likelihood(self, X: Any) -> tuple[float, int]:
-        x = self._new_table(X).values
-        return float(kernel.log_density(x, *self._plug_in(), self._structure.diagonal).sum()), len(x)
-
     def bic(self, X: Any) -> float:
         """Bayesian information criterion at the mode, scikit-learn's sign: smaller is better."""
-        log_likelihood, n_rows = self._log_likelihood(X)
-        return -2 * log_likelihood + self._n_parameters() * float(np.log(n_rows))
+        x = self._new_rows(X)
+        return self._criterion(x, float(np.log(len(x))))
 
     def aic(self, X: Any) -> float:
         """Akaike's information criterion at the mode: smaller is better."""
-        return -2 * self._log_likelihood(X)[0] + 2 * self._n_parameters()
+        return self._criterion(self._new_rows(X), 2.0)
+
+    def _criterion(self, x: np.ndarray, price: float) -> float:
+        """-2 log-likelihood at the mode, and the price of every parameter."""
+        n_parameters = self.map_.problem.specification.n_parameters
+        return -2 * float(self.map_.mixture.log_density(x).sum()) + price * n_parameters

@@ -1,10 +1,16 @@
 """A progress bar for computations that a user has to wait for."""
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 # Fewer steps of arithmetic than this are over before a bar would be read.
 WORTH_A_BAR = 2e9
+
+
+def is_watched() -> bool:
+    """Whether someone may be watching: standard error is a terminal, or this is a notebook."""
+    return sys.stderr.isatty() or "ipykernel" in sys.modules
 
 
 @contextmanager

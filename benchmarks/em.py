@@ -7,9 +7,10 @@ from measure import in_turn, keep, ratio, show
 from problems import clusters
 from sklearn.mixture import GaussianMixture
 
-from bayesgmm.inference.em import ExpectationMaximisation, Mixture
-from bayesgmm.likelihood import kernel
-from bayesgmm.model.build import build_model, mixture_facts
+from bayesgmm.data.table import Table
+from bayesgmm.mixture.mixture import Mixture
+from bayesgmm.model.specification import Specification
+from bayesgmm.search.em import ExpectationMaximisation
 
 SHAPES = [(10_000, 2, 3, 20), (100_000, 10, 8, 10), (1_000_000, 2, 5, 10)]
 
@@ -18,7 +19,7 @@ class PlainEM(ExpectationMaximisation):
     """Maximum likelihood: the M-step without the prior that keeps components from collapsing."""
 
     def maximise(self, counts, means, scatter):
-        return Mixture(counts / counts.sum(), means, np.ascontiguousarray(scatter / counts[:, None, None]))
+        return Mixture(counts / counts.sum(), means, scatter / counts[:, None, None])
 
 
 def contest(n_rows: int, d: int, k: int, steps: int, repeats: int) -> dict[str, str]:
@@ -26,14 +27,15 @@ def contest(n_rows: int, d: int, k: int, steps: int, repeats: int) -> dict[str, 
     rng = np.random.default_rng(1)
     means = x[rng.choice(n_rows, k, replace=False)]
     begin = Mixture(np.full(k, 1 / k), means, np.tile(np.diag(x.var(axis=0)), (k, 1, 1)))
-    em = PlainEM.of(mixture_facts(build_model(x, k, resolution=None)))
+    table = Table.to_fit(x, resolution=None)
+    em = PlainEM(Specification.of(table, k), table)
     reached = {}
 
     def ours():
         mixture = begin
         for _ in range(steps):
             mixture, reached["ours"] = em.step(mixture)
-        kernel.responsibilities(x, *mixture.arrays, False)  # scikit-learn's fit ends with an E-step
+        mixture.responsibilities(x)  # scikit-learn's fit ends with an E-step
 
     def theirs():
         gmm = GaussianMixture(

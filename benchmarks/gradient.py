@@ -7,8 +7,8 @@ from measure import in_turn, keep, ratio, seconds, show
 from problems import clusters, pymc_mixture
 
 import bayesgmm as bg
-from bayesgmm.inference.log_posterior import LogPosterior
-from bayesgmm.likelihood import kernel, threads
+from bayesgmm.mixture import kernel, threads
+from bayesgmm.search.problem import Problem
 
 SHAPES = [(1_000, 2, 3), (10_000, 2, 3), (10_000, 10, 5), (100_000, 5, 8)]
 
@@ -16,17 +16,17 @@ SHAPES = [(1_000, 2, 3), (10_000, 2, 3), (10_000, 10, 5), (100_000, 5, 8)]
 def target(x: np.ndarray, n_components: int):
     """Our log posterior, and a point to take it at."""
     model = bg.build_model(x, n_components, resolution=None)
-    posterior = LogPosterior(model)
     q = bg.find_MAP(model, n_init=1, random_seed=0).q
-    return posterior, q + 0.01 * np.random.default_rng(0).normal(size=q.size)
+    return Problem.of(model), q + 0.01 * np.random.default_rng(0).normal(size=q.size)
 
 
-def as_c(posterior: LogPosterior, q: np.ndarray):
+def as_c(problem: Problem, q: np.ndarray):
     """The same as the sampler calls it: by the C function's address."""
-    arrays = (q, np.empty(q.size), np.empty(1), posterior.inputs[1.0][0])
+    density = problem.sampling_density
+    arrays = (q, np.empty(q.size), np.empty(1), density.inputs)
     arguments = (q.size, *(a.ctypes.data for a in arrays))
     prototype = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_uint64, *(4 * [ctypes.c_void_p]))
-    function = prototype(posterior.function.function.address)
+    function = prototype(density.function.address)
     # The arrays as a default argument: the C function knows their addresses alone, and they must outlive its calls.
     return lambda arrays=arrays: function(*arguments)
 
@@ -48,19 +48,19 @@ def against_pymc() -> None:
     rows = []
     for n_rows, d, k in SHAPES:
         x = clusters(n_rows, d, k)
-        posterior, q = target(x, k)
+        problem, q = target(x, k)
         theirs = pymc_mixture(x, k)
         compiled = theirs.logp_dlogp_function(ravel_inputs=True)
         compiled.set_extra_values({})
         point = theirs.initial_point()
-        point["means"] = posterior.constrain(q)["means"][0]
+        point["means"] = problem.mixture(q).means
         start = np.concatenate([np.ravel(point[v.name]) for v in theirs.value_vars])
         with threads.limited_to(1):
             times = in_turn(
                 {
                     "pymc": lambda f=compiled, s=start: f(s),
-                    "ours": lambda f=posterior, s=q: f(s, 1.0),
-                    "c": as_c(posterior, q),
+                    "ours": lambda f=problem.sampling_density, s=q: f(s),
+                    "c": as_c(problem, q),
                 },
                 repeats=9,
             )

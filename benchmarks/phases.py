@@ -21,49 +21,44 @@ def main(n_rows: int, n_features: int, n_components: int) -> None:
 
     lap("import pymc")
     import bayesgmm as bg
-    from bayesgmm.inference import nuts
-    from bayesgmm.inference.basis import InBasis
-    from bayesgmm.inference.em import ExpectationMaximisation
-    from bayesgmm.inference.log_posterior import LogPosterior
-    from bayesgmm.inference.modes import mode_near
-    from bayesgmm.inference.optimum import climb
-    from bayesgmm.inference.parameters import unconstrained
-    from bayesgmm.inference.starts import starting_mixtures
-    from bayesgmm.model.build import mixture_facts
+    from bayesgmm.graph.axes import InAxes
+    from bayesgmm.sampling.nutpie import Settings, run_chains
+    from bayesgmm.sampling.nuts import DEFAULT_TUNE
+    from bayesgmm.search.climb import climb
+    from bayesgmm.search.em import ExpectationMaximisation
+    from bayesgmm.search.mode import Mode
+    from bayesgmm.search.problem import Problem
+    from bayesgmm.search.starts import starting_mixtures
 
-    lap("import the inference")
+    lap("import the search and the sampler")
     from problems import clusters
 
     x = clusters(n_rows, n_features, n_components)
     lap("make the data")
     model = bg.build_model(x, n_components)
     lap("build the model")
-    target = LogPosterior(model)
-    _ = target.function
+    problem = Problem.of(model)
+    density = problem.parameter_density
     lap("compiled log posterior (load or compile)")
-    facts = mixture_facts(model)
-    em = ExpectationMaximisation.of(facts)
+    em = ExpectationMaximisation(problem.specification, problem.table)
     mixtures = list(starting_mixtures(em, 10, np.random.default_rng(0)))
     lap("10 starts: k-means++ or rows, and EM")
-    begins = [unconstrained(target, facts, m) for m in mixtures]
+    begins = [problem.unconstrained(m) for m in mixtures]
     lap("starts as unconstrained numbers")
-    scales = target.typical_scales(np.sqrt(em.spread))
-    optima = [climb(target, q, scales) for q in begins]
+    optima = [climb(density, q, problem.scales) for q in begins]
     lap(f"10 climbs ({sum(o.iterations for o in optima)} iterations)")
     best = max(optima, key=lambda o: o.log_posterior)
-    mode = mode_near(target, best.q, scales)
-    density = InBasis(target, mode.q, mode.axes)
+    mode = Mode.near(problem, best.q)
+    in_axes = InAxes(problem.sampling_density, mode.q, mode.axes)
     lap(f"mode and axes of {mode.q.size} parameters")
     import nutpie  # noqa: F401
 
     lap("import nutpie")
-    trace = nuts._run_nutpie(
-        density, draws=1000, tune=nuts.DEFAULT_TUNE, chains=4, cores=2, seed=0, progressbar=False, sink=None
-    )
-    steps = int(trace["sample_stats"]["n_steps"].sum())
+    settings = Settings(draws=1000, tune=DEFAULT_TUNE, cores=2, progressbar=False)
+    chains = run_chains(in_axes, 4, settings, mode=0, seed=0, sink=None)
+    steps = int(sum(chain.statistics["n_steps"].sum() for chain in chains))
     lap(f"4 x 1,000 draws ({steps} gradients after tuning)")
-    u = trace["posterior"]["u"].values.reshape(-1, mode.q.size)
-    target.constrain(density.unconstrained(u))
+    problem.constrain(in_axes.unconstrained(np.concatenate([chain.u for chain in chains])))
     lap("draws as named parameters")
     estimate = bg.find_MAP(model, n_init=1, random_seed=0)
     raw = bg.sample(model, draws=1000, start=estimate, cores=2, relabel=None, random_seed=0, progressbar=False)
@@ -76,7 +71,7 @@ def main(n_rows: int, n_features: int, n_components: int) -> None:
     lap("diagnosis")
     x0 = np.ascontiguousarray(mode.q)
     for _ in range(100):
-        target(x0, 1.0)
+        density(x0)
     lap("100 gradients")
 
 

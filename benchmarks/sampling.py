@@ -68,19 +68,19 @@ class Ours:
 
     def __init__(self, x: np.ndarray, k: int):
         import bayesgmm as bg
-        from bayesgmm.inference import nuts
+        from bayesgmm.sampling.nutpie import Settings
+        from bayesgmm.sampling.nuts import DEFAULT_TUNE, run_nuts
 
         self.model = bg.build_model(x, k, resolution=None)
         self.start = bg.find_MAP(self.model, random_seed=1)
-        self.sample = nuts.sample_nuts
+        self.settings = lambda draws: Settings(draws=draws, tune=DEFAULT_TUNE, cores=CORES, progressbar=False)
+        self.sample = run_nuts
         self.run(0, draws=10)
 
     def run(self, seed: int, draws: int = DRAWS) -> tuple[Draws, float]:
         began = time.perf_counter()
-        dt = self.sample(
-            self.model, draws=draws, tune=None, chains=CHAINS, cores=CORES, random_seed=seed, start=self.start,
-            progressbar=False,
-        )  # fmt: skip
+        run = self.sample(self.model, CHAINS, self.settings(draws), start=self.start, random_seed=seed)
+        dt = run.fit().tree
         took = time.perf_counter() - began
         return {name: dt["posterior"][name].values for name in ("weights", "means", "covariances")}, took
 

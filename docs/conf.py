@@ -1,12 +1,21 @@
 """Sphinx configuration."""
 
+import os
+import subprocess
+import sys
 import urllib.request
 from importlib.metadata import version as installed_version
+from pathlib import Path
 
 project = "bayesgmm"
 author = "The bayesgmm developers"
 copyright = "2026, the bayesgmm developers"  # noqa: A001
 version = release = installed_version("bayesgmm")
+
+# Where the rooms or their imports have changed, the picture of them is drawn anew.
+subprocess.run(
+    [sys.executable, "draw_house.py"], cwd=Path(__file__).parent, env=os.environ | {"MPLBACKEND": "agg"}, check=True
+)
 
 extensions = [
     "myst_parser",
@@ -28,7 +37,7 @@ autodoc_typehints = "none"
 templates_path = ["_templates"]
 html_theme = "pydata_sphinx_theme"
 # Single pages: no section to navigate.
-html_sidebars = {name: [] for name in ("mathematics", "evidence", "benchmarks", "reports")}
+html_sidebars = {name: [] for name in ("mathematics", "evidence", "benchmarks", "reports", "house")}
 html_static_path = ["_static"]
 html_title = "bayesgmm"
 html_theme_options = {"show_toc_level": 2, "navigation_with_keys": True}

@@ -14,9 +14,9 @@ import numpy as np
 from arviz_stats.ecdf_utils import ecdf_pit
 
 import bayesgmm as bg
-from bayesgmm.likelihood import kernel
+from bayesgmm.mixture import kernel
 from bayesgmm.model.covariance import COVARIANCE_TYPES
-from bayesgmm.posterior.draws import in_proportion
+from bayesgmm.record.fit import Fit
 
 N_ROWS, N_FEATURES, N_COMPONENTS = 40, 2, 2
 POINTS = np.array([[-3.0, -3.0], [0.0, 0.0], [2.0, 3.0]])
@@ -35,7 +35,7 @@ LEVEL = 0.01
 def model_of(covariance_type, rows=None):
     """A model whose priors are ``PRIOR``."""
     rows = np.random.default_rng(0).normal(size=(N_ROWS, N_FEATURES)) if rows is None else rows
-    model = bg.build_model(rows, N_COMPONENTS, covariance_type, resolution=None)
+    model = bg.build_model(rows, N_COMPONENTS, covariance_type=covariance_type, resolution=None)
     return with_prior(model, PRIOR)
 
 
@@ -65,7 +65,7 @@ def prior_draw(rng, structure):
 
 def quantities(weights, means, natural, structure, x):
     """The functions f of one set of parameters and the data."""
-    full = np.ascontiguousarray(structure.expand(natural, N_COMPONENTS, N_FEATURES))
+    full = np.ascontiguousarray(structure.matrices(natural, N_COMPONENTS, N_FEATURES))
     first = int(means[:, 0].argmin())
     at_points, responsibility = kernel.responsibilities(POINTS, weights, means, full, structure.diagonal)
     with np.errstate(divide="ignore"):
@@ -92,7 +92,7 @@ def ranks(covariance_type, replications, *, model=None, seed=0):
     for replication in range(replications):
         rng = np.random.default_rng([seed, replication])
         weights, means, natural = prior_draw(rng, structure)
-        full = structure.expand(natural, N_COMPONENTS, N_FEATURES)
+        full = structure.matrices(natural, N_COMPONENTS, N_FEATURES)
         labels = rng.choice(N_COMPONENTS, size=N_ROWS, p=weights)
         noise = rng.standard_normal((N_ROWS, N_FEATURES))
         x = means[labels] + np.einsum("nij,nj->ni", np.linalg.cholesky(full)[labels], noise)
@@ -104,7 +104,7 @@ def ranks(covariance_type, replications, *, model=None, seed=0):
                 model, start="dispersed", draws=DRAWS, random_seed=int(rng.integers(2**31)), relabel=None,
                 progressbar=False,
             )  # fmt: skip
-        posterior = in_proportion(dt)["posterior"].dataset
+        posterior = Fit.of(dt).in_proportion.tree["posterior"].dataset
         # Successive draws are related; every fourth is close to independent.
         drawn = [
             posterior[name].values.reshape(-1, *posterior[name].shape[2:])[::4]

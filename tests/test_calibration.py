@@ -3,9 +3,9 @@
 import pytest
 from calibration import PRIOR, model_of, outside, ranks, with_prior
 
-from bayesgmm.inference import compiled
-from bayesgmm.likelihood.op import MixtureLogDensity
-from bayesgmm.model import mixture
+from bayesgmm.graph import compiled
+from bayesgmm.graph.ops import MixtureLogDensity
+from bayesgmm.model import build
 
 TYPES = ["full", "tied", "diag", "spherical"]
 
@@ -18,13 +18,13 @@ def doubled_prior_scale():
 
 def missing_log_determinant(monkeypatch):
     """Every component's density lacks its |covariance|^(-1/2)."""
-    right = mixture.MarginalGaussianMixture
+    right = build.MarginalGaussianMixture
 
     def wrong(name, weights, means, covariances, *args, **kwargs):
         determinant = covariances[:, 0, 0] * covariances[:, 1, 1] - covariances[:, 0, 1] ** 2
         return right(name, weights * determinant**0.5, means, covariances, *args, **kwargs)
 
-    monkeypatch.setattr(mixture, "MarginalGaussianMixture", wrong)
+    monkeypatch.setattr(build, "MarginalGaussianMixture", wrong)
     return model_of("full")
 
 

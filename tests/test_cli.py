@@ -61,39 +61,79 @@ def test_fit_reads_parquet_and_chosen_columns(tmp_path, faithful):
         assert dt["posterior"].attrs["covariance_type"] == "diag"
 
 
+GOOD = "a,b\n1,2\n3,4\n5,5\n"
 BAD = [
     ("1,2\n3,4\n5,6\n", [], "has no header: its first line holds the numbers 1, 2"),
+    ("5.1,3.5,setosa\n4.9,3.0,setosa\n", [], "has no header: its first line holds 5.1, 3.5, setosa. Add"),
+    ("a,b\n1,2\n3,oops\n5,6\n", [], "row 1 (the first is 0), column 'b', but 'oops'. If that is a missing value, add"),
     (
-        "a,b\n1,2\n3,oops\n5,6\n",
+        "a,b\n1,2\n3,\n5,6\n",
         [],
-        "columns that hold text: 'b' (row 1: 'oops'). Choose the numeric ones: --columns a",
+        "no value in row 1 (the first is 0), column 'b'; 1 of 3 rows have a missing value: add",
     ),
-    ("a,b\n1,2\n3,\n5,6\n", [], "contains NaN: row 1, column 'b'"),
+    ("a,b\n1,x\n3,y\n5,z\n", [], "columns that hold text: 'b' (row 0: 'x'). Choose the numeric ones: --columns a."),
     ("a,b\n", [], "has a header but no rows"),
-    ("", [], "cannot be read as CSV or Parquet"),
-    ("a,b\n1,2\n3,4\n5,5\n", ["--columns", "a,c"], "has no column 'c'; it has a, b"),
-    ("a,b\n1,2\n3,4\n5,5\n", ["--covariance", "round"], "unknown covariance_type 'round'"),
-    ("a,b\n1,2\n3,4\n5,5\n", ["--inference", "vi"], "unknown inference 'vi'"),
-    ("a,b\n1,2\n3,4\n5,5\n", ["--components", "0"], "n_components = 0 must be at least 1"),
-    ("a,b\n1,2\n3,4\n5,5\n", ["--components", "9"], "3 rows are fewer than n_components = 9"),
+    ("", [], "cannot be read as CSV or Parquet: it is empty"),
+    ("a,b\n1,2,3\n3,4,5\n", [], "more fields than the 2 that its first line names"),
+    ("a,b\n1,2\n3,4,5\n", [], "Expected 2 fields in line 3, saw 3"),
+    ("a,a\n1,2\n3,4\n", [], "has more than one column 'a': give each its own name"),
+    ("a b\n1 2\n3 4\n", [], "separate its columns by commas, semicolons or tabs"),
+    ("a\n1\n\x00\n", [], "it holds bytes that are no text"),
+    (GOOD, ["--columns", "a,c"], "has no column 'c'; it has a, b"),
+    (GOOD.replace("b", "Length"), ["--columns", "a,Lenght"], "Did you mean 'Length'?"),
+    (GOOD, ["--columns", "A"], "Did you mean 'a'?"),
+    (GOOD, ["--columns", "a,b,a"], "--columns names 'a' more than once: --columns a,b."),
+    (GOOD, ["--columns", " , "], "--columns ' , ' names no column"),
+    (GOOD, ["--covariance", "round"], "unknown covariance_type 'round'"),
+    (GOOD, ["--inference", "vi"], "unknown inference 'vi'"),
+    (GOOD, ["--components", "0"], "n_components = 0 must be at least 1"),
+    (GOOD, ["--components", "3.5"], "--components '3.5' must be a whole number of at least 1, such as --components 2"),
+    (GOOD, ["--components", "auto"], "--components 'auto' must be a whole number of at least 1"),
+    (GOOD, ["--components", "9"], "3 rows are fewer than n_components = 9"),
+    (GOOD, ["--store", "."], "--store '.' exists, and may hold draws: name a folder that does not exist yet"),
+    (GOOD, ["--store", "new", "--inference", "map"], "--store keeps the draws of NUTS"),
+    (GOOD, ["--out", "one", "--report", "one"], "--report 'one' would be written over another file of this command"),
     ("a,b\n1,2\n1,4\n1,5\n", [], "constant feature: 'a'"),
+    ("a,b\n1,\n3,\n5,\n", ["--columns", "b"], "'b' (empty)"),
+    ("a,b,c\n1,,2\n2,1,\n7,3,\n", ["--drop-missing"], "every one of the 3 rows has a missing value: column 'c' lacks"),
+    ("Id\n1\n2\n3\n", [], "which only counts the rows: --columns Id uses it nevertheless"),
 ]
 
 
 @pytest.mark.parametrize(("text", "options", "message"), BAD)
-def test_bad_input_is_one_line_and_exit_code_1(tmp_path, text, options, message):
+def test_bad_input_is_one_line_and_exit_code_1(tmp_path, monkeypatch, text, options, message):
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "bad.csv").write_text(text)
-    result = run("fit", tmp_path / "bad.csv", *options)
-    assert result.exit_code == 1
+    result = run("fit", "bad.csv", *options)
+    assert result.exit_code == 1, result.output
     assert message in result.stderr
     assert result.stderr.count("\n") == 1
     assert "Traceback" not in result.stderr
 
 
-def test_a_missing_file_is_named(tmp_path):
-    result = run("fit", tmp_path / "nowhere.csv")
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("nowhere.csv", "there is no file '{}'. Check its name and folder."),
+        ("faithfull.csv", "there is no file '{}'. Did you mean 'faithful.csv'?"),
+        ("no/where.csv", "there is no file '{}', nor a folder '"),
+        (".", "'{}' is a folder: name a file in it."),
+    ],
+)
+def test_a_path_without_a_table_is_named(csv, tmp_path, name, words):
+    result = run("fit", tmp_path / name)
     assert result.exit_code == 1
-    assert "there is no file" in result.stderr
+    assert words.format(tmp_path / name) in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_a_table_is_not_written_over(csv):
+    before = csv.read_bytes()
+    for option in ("--out", "--report"):
+        result = run("fit", csv, option, csv)
+        assert result.exit_code == 1
+        assert f"{option} '{csv}' would be written over another file of this command" in result.stderr
+    assert csv.read_bytes() == before
 
 
 def test_an_old_fit_survives_a_failed_save(tmp_path, faithful_draws, monkeypatch):
@@ -167,7 +207,7 @@ def test_importing_the_package_loads_nothing_heavy():
 def test_unknown_names_are_attribute_errors():
     import bayesgmm
 
-    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+    with pytest.raises(AttributeError, match="attribute '?nothing"):
         _ = bayesgmm.nothing
     for name in bayesgmm.__all__:
         assert getattr(bayesgmm, name) is not None

@@ -98,7 +98,9 @@ def test_a_picture_of_a_conditional_density_as_svg(fit, tmp_path):
         (["report", "FIT", "--ci-prob", "89"], "ci_prob = 89.0"),
         (["assign", "FIT", "nowhere.csv"], "there is no file 'nowhere.csv'"),
         (["assign", "FIT", "one.csv"], "has no column 'waiting'; it has eruptions"),
-        (["assign", "FIT", "text.csv"], "columns that hold text: 'waiting' (row 0: 'soon')"),
+        (["assign", "FIT", "text.csv"], "no number in row 0 (the first is 0), column 'waiting', but 'soon'. If"),
+        (["assign", "FIT", "one.csv", "--out", "one.csv"], "--out 'one.csv' would be written over another file"),
+        (["report", "FIT", "--out", "FIT"], "would be written over another file"),
         (["assign", "one.csv", "one.csv"], "cannot be read as a saved fit"),
     ],
 )

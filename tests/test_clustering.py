@@ -11,8 +11,8 @@ from test_posterior import constructed_tree, scramble
 import bayesgmm as bg
 from bayesgmm.exceptions import InvalidArgumentError
 from bayesgmm.posterior import coclustering as module
-from bayesgmm.posterior.draws import Draws, observed
 from bayesgmm.posterior.partition import distances, minimise, sample_allocations
+from bayesgmm.record.fit import Fit
 
 
 def overlapping_tree(rng, n_rows=60, n_components=3, n_draws=40):
@@ -25,9 +25,8 @@ def overlapping_tree(rng, n_rows=60, n_components=3, n_draws=40):
 
 
 def brute_force_matrix(dt):
-    draws = Draws.of(dt)
-    x = observed(dt)
-    r = np.array([draws.responsibilities(x, s) for s in range(len(draws))])
+    draws, x = Fit.of(dt).mixture, Fit.of(dt).x
+    r = np.array([one.responsibilities(x) for one in draws])
     matrix = np.einsum("sik,sjk->ij", r, r) / len(draws)
     np.fill_diagonal(matrix, 1)
     return matrix
@@ -96,7 +95,7 @@ def binder(a, b):
 def test_partition_of_eight_rows_is_that_of_an_exhaustive_search(loss, oracle, seed):
     rng = np.random.default_rng(seed)
     dt = overlapping_tree(rng, n_rows=8)
-    allocations = sample_allocations(Draws.of(dt), observed(dt), rng)
+    allocations = sample_allocations(Fit.of(dt).mixture, Fit.of(dt).x, rng)
     labels, expected = minimise(allocations, 3, loss, 10, rng)
     everything = list(all_partitions(8))
     assert len(everything) == 4140  # the eighth Bell number
@@ -109,7 +108,7 @@ def test_partition_of_eight_rows_is_that_of_an_exhaustive_search(loss, oracle, s
 
 def test_a_sampled_allocation_has_the_posteriors_probabilities():
     dt = overlapping_tree(np.random.default_rng(3), n_rows=5, n_draws=4000)
-    allocations = sample_allocations(Draws.of(dt), observed(dt), np.random.default_rng(0))
+    allocations = sample_allocations(Fit.of(dt).mixture, Fit.of(dt).x, np.random.default_rng(0))
     together = np.mean(allocations[:, None] == allocations[None], axis=2)
     # 4.5 standard errors of a share of 4,000
     np.testing.assert_allclose(together, brute_force_matrix(dt), atol=4.5 * 0.5 / np.sqrt(4000))
@@ -138,7 +137,7 @@ def test_components_that_cover_one_cluster_are_one_cluster():
     best = bg.partition(dt, random_seed=0)
     assert best.n_clusters == 2
     assert adjusted_rand_score(np.repeat([0, 1], 150), best.labels) == 1.0
-    draws = sample_allocations(Draws.of(dt), observed(dt), np.random.default_rng(0))
+    draws = sample_allocations(Fit.of(dt).mixture, Fit.of(dt).x, np.random.default_rng(0))
     inside = np.mean(distances(best.labels, draws, 3, "vi") <= best.ball_radius)
     assert inside == pytest.approx(best.ci_prob, abs=4.5 * np.sqrt(0.89 * 0.11 / 200))
 

@@ -9,9 +9,9 @@ from test_posterior import constructed_tree
 
 import bayesgmm as bg
 from bayesgmm.exceptions import InvalidArgumentError, InvalidDataError
+from bayesgmm.mixture.mixture import Mixture
 from bayesgmm.model.covariance import COVARIANCE_TYPES
-from bayesgmm.posterior.density import conditional
-from bayesgmm.posterior.draws import Draws
+from bayesgmm.record.fit import Fit
 
 
 def three_features(covariance_type="full"):
@@ -21,46 +21,46 @@ def three_features(covariance_type="full"):
     draws = [random_mixture(rng, 2, 3, covariance_type) for _ in range(2)]
     weights, means, covariances = (np.array(parts) for parts in zip(*draws, strict=True))
     natural = np.array([structure.pool(c, np.ones(2)) for c in covariances])
-    return Draws(structure, ("a", "b", "c"), weights, means, natural)
+    return Mixture(weights, means, structure.expand(natural, 2, 3))
 
 
 def scipy_density(draws, s, x):
-    weights, means, covariances = draws.mixture(s)
-    return sum(w * multivariate_normal(m, c).pdf(x) for w, m, c in zip(weights, means, covariances, strict=True))
+    one = draws[s]
+    parts = zip(one.weights, one.means, one.full_covariances, strict=True)
+    return sum(w * multivariate_normal(m, c).pdf(x) for w, m, c in parts)
 
 
 @pytest.mark.parametrize("covariance_type", ["full", "tied", "diag", "spherical"])
 def test_marginals_are_integrals(covariance_type):
     draws = three_features(covariance_type)
-    marginal = conditional(draws, [2, 0], {})
-    assert marginal.features == ("c", "a")
+    marginal = draws.conditional([2, 0], {})
     for s in range(2):
         c, a = 0.3, -0.4
         integral, _ = quad(lambda b, s=s: scipy_density(draws, s, [-0.4, b, 0.3]), -30, 30, epsabs=1e-12, limit=200)
-        assert np.exp(marginal.log_density(np.array([[c, a]]), s)[0]) == pytest.approx(integral, abs=1e-10)
+        assert np.exp(marginal[s].log_density(np.array([[c, a]]))[0]) == pytest.approx(integral, abs=1e-10)
 
 
 @pytest.mark.parametrize("covariance_type", ["full", "tied", "diag", "spherical"])
 def test_conditionals_are_ratios_of_integrals(covariance_type):
     draws = three_features(covariance_type)
-    part = conditional(draws, [1], {0: 0.7, 2: -0.2})
+    part = draws.conditional([1], {0: 0.7, 2: -0.2})
     for s in range(2):
         joint = lambda b, s=s: scipy_density(draws, s, [0.7, b, -0.2])  # noqa: E731
         evidence, _ = quad(joint, -30, 30, epsabs=1e-13, limit=200)
         for b in (-1.0, 0.4):
-            assert np.exp(part.log_density(np.array([[b]]), s)[0]) == pytest.approx(joint(b) / evidence, abs=1e-10)
+            assert np.exp(part[s].log_density(np.array([[b]]))[0]) == pytest.approx(joint(b) / evidence, abs=1e-10)
         # and with a feature integrated out besides
-        narrower = conditional(draws, [1], {0: 0.7})
+        narrower = draws.conditional([1], {0: 0.7})
         both, _ = quad(lambda c, s=s: scipy_density(draws, s, [0.7, 0.4, c]), -30, 30, epsabs=1e-13, limit=200)
         # The trapezoidal rule, which converges faster than any power of the step where the ends are flat.
         line, step = np.linspace(-25, 25, 1001, retstep=True)
         plane = np.stack([np.full((1001, 1001), 0.7), *np.meshgrid(line, line)], axis=-1)
         all_b = scipy_density(draws, s, plane).sum() * step**2
-        assert np.exp(narrower.log_density(np.array([[0.4]]), s)[0]) == pytest.approx(both / all_b, abs=1e-10)
+        assert np.exp(narrower[s].log_density(np.array([[0.4]]))[0]) == pytest.approx(both / all_b, abs=1e-10)
 
 
 def test_a_conditional_far_from_all_data_is_finite():
-    part = conditional(three_features(), [1], {0: 1e8})
+    part = three_features().conditional([1], {0: 1e8})
     assert np.isfinite(part.means).all()
     np.testing.assert_allclose(part.weights.sum(axis=1), 1)
 
@@ -68,7 +68,7 @@ def test_a_conditional_far_from_all_data_is_finite():
 def test_density_is_the_mean_and_band_over_draws(faithful_draws):
     points = np.array([[2.0, 55.0], [3.0, 70.0], [4.5, 80.0]])
     ours = bg.density(faithful_draws, points, ci_prob=0.5)
-    draws = Draws.of(faithful_draws)
+    draws = Fit.of(faithful_draws).mixture
     each = np.array([scipy_density(draws, s, points) for s in range(len(draws))])
     np.testing.assert_allclose(ours["density"], each.mean(axis=0), rtol=1e-10)
     np.testing.assert_allclose(ours["density_sd"], each.std(axis=0), rtol=1e-9)
@@ -110,15 +110,16 @@ def test_regression_is_the_mean_of_the_conditional_density(given):
         given = {"b": given["b"]}
     (target,) = {"a", "b"} - set(given)
     curve = bg.regression(dt, target, given=given, ci_prob=0.5)
-    draws = Draws.of(dt)
+    fit = Fit.of(dt)
+    draws = fit.mixture
     (name,) = given
     values = np.atleast_1d(given[name])
     assert curve.sizes["point"] == len(values)
     for i, value in enumerate(values):
-        part = conditional(draws, [draws.features.index(target)], {draws.features.index(name): float(value)})
+        part = draws.conditional([fit.features.index(target)], {fit.features.index(name): float(value)})
         means, seconds = [], []
         for s in range(len(draws)):
-            weights, m, v = part.weights[s], part.means[s, :, 0], part.natural_covariances[s, :, 0, 0]
+            weights, m, v = part.weights[s], part.means[s, :, 0], part.covariances[s, :, 0, 0]
             components = [norm(m[k], np.sqrt(v[k])) for k in range(2)]
             means.append(sum(w * c.expect(lambda t: t) for w, c in zip(weights, components, strict=True)))
             seconds.append(sum(w * c.expect(lambda t: t**2) for w, c in zip(weights, components, strict=True)))

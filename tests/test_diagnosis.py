@@ -10,8 +10,9 @@ from test_posterior import scramble
 
 import bayesgmm as bg
 from bayesgmm.exceptions import ImproperPosteriorError, MultipleModesWarning, UnboundedPosteriorWarning
-from bayesgmm.posterior import diagnostics
+from bayesgmm.posterior import chains
 from bayesgmm.posterior.invariants import ambiguous_share, groups_of_chains, invariants
+from bayesgmm.record.fit import Fit
 
 
 def changed(dt, change):
@@ -63,7 +64,7 @@ def test_sound_chains_are_ok_whatever_their_labels(seed):
 @pytest.mark.parametrize("seed", range(10))
 def test_two_equally_good_clusterings_are_never_ok(seed):
     """Ten cases: chains started at one of them, and at both."""
-    model = bg.build_model(two_clusterings(seed), 2, "diag", resolution=None)
+    model = bg.build_model(two_clusterings(seed), 2, covariance_type="diag", resolution=None)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", MultipleModesWarning)
         dt = bg.sample(model, draws=400, start="dispersed" if seed % 2 else None, random_seed=seed, progressbar=False)
@@ -118,13 +119,13 @@ def test_chains_that_part_are_told_by_group(faithful_draws):
     assert "do not pool them" in diagnosis.reasons[0]
     assert not any("effective sample size" in reason for reason in diagnosis.reasons)  # that follows, and is no news
     assert not diagnosis.table.loc["bulk ESS, label-invariant", "passed"]
-    np.testing.assert_array_equal(groups_of_chains(invariants(changed(faithful_draws, part))), [0, 0, 1, 1])
-    np.testing.assert_array_equal(groups_of_chains(invariants(faithful_draws)), [0, 0, 0, 0])
+    np.testing.assert_array_equal(groups_of_chains(invariants(Fit.of(changed(faithful_draws, part)))), [0, 0, 1, 1])
+    np.testing.assert_array_equal(groups_of_chains(invariants(Fit.of(faithful_draws))), [0, 0, 0, 0])
 
 
 @pytest.mark.parametrize(("rhat", "words"), [(1.02, "do not agree on the components"), (1.5, "weak identification")])
 def test_a_little_too_few_draws_are_no_weak_identification(faithful_draws, monkeypatch, rhat, words):
-    monkeypatch.setattr(diagnostics, "_under_common_labels", lambda dt, checks: (dt, rhat, 0.0))
+    monkeypatch.setattr(chains._Chains, "common", property(lambda self: (self.fit, rhat, 0.0)))
     diagnosis = bg.diagnose(faithful_draws)
     assert diagnosis.verdict == "caution"
     assert words in diagnosis.reasons[0]
@@ -146,7 +147,8 @@ def test_divergences_small_components_and_near_optima_are_flagged(faithful_draws
 
     def near(tree):
         del tree["posterior"].attrs["mode_shares"]
-        tree["posterior"].attrs["optima_log_posterior"] = np.array([-1152.4, -1153.0, -1200.0])
+        tree["posterior"].attrs["starts_log_posterior"] = np.array([-1152.4, -1153.0, -1200.0])
+        tree["posterior"].attrs["starts_optimum"] = np.array([0, 1, 2])
 
     diagnosis = bg.diagnose(changed(faithful_draws, near))
     assert diagnosis.verdict == "caution"
@@ -180,7 +182,7 @@ def test_laplace_draws_are_not_judged_as_chains(faithful_map):
 def test_components_that_cannot_be_told_apart_are_said_to_be_weakly_identified():
     """Two components that lie at one place, each to one side of the other in half of the draws."""
     sound = well_separated(0)
-    assert ambiguous_share(sound) == 0.0
+    assert ambiguous_share(Fit.of(sound)) == 0.0
 
     def merge(tree):
         posterior, rng = tree["posterior"], np.random.default_rng(0)
@@ -191,7 +193,7 @@ def test_components_that_cannot_be_told_apart_are_said_to_be_weakly_identified()
         means[...] = middle + 0.1 * rng.normal(size=means.shape)
 
     merged = changed(sound, merge)
-    assert ambiguous_share(merged) > 0.2
+    assert ambiguous_share(Fit.of(merged)) > 0.2
     diagnosis = bg.diagnose(merged)
     assert diagnosis.verdict == "caution"
     assert any("weak identification" in reason for reason in diagnosis.reasons), str(diagnosis)
@@ -238,9 +240,9 @@ def test_each_remedy_for_a_slanted_plane_works():
         bg.build_model(x, 2, resolution=0.01),
         bg.build_model(x, 2, resolution=None, priors=bg.Priors(lkj_eta=22.0)),
         bg.build_model(x[:, :1], 2, resolution=None),
-        bg.build_model(x, 2, "diag", resolution=None),
+        bg.build_model(x, 2, covariance_type="diag", resolution=None),
         # No remedy is needed: the covariance that all rows share cannot close in on 40 of them.
-        bg.build_model(x, 2, "tied", resolution=None),
+        bg.build_model(x, 2, covariance_type="tied", resolution=None),
     ):
         estimate = bg.find_MAP(model, n_init=4, random_seed=1)
         assert estimate.converged
@@ -249,7 +251,7 @@ def test_each_remedy_for_a_slanted_plane_works():
 
 def test_a_tied_covariance_fails_only_if_all_rows_lie_on_a_line():
     with pytest.raises(ImproperPosteriorError, match="300 rows lie exactly on a line"):
-        bg.find_MAP(bg.build_model(slanted("all rows", 0), 2, "tied", resolution=None), random_seed=1)
+        bg.find_MAP(bg.build_model(slanted("all rows", 0), 2, covariance_type="tied", resolution=None), random_seed=1)
 
 
 def test_sound_data_with_strong_correlations_are_not_refused():

@@ -75,11 +75,9 @@ def test_nuts_predictions_average_over_the_draws(faithful, nuts_fit):
     soft = bg.assignments(dt)
     np.testing.assert_allclose(nuts_fit.predict_proba(faithful), soft["probability"], atol=1e-10)
     np.testing.assert_array_equal(nuts_fit.predict(faithful), soft["label"])
-    from bayesgmm.posterior.draws import Draws
+    from bayesgmm.record.fit import Fit
 
-    draws = Draws.of(dt)
-    x = faithful.to_numpy(dtype=float)
-    densities = np.array([draws.log_density(x, s) for s in range(len(draws))])
+    densities = np.array([one.log_density(faithful.to_numpy(dtype=float)) for one in Fit.of(dt).mixture])
     np.testing.assert_allclose(nuts_fit.score_samples(faithful), logsumexp(densities, axis=0) - np.log(600), rtol=1e-10)
     np.testing.assert_allclose(nuts_fit.means_, dt["posterior"]["means"].mean(("chain", "draw")))
     assert nuts_fit.map_.converged
@@ -124,8 +122,14 @@ def test_frames_name_the_features(frame, faithful):
     gmm = bg.GaussianMixture(2, inference="map", n_init=2, random_state=1).fit(X)
     assert list(gmm.feature_names_in_) == ["waiting", "eruptions"]
     assert list(gmm.inference_data_["posterior"]["feature"].values) == ["waiting", "eruptions"]
+    # By name, in any order and whatever else there is; other names are an error.
+    more = frame(
+        {"eruptions": faithful.eruptions.to_numpy(), "n": np.arange(272), "waiting": faithful.waiting.to_numpy()}
+    )
+    for other in (X[["eruptions", "waiting"]], more):
+        np.testing.assert_array_equal(gmm.predict_proba(other), gmm.predict_proba(X))
     with pytest.raises(ValueError, match="feature names should match"):
-        gmm.predict(X[["eruptions", "waiting"]])
+        gmm.predict(frame({"waiting": [70.0], "eruption": [3.0]}))
 
 
 def test_seeds_reproduce(faithful):

@@ -148,7 +148,7 @@ def test_intervals_cover_the_truth_as_often_as_they_say(design):
         estimate = bg.find_MAP(bg.build_model(x, 2, resolution=None), n_init=5, random_seed=seed)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", bg.exceptions.MultipleModesWarning)
-            dt = bg.sample(estimate.target.model, start=estimate, random_seed=seed, progressbar=False)
+            dt = bg.sample(estimate.problem.model, start=estimate, random_seed=seed, progressbar=False)
         low, high, oracle = responsibility_intervals(dt, truth, draw_rows(rng, 20, *truth)[0])
         soft_hits.append((low <= oracle) & (oracle <= high))
         soft_halved.append(np.abs(oracle - (low + high) / 2) <= (high - low) / 4)

@@ -9,14 +9,17 @@ from sklearn.datasets import make_blobs
 
 import bayesgmm as bg
 from bayesgmm.exceptions import CollapsedComponentWarning, ConvergenceWarning, UnboundedPosteriorWarning
-from bayesgmm.inference import map as map_module, starts as starts_module
-from bayesgmm.inference.em import ExpectationMaximisation
-from bayesgmm.inference.laplace import negative_hessian
-from bayesgmm.inference.starts import starting_mixtures
-from bayesgmm.model.build import mixture_facts
+from bayesgmm.search import climb as climb_module, find_map, problem as problem_module
+from bayesgmm.search.curvature import negative_hessian
+from bayesgmm.search.em import ExpectationMaximisation
+from bayesgmm.search.starts import starting_mixtures
 
 # Maximum log-likelihoods of Old Faithful (mclust finds the same).
 KNOWN = [("full", 2, -1130.264), ("tied", 3, -1126.316), ("diag", 2, -1147.806)]
+
+
+def em_of(model):
+    return ExpectationMaximisation(model.specification, model.table)
 
 
 def nearly_flat():
@@ -25,7 +28,9 @@ def nearly_flat():
 
 @pytest.mark.parametrize(("covariance_type", "n_components", "known"), KNOWN)
 def test_nearly_flat_priors_reach_the_known_maximum_likelihood(faithful, covariance_type, n_components, known):
-    model = bg.build_model(faithful, n_components, covariance_type, priors=nearly_flat(), resolution=None)
+    model = bg.build_model(
+        faithful, n_components, covariance_type=covariance_type, priors=nearly_flat(), resolution=None
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UnboundedPosteriorWarning)
         estimate = bg.find_MAP(model, n_init=20, random_seed=1)
@@ -58,13 +63,12 @@ def test_pymcs_own_optimiser_finds_nothing_better(faithful_model, faithful_map):
 
 
 def test_em_never_lowers_the_penalised_likelihood(faithful):
-    facts = mixture_facts(bg.build_model(faithful, 3))
-    em = ExpectationMaximisation.of(facts)
+    em = em_of(bg.build_model(faithful, 3))
     [mixture] = starting_mixtures(em, 1, np.random.default_rng(0))
 
     def penalised(mixture, log_likelihood):
         # what the M-step maximises: the likelihood and the inverse-gamma kernels of the covariances
-        prior = em.spread * facts.n_components ** (-2 / 2)
+        prior = faithful.var(ddof=0).to_numpy() * 3 ** (-2 / 2)
         inverse = np.linalg.inv(mixture.covariances)
         log_det = np.linalg.slogdet(mixture.covariances)[1]
         return log_likelihood - 0.5 * (5.0 * log_det + np.einsum("kii,i->k", inverse, prior)).sum()
@@ -78,7 +82,7 @@ def test_em_never_lowers_the_penalised_likelihood(faithful):
 
 
 def test_starts_differ_and_are_reproducible(faithful):
-    em = ExpectationMaximisation.of(mixture_facts(bg.build_model(faithful, 3)))
+    em = em_of(bg.build_model(faithful, 3))
     first = [m.means for m in starting_mixtures(em, 6, np.random.default_rng(0))]
     again = [m.means for m in starting_mixtures(em, 6, np.random.default_rng(0))]
     np.testing.assert_array_equal(first, again)
@@ -96,8 +100,8 @@ def test_distinct_optima_are_counted_up_to_labels():
 
 def test_starts_that_come_together_share_a_climb(monkeypatch):
     x, _ = make_blobs(400, centers=[[-5, 0], [5, 0]], random_state=1)
-    climbs, climb = [], map_module.climb
-    monkeypatch.setattr(map_module, "climb", lambda *a, **k: climbs.append(climb(*a, **k)) or climbs[-1])
+    climbs, climb = [], find_map.climb
+    monkeypatch.setattr(find_map, "climb", lambda *a, **k: climbs.append(climb(*a, **k)) or climbs[-1])
     estimate = bg.find_MAP(bg.build_model(x, 2), n_init=10, random_seed=1)
     assert 1 <= len(climbs) < 10
     assert len(estimate.starts.log_posterior) == 10
@@ -115,9 +119,9 @@ def test_features_that_nearly_determine_each_other_are_climbed_to_the_top():
     assert estimate.converged
     assert estimate.starts.iterations.max() < 500
     # The top has no slope, in units of the posterior's own standard deviations.
-    q, scales = estimate.q, estimate.scales
-    factor = np.linalg.cholesky(negative_hessian(estimate.target, q, scales, 0.0))
-    _, slope = estimate.target(q, 0.0)
+    q, density = estimate.q, estimate.problem.parameter_density
+    factor = np.linalg.cholesky(negative_hessian(density, q, estimate.problem.scales))
+    _, slope = density(q)
     assert np.abs(np.linalg.solve(factor, slope)).max() < 1e-3
 
 
@@ -125,16 +129,14 @@ def test_many_rows_start_from_a_sample_and_climb_on_all(monkeypatch):
     rng = np.random.default_rng(1)
     x = np.concatenate([rng.normal(m, 1, size=(1_500, 2)) for m in (-4, 4)])
     everything = bg.find_MAP(bg.build_model(x, 2), n_init=3, random_seed=1)
-    monkeypatch.setattr(starts_module, "MAX_ROWS", 300)
+    monkeypatch.setattr(problem_module, "MANY_ROWS", 300)
     sampled = bg.find_MAP(bg.build_model(x, 2), n_init=3, random_seed=1)
     assert sampled.log_posterior == pytest.approx(everything.log_posterior, abs=1e-3)
 
 
 def test_an_optimiser_cut_short_is_reported(faithful_model, monkeypatch):
-    from bayesgmm.inference import optimum
-
-    monkeypatch.setattr(optimum, "PLAIN_ITERATIONS", 1)
-    monkeypatch.setattr(optimum, "ROUNDS", 0)
+    monkeypatch.setattr(climb_module, "PLAIN_ITERATIONS", 1)
+    monkeypatch.setattr(climb_module, "ROUNDS", 0)
     with pytest.warns(ConvergenceWarning, match="stopped before a maximum"):
         estimate = bg.find_MAP(faithful_model, n_init=2, random_seed=1)
     assert not estimate.converged
@@ -243,7 +245,9 @@ def test_hard_cases_finish_with_finite_answers(covariance_type):
         # With correlations, ten rows on two points lie on a line, and no default prior bounds the density there.
         cases.append((np.repeat(rng.normal(size=(4, 2)), 5, axis=0), 2))
     for x, n_components in cases:
-        estimate = bg.find_MAP(bg.build_model(x, n_components, covariance_type), n_init=4, random_seed=0)
+        estimate = bg.find_MAP(
+            bg.build_model(x, n_components, covariance_type=covariance_type), n_init=4, random_seed=0
+        )
         assert np.isfinite(estimate.log_posterior)
         assert all(np.isfinite(value).all() for value in estimate.point.values())
 

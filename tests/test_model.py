@@ -18,12 +18,12 @@ from scipy.stats import beta, dirichlet, invgamma, kstest, norm
 
 import bayesgmm as bg
 from bayesgmm.exceptions import InvalidPriorError, ModelError
-from bayesgmm.inference import compiled
-from bayesgmm.inference.log_posterior import LogPosterior
-from bayesgmm.likelihood.op import MixtureGradient, MixtureLogDensity
-from bayesgmm.model.build import mixture_facts
-from bayesgmm.model.lkj import LKJCholesky
-from bayesgmm.model.transforms import CorrelationCholeskyTransform, SimplexTransform
+from bayesgmm.graph import compiled
+from bayesgmm.graph.lkj import LKJCholesky
+from bayesgmm.graph.log_posterior import LogPosterior
+from bayesgmm.graph.ops import MixtureGradient, MixtureLogDensity
+from bayesgmm.graph.transforms import CorrelationCholeskyTransform, SimplexTransform
+from bayesgmm.search.problem import Problem
 
 INTERPRETED = Mode("py", "fast_compile")
 SHAPES = {"full": (2, 2, 2), "tied": (2, 2), "diag": (2, 2), "spherical": (2,)}
@@ -38,22 +38,22 @@ def prior_draws(faithful_model):
 
 @pytest.mark.parametrize(("covariance_type", "shape"), SHAPES.items())
 def test_variables_have_the_natural_shapes_and_named_dims(faithful, covariance_type, shape):
-    model = bg.build_model(faithful, 2, covariance_type)
+    model = bg.build_model(faithful, 2, covariance_type=covariance_type)
     assert tuple(model["covariances"].shape.eval(mode=INTERPRETED)) == shape
     assert tuple(model.coords["feature"]) == ("eruptions", "waiting")
     assert model.named_vars_to_dims["x"] == ("obs_id", "feature")
     assert [rv.name for rv in model.observed_RVs] == ["x"]
     assert not model.potentials
     assert ("correlation_cholesky" in model.named_vars) == (covariance_type in ("full", "tied"))
-    assert mixture_facts(model).structure.name == covariance_type
+    assert model.specification.covariance.name == covariance_type
 
 
 @pytest.mark.parametrize("covariance_type", SHAPES)
 @pytest.mark.parametrize(("n_components", "n_features"), [(1, 1), (3, 1), (1, 2)])
 def test_one_feature_and_one_component_build(covariance_type, n_components, n_features):
     x = np.random.default_rng(0).normal(size=(30, n_features))
-    model = bg.build_model(x, n_components, covariance_type)
-    assert mixture_facts(model).n_components == n_components
+    model = bg.build_model(x, n_components, covariance_type=covariance_type)
+    assert model.specification.n_components == n_components
     assert ("correlation_cholesky" in model.named_vars) == (n_features > 1 and covariance_type in ("full", "tied"))
 
 
@@ -77,22 +77,25 @@ def test_default_log_prior_is_the_documented_one(faithful):
         + (beta(eta, eta).logpdf((correlation + 1) / 2) - np.log(2)).sum()
     )
     values = {"weights": weights, "means": means, "variances": variances, "correlation_cholesky": chol}
-    target = LogPosterior(model)
-    log_posterior, _ = target(target.unconstrain(values), 0.0)
+    problem = Problem.of(model)
+    log_posterior, _ = problem.parameter_density(problem.graph.unconstrain(values))
     covariances = chol * np.sqrt(variances)[:, :, None] @ np.swapaxes(chol * np.sqrt(variances)[:, :, None], 1, 2)
     covariances = covariances + np.diag(np.array([1e-3, 1.0]) ** 2 / 12)
-    from bayesgmm.likelihood.kernel import log_density
+    from bayesgmm.mixture.kernel import log_density
 
     likelihood = log_density(np.ascontiguousarray(x), weights, means, covariances, False).sum()
     np.testing.assert_allclose(log_posterior, expected + likelihood, rtol=1e-10)
 
 
 def test_compiled_log_posterior_is_pymcs(faithful_model):
-    target = LogPosterior(faithful_model)
-    q = 0.1 * np.random.default_rng(0).normal(size=target.n_parameters)
-    point = target.named(q)
-    for jacobian in (False, True):
-        value, gradient = target(q, float(jacobian))
+    problem = Problem.of(faithful_model)
+    q = 0.1 * np.random.default_rng(0).normal(size=problem.n_parameters)
+    point, at = {}, 0
+    for name, initial in faithful_model.initial_point().items():
+        point[name] = q[at : at + initial.size].reshape(initial.shape)
+        at += initial.size
+    for jacobian, density in ((False, problem.parameter_density), (True, problem.sampling_density)):
+        value, gradient = density(q)
         logp = faithful_model.logp(jacobian=jacobian)
         function = pytensor.function(
             list(faithful_model.value_vars), [logp, *pt.grad(logp, faithful_model.value_vars)], mode=INTERPRETED
@@ -160,7 +163,9 @@ def test_value_and_gradient_pass_the_data_once(faithful, monkeypatch, covariance
         ops.extend(node.op for node in compiled_function.maker.fgraph.apply_nodes)
         return compiled_function
 
-    model = bg.build_model(faithful, 2, covariance_type, sample_weight=np.ones(272) if weighted else None)
+    model = bg.build_model(
+        faithful, 2, covariance_type=covariance_type, sample_weight=np.ones(272) if weighted else None
+    )
     monkeypatch.setattr(compiled, "_functions", {})
     monkeypatch.setattr(compiled, "_c_function", look)
     monkeypatch.setattr(compiled.pytensor, "function", record)
@@ -264,11 +269,11 @@ def test_posterior_predictive_and_log_likelihood_work_with_no_help(faithful_mode
     assert tree["posterior_predictive"]["x"].shape == (1, 20, 272, 2)
     pointwise = tree["log_likelihood"]["x"]
     assert pointwise.shape == (1, 20, 272)
-    from bayesgmm.likelihood.kernel import log_density
+    from bayesgmm.mixture.kernel import log_density
 
     posterior = tree["posterior"].isel(chain=0, draw=3)
     ours = log_density(
-        mixture_facts(faithful_model).x,
+        faithful_model.table.values,
         *(np.ascontiguousarray(posterior[name].values) for name in ("weights", "means", "covariances")),
         False,
     )
@@ -283,7 +288,7 @@ def test_graphviz_works_with_no_help(faithful_model):
 @pytest.mark.parametrize("mode", ["NUMBA", INTERPRETED], ids=["numba", "numpy"])
 def test_forward_draws_have_the_mixtures_moments(mode):
     """Mean and covariance of 40,000 rows within 5 standard errors; a wrong covariance is rejected by the same bound."""
-    from bayesgmm.model.mixture import MarginalGaussianMixture
+    from bayesgmm.graph.marginal import MarginalGaussianMixture
 
     weights, means = np.array([0.2, 0.8]), np.array([[0.0, 5.0], [3.0, -1.0]])
     covariances = np.array([[[1.0, 0.6], [0.6, 2.0]], [[0.5, -0.2], [-0.2, 0.3]]])
@@ -326,7 +331,7 @@ def test_users_priors_are_used(faithful):
     model = bg.build_model(faithful, 2, priors=priors)
     assert [rv.name for rv in model.free_RVs] == ["weights", "means", "scales", "correlation_cholesky"]
     assert "variances" in [d.name for d in model.deterministics]
-    np.testing.assert_allclose(model["means"].owner.inputs[2].eval(mode=INTERPRETED).ravel(), [3, 70])
+    np.testing.assert_allclose(model["means"].owner.inputs[2].eval(mode=INTERPRETED), [[3, 70], [3, 70]])
 
 
 @pytest.mark.parametrize(
@@ -359,5 +364,5 @@ def test_priors_that_do_not_fit_are_refused(faithful):
 def test_other_models_are_refused():
     with pm.Model() as other:
         pm.Normal("y")
-    with pytest.raises(ModelError, match=r"not a model made by bayesgmm.build_model: it has no variable weights"):
+    with pytest.raises(ModelError, match=r"not made by bayesgmm.build_model"):
         bg.find_MAP(other)

@@ -8,8 +8,8 @@ from scipy.stats import multivariate_normal
 
 import bayesgmm as bg
 from bayesgmm.exceptions import InvalidArgumentError, MultipleModesWarning
-from bayesgmm.inference.modes import Mode, chains_per_mode, importance_shares, shares
-from bayesgmm.posterior.draws import Draws, in_proportion
+from bayesgmm.record.fit import Fit
+from bayesgmm.search.mode import Mode, chains_per_mode, importance_shares, shares
 
 
 def two_clusterings(seed):
@@ -23,17 +23,17 @@ def two_clusterings(seed):
 
 @pytest.fixture(scope="module")
 def square():
-    model = bg.build_model(two_clusterings(0), 2, "diag", resolution=None)
+    model = bg.build_model(two_clusterings(0), 2, covariance_type="diag", resolution=None)
     return model, bg.find_MAP(model, n_init=20, random_seed=1)
 
 
 class Gaussians:
-    """A density with known masses, in LogPosterior's place."""
+    """A density with known masses, in LogDensity's place."""
 
     def __init__(self, weights, means, covariances):
         self.parts = list(zip(weights, means, covariances, strict=True))
 
-    def __call__(self, q, jacobian):
+    def __call__(self, q):
         density = sum(w * multivariate_normal(m, c).pdf(q) for w, m, c in self.parts)
         with np.errstate(divide="ignore"):
             return float(np.log(density)), np.zeros_like(q)
@@ -101,27 +101,25 @@ def test_a_second_clustering_is_announced_and_dispersed_chains_find_it(square):
 def test_summaries_weigh_chains_that_stay_apart(square):
     model, _ = square
     dt = bg.sample(model, start="dispersed", draws=200, random_seed=1, progressbar=False)
-    assert in_proportion(dt) is not dt
+    assert Fit.of(dt).in_proportion.tree is not dt
     weighted = dt.copy(deep=True)
     weighted["sample_stats"]["chain_weight"][...] = [0.4, 0.4, 0.1, 0.1]
-    proportion = in_proportion(weighted)
+    proportion = Fit.of(weighted).in_proportion.tree
     assert proportion["posterior"].sizes["chain"] == 1
     assert proportion["posterior"].sizes["draw"] == 200 + 200 + 50 + 50
     np.testing.assert_array_equal(proportion["posterior"]["weights"][0, :200], weighted["posterior"]["weights"][0])
-    assert len(Draws.of(weighted)) == 500
-    assert len(Draws.of(weighted, weighted=False)) == 800
-    every = Draws.of(weighted, weighted=False)
+    assert len(Fit.of(weighted).mixture) == 500
+    every = Fit.of(weighted).every_draw
+    assert len(every) == 800
     x = dt["observed_data"]["x"].values
-    expected = np.average(
-        [every.responsibilities(x, s) for s in range(800)], axis=0, weights=np.repeat([0.4, 0.4, 0.1, 0.1], 200)
-    )
+    expected = np.average(every.responsibilities(x), axis=0, weights=np.repeat([0.4, 0.4, 0.1, 0.1], 200))
     np.testing.assert_allclose(bg.assignments(weighted)["probability"], expected, atol=0.05)
 
 
 def test_one_mode_leaves_nothing_to_disperse(faithful_model):
     dt = bg.sample(faithful_model, start="dispersed", draws=100, random_seed=1, progressbar=False)
     assert "chain_weight" not in dt["sample_stats"]
-    assert in_proportion(dt) is dt
+    assert Fit.of(dt).in_proportion.tree is dt
     assert dt["posterior"].sizes["chain"] == 4
     with pytest.raises(InvalidArgumentError, match="'dispersed' or None"):
         bg.sample(faithful_model, start="everywhere")

@@ -12,10 +12,11 @@ from conftest import draw_rows
 
 import bayesgmm as bg
 from bayesgmm.exceptions import InvalidArgumentError, ModelError, SamplingError
-from bayesgmm.inference import compiled
-from bayesgmm.inference.basis import InBasis, in_basis, principal_axes
-from bayesgmm.inference.laplace import negative_hessian
-from bayesgmm.likelihood import threads
+from bayesgmm.graph import compiled
+from bayesgmm.graph.axes import InAxes, in_axes, principal_axes
+from bayesgmm.mixture import threads
+from bayesgmm.search.curvature import negative_hessian
+from bayesgmm.search.problem import Problem
 
 TRUTH = (
     np.array([0.3, 0.7]),
@@ -122,19 +123,17 @@ def test_tree_carries_names_data_and_constants(faithful_draws, faithful):
 
 
 def test_recorded_log_posterior_is_the_models(faithful_model, faithful_draws):
-    from bayesgmm.inference.log_posterior import LogPosterior
-
-    target = LogPosterior(faithful_model)
+    problem = Problem.of(faithful_model)
     draw = faithful_draws["posterior"].isel(chain=0, draw=5)
-    q = target.unconstrain(
+    q = problem.graph.unconstrain(
         {name: draw[name].values for name in ("weights", "means", "variances", "correlation_cholesky")}
     )
-    np.testing.assert_allclose(target(q, 1.0)[0], faithful_draws["sample_stats"]["lp"][0, 5], rtol=1e-9)
+    np.testing.assert_allclose(problem.sampling_density(q)[0], faithful_draws["sample_stats"]["lp"][0, 5], rtol=1e-9)
 
 
 @pytest.mark.parametrize("covariance_type", ["tied", "diag", "spherical"])
 def test_every_covariance_type_samples(faithful, covariance_type):
-    model = bg.build_model(faithful, 2, covariance_type)
+    model = bg.build_model(faithful, 2, covariance_type=covariance_type)
     dt = bg.sample(model, draws=200, chains=2, random_seed=1, progressbar=False)
     assert bg.diagnose(dt).table.loc["divergent share", "value"] < 0.01
     assert float(dt["posterior"]["means"].sel(feature="waiting", component=0).mean()) == pytest.approx(54.5, abs=3)
@@ -152,9 +151,9 @@ def test_one_component_is_the_textbook_posterior():
 
 
 def test_axes_make_the_curvature_the_identity(faithful_map):
-    target = faithful_map.target
-    hessian = negative_hessian(target, faithful_map.q, faithful_map.scales, 1.0)
-    axes = principal_axes(hessian, faithful_map.scales)
+    problem = faithful_map.problem
+    hessian = negative_hessian(problem.sampling_density, faithful_map.q, problem.scales)
+    axes = principal_axes(hessian, problem.scales)
     np.testing.assert_allclose(axes.T @ hessian @ axes, np.eye(len(axes)), atol=1e-6)
     # A direction without curvature, or with the wrong sign, gets a finite length.
     flat = principal_axes(np.diag([4.0, 0.0, -1e-9]), np.ones(3))
@@ -162,20 +161,21 @@ def test_axes_make_the_curvature_the_identity(faithful_map):
 
 
 def test_density_in_the_axes_is_the_log_posterior_there(faithful_map):
-    target = faithful_map.target
+    problem = faithful_map.problem
     rng = np.random.default_rng(0)
-    density = InBasis(target, faithful_map.q, rng.normal(size=(target.n_parameters, target.n_parameters)) / 50)
-    u = rng.normal(size=target.n_parameters)
+    n = problem.n_parameters
+    density = InAxes(problem.sampling_density, faithful_map.q, rng.normal(size=(n, n)) / 50)
+    u = rng.normal(size=n)
     gradient, value = np.empty_like(u), np.empty(1)
-    code = compiled._PROTOTYPE(in_basis.address)(u.size, *(a.ctypes.data for a in (u, gradient, value, density.inputs)))
-    expected, slope = target(density.unconstrained(u), 1.0)
+    code = compiled._PROTOTYPE(in_axes.address)(u.size, *(a.ctypes.data for a in (u, gradient, value, density.inputs)))
+    expected, slope = problem.sampling_density(density.unconstrained(u))
     assert code == 0
     np.testing.assert_allclose(value[0], expected, rtol=1e-13)
-    np.testing.assert_allclose(gradient, density.basis.T @ slope, rtol=1e-10, atol=1e-10 * np.abs(slope).max())
+    np.testing.assert_allclose(gradient, density.axes.T @ slope, rtol=1e-10, atol=1e-10 * np.abs(slope).max())
 
 
 def test_many_rows_give_the_same_on_one_thread_and_on_two():
-    """Enough rows that a pass is cut into chunks, which the threads share."""
+    """Enough rows that a pass is cut into portions, which the threads share."""
     x, _ = draw_rows(np.random.default_rng(3), 1_000, *TRUTH)
     x = np.repeat(x, 150, axis=0) + np.random.default_rng(4).normal(scale=0.1, size=(150_000, 2))
     results = []
@@ -183,7 +183,7 @@ def test_many_rows_give_the_same_on_one_thread_and_on_two():
         with threads.limited_to(n):
             estimate = bg.find_MAP(bg.build_model(x, 2), n_init=1, random_seed=1)
         dt = bg.sample(
-            estimate.target.model, start=estimate, draws=5, tune=5, chains=1, cores=n, random_seed=1, progressbar=False
+            estimate.problem.model, start=estimate, draws=5, tune=5, chains=1, cores=n, random_seed=1, progressbar=False
         )
         results.append((estimate.point["means"], dt["posterior"]["covariances"].values))
     np.testing.assert_array_equal(results[0][0], results[1][0])
@@ -210,5 +210,5 @@ def test_bad_arguments_are_refused(faithful, faithful_model, faithful_map):
     with pytest.raises(InvalidArgumentError, match="must be a MapEstimate"):
         bg.sample(faithful_model, start={"means": 0})
     with pytest.raises(ModelError, match="another model's"):
-        bg.sample(bg.build_model(faithful, 2, "diag"), start=faithful_map)
+        bg.sample(bg.build_model(faithful, 2, covariance_type="diag"), start=faithful_map)
     assert issubclass(SamplingError, ValueError)

@@ -12,8 +12,14 @@ from scipy.stats import chi2
 
 import bayesgmm as bg
 from bayesgmm.exceptions import InvalidArgumentError, ModelError
-from bayesgmm.reports.drawing import ellipse, plain
+from bayesgmm.record.fit import Fit
+from bayesgmm.record.starts import Starts
+from bayesgmm.reports.axes import Histogram, plain
+from bayesgmm.reports.clusters import ellipse
+from bayesgmm.reports.densities import Replicates
+from bayesgmm.reports.modes import Search
 from bayesgmm.reports.palette import certainty_colours, colours, unsure
+from bayesgmm.reports.weights import Weights
 
 
 @pytest.fixture(autouse=True)
@@ -31,7 +37,7 @@ def laplace(n_components, n_features, covariance_type="diag", n_rows=240):
     rng = np.random.default_rng(n_components + 20 * n_features)
     centres = rng.normal(0, 6, size=(n_components, n_features))
     x = centres[rng.integers(n_components, size=n_rows)] + rng.normal(size=(n_rows, n_features))
-    model = bg.build_model(x, n_components, covariance_type)
+    model = bg.build_model(x, n_components, covariance_type=covariance_type)
     return bg.find_MAP(model, n_init=2, random_seed=0).laplace(40, random_seed=0)
 
 
@@ -220,6 +226,51 @@ def test_weights_are_arvizs_forest_of_the_weights(faithful_draws):
         )
 
 
+@pytest.mark.parametrize("ci_prob", [0.3, 0.5, 0.945])
+def test_the_pages_weights_have_the_intervals_asked_for(faithful_draws, ci_prob):
+    numbers = Weights.of(Fit.of(faithful_draws), ci_prob)
+    weights = faithful_draws["posterior"]["weights"].stack(sample=("chain", "draw")).transpose("sample", ...).values
+    ax = numbers.draw()
+    for lines, share in zip(ax.collections, (ci_prob, min(0.5, ci_prob)), strict=False):
+        drawn = np.array([segment[:, 0] for segment in lines.get_segments()]).T
+        np.testing.assert_allclose(drawn, np.quantile(weights, [(1 - share) / 2, (1 + share) / 2], axis=0))
+    assert f"{100 * ci_prob:g} % interval" in ax.get_xlabel()
+    assert [t.get_text() for t in ax.get_yticklabels()] == ["component 0", "component 1"]
+
+
+def test_simulated_data_sets_come_from_the_posterior(faithful_draws, faithful):
+    fit = Fit.of(faithful_draws)
+    for check, name in zip(Replicates.of(fit, [0, 1]), faithful, strict=True):
+        assert check.feature == name
+        mass = [np.trapezoid(density, at) for at, density in (check.observed, *check.simulated)]
+        np.testing.assert_allclose(mass, 1, atol=0.02)
+        centres = [np.trapezoid(at * density, at) for at, density in check.simulated]
+        spread = faithful[name].std() * np.sqrt(2 / len(faithful))
+        assert np.mean(centres) == pytest.approx(faithful[name].mean(), abs=4 * spread / np.sqrt(len(centres)))
+        assert 0.5 * spread < np.std(centres) < 2 * spread
+        ax = check.draw()
+        assert len(ax.collections[0].get_segments()) == len(check.simulated) == 30
+        np.testing.assert_array_equal(ax.lines[0].get_ydata(), check.observed[1])
+
+
+def test_rows_that_count_double_stand_double_in_the_histogram():
+    column = np.random.default_rng(0).normal(size=200)
+    weights = np.where(column > 0, 2.0, 1.0)
+    weighed = Histogram.of(column, weights)
+    expected, _ = np.histogram(np.repeat(column, weights.astype(int)), weighed.edges, density=True)
+    np.testing.assert_allclose(weighed.heights, expected)
+
+
+def test_intervals_follow_arvizs_rcparams(faithful_draws):
+    with az.rc_context({"stats.ci_prob": 0.5}):
+        rows, density = bg.plot_assignments(faithful_draws, n_rows=2), bg.plot_density(faithful_draws)
+        twig = bg.plot_weights(faithful_draws).viz["twig"]["weights"].sel(component=0).item()
+    assert rows.get_xlabel() == "probability, 50 % interval"
+    assert density.get_legend().get_texts()[1].get_text() == "50 % band"
+    expected = faithful_draws["posterior"]["weights"].sel(component=0).quantile([0.25, 0.75])
+    np.testing.assert_allclose(twig.get_xdata(), expected, atol=2e-3)
+
+
 def test_modes_are_the_starts(faithful):
     estimate = bg.find_MAP(bg.build_model(faithful, 4), random_seed=1)
     starts = estimate.starts
@@ -231,6 +282,16 @@ def test_modes_are_the_starts(faithful):
         np.testing.assert_allclose(np.sort(heights), np.sort(expected), atol=1e-12)
         counts = [len(c.get_offsets()) for c in ax.collections]
         assert counts == np.bincount(starts.optimum).tolist()
+
+
+def test_a_start_without_a_log_posterior_is_not_the_best():
+    reached = np.array([np.nan, -12.0, -10.0])
+    starts = Starts(reached, np.array([1, 1, 0]), np.ones(3, bool), np.ones(3, bool), np.ones(3, int))
+    ax = Search(starts, np.array([np.nan])).draw()
+    heights = {c.get_label(): c.get_offsets()[:, 1].tolist() for c in ax.collections}
+    assert heights == {"optimum 0: 1 start, an unknown share of the posterior": [0.0], "optimum 1: 1 start": [-2.0]}
+    assert "1 without a finite log posterior" in ax.get_xlabel()
+    ax.figure.canvas.draw()
 
 
 def test_modes_need_a_record_of_the_starts(faithful_draws):
@@ -264,7 +325,9 @@ def test_names_from_the_data_are_shown_as_text():
     import pandas as pd
 
     frame = pd.DataFrame(x, columns=["$\\frac{", "\U0001f9ff" * 90])
-    dt = bg.find_MAP(bg.build_model(frame, 1, "diag"), n_init=1, random_seed=0).laplace(20, random_seed=0)
+    dt = bg.find_MAP(bg.build_model(frame, 1, covariance_type="diag"), n_init=1, random_seed=0).laplace(
+        20, random_seed=0
+    )
     for draw in (bg.plot_clusters, bg.plot_uncertainty, bg.plot_density):
         draw(dt).figure.canvas.draw()
 

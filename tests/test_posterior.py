@@ -11,7 +11,7 @@ from scipy.stats import multivariate_normal
 
 import bayesgmm as bg
 from bayesgmm.exceptions import InvalidArgumentError, InvalidDataError, ModelError
-from bayesgmm.posterior.relabel import ecr, stephens
+from bayesgmm.mixture.labels import ecr, stephens
 
 
 def constructed_tree(rng, n_components, n_draws=60, n_rows=120, noise=0.02):
@@ -62,7 +62,7 @@ def test_label_switching_is_undone_exactly(method, n_components):
     truth = constructed_tree(rng, n_components)
     switched, orders = scramble(truth, rng)
     assert not np.allclose(switched["posterior"]["means"], truth["posterior"]["means"])
-    mended = bg.relabel(switched, method)
+    mended = bg.relabel(switched, method=method)
     for name in ("weights", "means", "covariances"):
         np.testing.assert_array_equal(mended["posterior"][name], truth["posterior"][name])
     # the permutations that are kept lead back to the sampler's labels
@@ -76,7 +76,7 @@ def test_relabelling_twice_keeps_the_way_back():
     rng = np.random.default_rng(0)
     switched, _ = scramble(constructed_tree(rng, 3), rng)
     once = bg.relabel(switched)
-    twice = bg.relabel(once, "ecr")
+    twice = bg.relabel(once, method="ecr")
     xr.testing.assert_equal(once["posterior"].to_dataset(), twice["posterior"].to_dataset())
     raw = switched["posterior"]["means"].values
     permutation = twice["sample_stats"]["permutation"].values
@@ -122,7 +122,7 @@ def component_covariance(natural, covariance_type, k):
 
 @pytest.mark.parametrize("covariance_type", ["full", "tied", "diag", "spherical"])
 def test_assignments_equal_brute_force(faithful, covariance_type):
-    model = bg.build_model(faithful, 2, covariance_type)
+    model = bg.build_model(faithful, 2, covariance_type=covariance_type)
     dt = bg.find_MAP(model, n_init=2, random_seed=1).laplace(30, random_seed=1)
     rows = faithful.iloc[::3]
     ours = bg.assignments(dt, rows, ci_prob=0.8)
@@ -171,7 +171,7 @@ def test_assignments_read_well_as_a_data_frame(faithful_draws, faithful):
 
 
 def test_assignments_are_the_same_on_any_number_of_threads(faithful_draws, monkeypatch):
-    from bayesgmm.likelihood.threads import limited_to
+    from bayesgmm.mixture.threads import limited_to
     from bayesgmm.posterior import assignments as module
 
     monkeypatch.setattr(module, "BLOCK_DOUBLES", 4000 * 2 * 9)
@@ -181,7 +181,7 @@ def test_assignments_are_the_same_on_any_number_of_threads(faithful_draws, monke
 
 
 def test_a_long_computation_shows_a_bar_on_a_terminal(faithful_draws, monkeypatch, capfd):
-    from bayesgmm.posterior import progress as module
+    from bayesgmm import progress as module
 
     monkeypatch.setattr(module, "WORTH_A_BAR", 1.0)
     monkeypatch.setenv("FORCE_COLOR", "1")

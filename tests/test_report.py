@@ -1,5 +1,7 @@
 """The page: what it says, and what a browser makes of it."""
 
+import contextlib
+import json
 import re
 import shutil
 from html import unescape
@@ -9,10 +11,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 
 import bayesgmm as bg
 from bayesgmm.exceptions import InvalidArgumentError, StorageError
-from bayesgmm.reports.html import number
+from bayesgmm.record.fit import Fit
+from bayesgmm.reports import pictures, recipe
+from bayesgmm.reports.findings import Findings
+from bayesgmm.reports.page import number
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 HOSTILE = ["<script>window.pwned = 1</script>", "'\"><img src=x onerror='window.pwned = 2'>", "\U0001f600 {{ 7 * 7 }}"]
@@ -28,7 +34,9 @@ def hostile_frame(n_rows=120):
 
 @pytest.fixture(scope="module")
 def hostile_page(tmp_path_factory):
-    dt = bg.find_MAP(bg.build_model(hostile_frame(), 3, "diag"), n_init=3, random_seed=0).laplace(60, random_seed=0)
+    dt = bg.find_MAP(bg.build_model(hostile_frame(), 3, covariance_type="diag"), n_init=3, random_seed=0).laplace(
+        60, random_seed=0
+    )
     return bg.report(
         dt, tmp_path_factory.mktemp("page") / "hostile.html", title="</title><script>window.pwned = 3</script>"
     )
@@ -37,6 +45,12 @@ def hostile_page(tmp_path_factory):
 @pytest.fixture(scope="module")
 def page(faithful_draws, tmp_path_factory):
     return bg.report(faithful_draws, tmp_path_factory.mktemp("page") / "report.html")
+
+
+@pytest.fixture
+def undrawn(monkeypatch):
+    """Pages with all their words, for tests of nothing else: drawing is what takes time."""
+    monkeypatch.setattr(pictures, "_png", lambda numbers: ("", (1, 1)))
 
 
 class Tags(HTMLParser):
@@ -85,7 +99,7 @@ def test_every_picture_has_words_and_both_themes(page):
     tags = Tags(page.read_text(encoding="utf-8")).found
     images = [a for t, a in tags if t == "img"]
     sources = [a for t, a in tags if t == "source"]
-    assert len(images) == len(sources) == 9
+    assert len(images) == len(sources) == 10
     for image, source in zip(images, sources, strict=True):
         assert len(image["alt"]) > 40
         assert image["src"].startswith("data:image/png;base64,")
@@ -93,26 +107,154 @@ def test_every_picture_has_words_and_both_themes(page):
     assert all(not a.get(name, "").startswith("http") for _, a in tags for name in ("src", "href", "srcset"))
 
 
-def test_the_code_on_the_page_makes_the_same_draws_again(faithful, tmp_path):
-    model = bg.build_model(faithful, 2)
-    estimate = bg.find_MAP(model, n_init=4, random_seed=3)
-    dt = bg.sample(model, start=estimate, draws=30, chains=2, random_seed=4, progressbar=False)
-    text = bg.report(bg.load(bg.save(dt, tmp_path / "fit.nc")), tmp_path / "r.html").read_text(encoding="utf-8")
-    code = unescape(re.search(r"<code>(.*?)</code>", text, re.DOTALL)[1])
-    faithful.to_csv(tmp_path / "your-data.csv", index=False)
-    code = code.replace("your-data.csv", str(tmp_path / "your-data.csv")).split("bg.report(")[0]
+def words_of(path):
+    return " ".join(" ".join(Tags(path.read_text(encoding="utf-8")).text).split())
+
+
+def made_again(page, frame, folder):
+    """What the code on a page makes of the data."""
+    code = unescape(re.search(r"<code>(.*?)</code>", page.read_text(encoding="utf-8"), re.DOTALL)[1])
+    frame.to_csv(folder / "your-data.csv", index=False)
     names = {}
-    exec(code, names)
-    np.testing.assert_array_equal(names["dt"]["posterior"]["means"], dt["posterior"]["means"])
+    with contextlib.chdir(folder):
+        exec(code, names)  # it writes a report too
+    assert (folder / "report.html").is_file()
+    return names["dt"]
 
 
-def test_users_priors_are_named(faithful, tmp_path):
+def by_default(model):
+    return bg.sample(
+        model, start=bg.find_MAP(model, n_init=4, random_seed=3), draws=30, chains=2, random_seed=4, progressbar=False
+    )
+
+
+def by_ecr(model):
+    return bg.sample(model, draws=30, tune=150, chains=2, random_seed=5, relabel="ecr", progressbar=False)
+
+
+def without_labels(model):
+    return bg.sample(model, draws=20, chains=1, random_seed=6, relabel=None, progressbar=False)
+
+
+def laplace_relabelled(model):
+    return bg.relabel(bg.find_MAP(model, n_init=2, random_seed=1).laplace(40, random_seed=2), method="ecr")
+
+
+@pytest.mark.usefixtures("undrawn")
+@pytest.mark.parametrize("fitted", [by_default, by_ecr, without_labels, laplace_relabelled])
+def test_the_code_on_the_page_makes_the_same_draws_again(fitted, faithful, faithful_model, tmp_path):
+    dt = fitted(faithful_model)
+    page = bg.report(bg.load(bg.save(dt, tmp_path / "fit.nc")), tmp_path / "r.html")
+    again = made_again(page, faithful, tmp_path)
+    np.testing.assert_array_equal(again["posterior"]["means"], dt["posterior"]["means"])
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_the_code_on_the_page_has_the_users_priors(faithful, tmp_path):
+    import pymc as pm
+
+    priors = bg.Priors(means=pm.Normal.dist(3, 5), variances=pm.InverseGamma.dist(3, 1))
+    model = bg.build_model(faithful, 2, priors=priors)
+    dt = bg.find_MAP(model, n_init=3, random_seed=1).laplace(50, random_seed=2)
+    again = made_again(bg.report(dt, tmp_path / "r.html"), faithful, tmp_path)
+    np.testing.assert_array_equal(again["posterior"]["means"], dt["posterior"]["means"])
+    np.testing.assert_array_equal(again["posterior"]["covariances"], dt["posterior"]["covariances"])
+
+
+def test_the_code_says_what_only_the_user_has(faithful_draws):
+    fit = Fit.of(faithful_draws.copy())
+    with_more = {
+        "sample_weight": ("obs_id", np.linspace(0.5, 1.5, 272)),
+        "specification": ((), np.array(fit.specification.with_numbers({}, ("apart ~\nPotential",)).to_json(), object)),
+    }
+    fit.tree["constant_data"] = fit.tree["constant_data"].dataset.assign(with_more)
+    code = recipe.recipe(Fit(fit.tree))
+    compile(code, "page", "exec")
+    assert "    sample_weight=...,  # the weights that the rows had\n" in code
+    assert "\n# and add to the model, as it had been: apart ~ Potential\n" in code
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_draws_from_elsewhere_have_a_page_without_code(faithful_draws, tmp_path):
+    names = ["posterior", "sample_stats", "observed_data"]
+    dt = xr.DataTree.from_dict({name: faithful_draws[name].to_dataset() for name in names})
+    dt["posterior"].attrs = {"covariance_type": "full"}
+    page = bg.report(dt, tmp_path / "r.html")
+    words = words_of(page)
+    assert "<code>" not in page.read_text(encoding="utf-8")
+    for said in ("How to make these draws again is not known", "without a record of their priors", "not recorded"):
+        assert said in words
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_every_interval_on_the_page_is_the_one_asked_for(faithful_draws, tmp_path, monkeypatch):
+    seen = []
+    own = pictures.pictures
+    monkeypatch.setattr(
+        "bayesgmm.reports.page.pictures", lambda found, **given: seen.append(found) or own(found, **given)
+    )
+    page = bg.report(faithful_draws, tmp_path / "r.html", ci_prob=0.5)
+    tags = Tags(page.read_text(encoding="utf-8"))
+    assert "50 %" in words_of(page)
+    assert "89 %" not in " ".join([words_of(page), *(a["alt"] for t, a in tags.found if t == "img")])
+    (found,) = seen
+    posterior = faithful_draws["posterior"]
+    quartiles = posterior["weights"].quantile([0.25, 0.75], ("chain", "draw")).transpose("quantile", ...)
+    np.testing.assert_allclose(found.weights.outer, quartiles)
+    np.testing.assert_allclose([c.weight[1:] for c in found.components], quartiles.T)
+    assert found.unsure_rows.ci_prob == 0.5
+    for line in found.densities:
+        expected = bg.density(faithful_draws, features=[line.feature], ci_prob=0.5)
+        np.testing.assert_allclose(line.grid["lower"], expected["lower"])
+
+
+def test_the_numbers_are_computed_once_for_both_themes(faithful_draws, tmp_path, monkeypatch):
+    counted = []
+
+    def counting(name, function):
+        return lambda *a, **k: counted.append(name) or function(*a, **k)
+
+    from bayesgmm.reports import findings
+
+    for name in ("assignments", "coclustering", "density", "diagnose"):
+        monkeypatch.setattr(findings, name, counting(name, getattr(findings, name)))
+    found = Findings.of(faithful_draws, 0.89)
+    assert sorted(counted) == ["assignments", "coclustering", "density", "density", "diagnose"]
+
+    def none(*_, **__):
+        raise AssertionError("computed while drawing")
+
+    monkeypatch.setattr("bayesgmm.mixture.mixture.Mixture.responsibilities", none)
+    monkeypatch.setattr("bayesgmm.mixture.mixture.Mixture.log_density", none)
+    monkeypatch.setattr("bayesgmm.mixture.mixture.Mixture.simulate", none)
+    assert len(pictures.pictures(found)) == 10
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_the_versions_are_the_fits_own(faithful_draws, tmp_path):
+    dt = faithful_draws.copy()
+    dt["posterior"].attrs = dict(dt["posterior"].attrs) | {"versions": json.dumps({"Python": "3.99", "pymc": "77.7.7"})}
+    words = words_of(bg.report(dt, tmp_path / "r.html"))
+    assert "Python 3.99, pymc 77.7.7" in words
+    assert f"written by bayesgmm {bg.__version__} on" in words
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_users_priors_and_terms_are_named(faithful, tmp_path):
     import pymc as pm
 
     priors = bg.Priors(concentration=2.0, means=pm.Normal.dist(0, 50), scales=pm.HalfNormal.dist(20), lkj_eta=4)
-    dt = bg.find_MAP(bg.build_model(faithful, 2, priors=priors), n_init=2, random_seed=0).laplace(50, random_seed=0)
+    with bg.build_model(faithful, 2, priors=priors) as model:
+        pm.Potential("apart", pm.math.log(abs(model["means"][1, 0] - model["means"][0, 0])))
+    dt = bg.find_MAP(model, n_init=2, random_seed=0).laplace(50, random_seed=0)
     words = " ".join(Tags(bg.report(dt, tmp_path / "r.html").read_text(encoding="utf-8")).text)
-    for prior in ("Dirichlet(2, 2)", "Normal(0, 50)", "HalfNormal(0, 20)", "LKJ(4)", "concentration=[2.0, 2.0]"):
+    for prior in (
+        "Dirichlet(2, 2)",
+        "means=pm.Normal.dist(",
+        "scales=pm.HalfNormal.dist(",
+        "LKJ(4)",
+        "concentration=[2.0, 2.0]",
+    ):
         assert prior in words
 
 
@@ -134,7 +276,7 @@ def test_names_from_the_data_are_escaped_everywhere(hostile_page):
 def test_pages_of_every_kind_of_fit(covariance_type, n_components, n_features, tmp_path):
     rng = np.random.default_rng(1)
     x = rng.normal(size=(50, n_features)) + 5 * rng.integers(n_components, size=(50, 1))
-    model = bg.build_model(x, n_components, covariance_type)
+    model = bg.build_model(x, n_components, covariance_type=covariance_type)
     dt = bg.find_MAP(model, n_init=2, random_seed=0).laplace(30, random_seed=0)
     assert Tags(bg.report(dt, tmp_path / "r.html").read_text(encoding="utf-8")).open == []
 
@@ -142,7 +284,7 @@ def test_pages_of_every_kind_of_fit(covariance_type, n_components, n_features, t
 def test_ten_thousand_rows_take_less_than_three_megabytes(tmp_path):
     rng = np.random.default_rng(2)
     x = rng.normal(0, 4, size=(5, 6))[rng.integers(5, size=10_000)] + rng.normal(size=(10_000, 6))
-    dt = bg.find_MAP(bg.build_model(x, 5, "diag"), n_init=1, random_seed=0).laplace(50, random_seed=0)
+    dt = bg.find_MAP(bg.build_model(x, 5, covariance_type="diag"), n_init=1, random_seed=0).laplace(50, random_seed=0)
     assert bg.report(dt, tmp_path / "r.html").stat().st_size < 3e6
 
 

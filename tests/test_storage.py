@@ -16,6 +16,7 @@ import zarr
 
 import bayesgmm as bg
 from bayesgmm.exceptions import InvalidArgumentError, ModelError, StorageError
+from bayesgmm.record.fit import Fit
 
 # A run long enough to be stopped in its middle; a line is printed when draws can come.
 RUN = """
@@ -131,8 +132,24 @@ def test_a_run_killed_before_its_first_draw_opens_empty(faithful_model, faithful
         bg.diagnose(dt)
 
 
+def test_a_run_reopens_with_the_priors_it_had(faithful, tmp_path):
+    """A user's own, by their distribution's name and numbers: nothing but the folder is needed, and nothing is lost."""
+    priors = bg.Priors(means=pm.Normal.dist([3, 70], 20), variances=pm.InverseGamma.dist(3, 1), lkj_eta=4)
+    model = bg.build_model(faithful, 2, priors=priors)
+    dt = bg.sample(model, store=tmp_path / "run.zarr", draws=50, tune=50, chains=1, random_seed=1, progressbar=False)
+    again = bg.open_run(tmp_path / "run.zarr")
+    xr.testing.assert_allclose(dt["posterior"].to_dataset(), again["posterior"].to_dataset(), rtol=1e-12)
+    words = [dict(Fit.of(tree).specification.in_words()) for tree in (dt, again)]
+    assert words[0] == words[1]
+    assert words[1]["means"] == "Normal.dist(mu=[3.0, 70.0], sigma=20.0)"
+    assert words[1]["variances"] == "InverseGamma.dist(alpha=3.0, beta=1.0)"
+    assert Fit.of(again).provenance.versions == Fit.of(dt).provenance.versions
+
+
 def test_a_model_with_terms_of_its_own_reads_its_run(faithful, tmp_path):
-    model = bg.build_model(faithful, 2, priors=bg.Priors(scales=pm.HalfNormal.dist(50)))
+    model = bg.build_model(faithful, 2)
+    with model:
+        pm.Potential("apart", -1.0 / (model["means"][1, 0] - model["means"][0, 0]) ** 2)
     start = bg.find_MAP(model, n_init=2, random_seed=1)
     arguments = {"draws": 50, "tune": 50, "chains": 1, "start": start, "random_seed": 1, "progressbar": False}
     dt = bg.sample(model, store=tmp_path / "run.zarr", **arguments)

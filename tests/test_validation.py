@@ -9,8 +9,9 @@ from scipy.sparse import csr_array
 from sklearn.datasets import load_iris
 
 import bayesgmm as bg
+from bayesgmm.data.resolution import check_resolution, recording_step
+from bayesgmm.data.table import Table
 from bayesgmm.exceptions import InvalidArgumentError, InvalidDataError, InvalidDataTypeError
-from bayesgmm.validation import Table, check_resolution, check_table, Table.to_fit, recording_step
 
 
 @pytest.fixture
@@ -75,12 +76,12 @@ def test_bad_sample_weights(x, weight, message):
 
 def test_frames_of_every_kind_read_alike(x):
     pandas = pd.DataFrame(x, columns=["a", "b", "c"]).astype({"a": "float32"})
-    tables = [check_table(pandas), check_table(pl.from_pandas(pandas)), check_table(pandas.astype({"b": object}))]
+    tables = [Table.of(pandas), Table.of(pl.from_pandas(pandas)), Table.of(pandas.astype({"b": object}))]
     for table in tables:
         assert table.features == ("a", "b", "c")
         assert table.values.flags.c_contiguous
         np.testing.assert_array_equal(table.values, tables[0].values)
-    booleans = check_table(pd.DataFrame({"yes": [True, False]}))
+    booleans = Table.of(pd.DataFrame({"yes": [True, False]}))
     np.testing.assert_array_equal(booleans.values, [[1.0], [0.0]])
 
 
@@ -88,7 +89,7 @@ def test_rows_of_weight_zero_do_not_count(x):
     weight = np.zeros(20)
     weight[:1] = 1
     with pytest.raises(InvalidDataError, match="one row"):
-        Table.to_fit(x, 1, weight)
+        Table.to_fit(x, sample_weight=weight)
 
 
 @pytest.mark.parametrize(
@@ -141,7 +142,7 @@ def test_ties_beside_continuous_values_have_no_step():
 
 
 def test_resolution_may_be_given_or_switched_off(x):
-    table = Table(np.round(x, 1), ("a", "b", "c"))
+    table = np.round(x, 1)
     np.testing.assert_array_equal(check_resolution(None, table), [0, 0, 0])
     np.testing.assert_array_equal(check_resolution(0.5, table), [0.5, 0.5, 0.5])
     np.testing.assert_array_equal(check_resolution([0, 1, 2], table), [0, 1, 2])

@@ -2,23 +2,28 @@
 
 import time
 from collections.abc import Callable
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bayesgmm.cli.printing import (
-    console,
-    diagnosis_document,
-    fit_document,
-    one_line_errors,
-    print_estimate,
-    print_fit,
-    print_frame,
-    print_json,
+from bayesgmm.cli.cells import Missing, typed
+from bayesgmm.cli.columns import columns_to_fit, fitted_columns, split_names
+from bayesgmm.cli.documents import diagnosis_document, fit_document, print_json
+from bayesgmm.cli.options import (
+    CiProb,
+    DropMissing,
+    Json,
+    Na,
+    Plot,
+    SavedFit,
+    check_store,
+    given_value,
+    number_of_components,
 )
-from bayesgmm.cli.reading import numeric_columns, read_frame
+from bayesgmm.cli.printing import console, note, one_line_errors, print_estimate, print_fit, print_frame
+from bayesgmm.cli.reading import read_frame
+from bayesgmm.cli.writing import check_outputs, write_frame, write_picture
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -29,32 +34,23 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-Fit = Annotated[
-    Path, typer.Argument(help="A saved fit (netCDF), or the folder of a stored run.", show_default=False, metavar="FIT")
-]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document, for machines.")]
 EXIT_CODES = {"ok": 0, "caution": 3, "fail": 4}
-
-
-class Plot(StrEnum):
-    """The pictures that ``bayesgmm plot`` draws."""
-
-    clusters = "clusters"
-    uncertainty = "uncertainty"
-    density = "density"
-    assignments = "assignments"
-    coclustering = "coclustering"
-    weights = "weights"
-    modes = "modes"
 
 
 @app.command()
 def fit(
-    data: Annotated[Path, typer.Argument(help="CSV or Parquet file with a header.", show_default=False)],
-    components: Annotated[int, typer.Option("--components", "-k", help="Number of components.")] = 2,
+    data: Annotated[Path, typer.Argument(help="CSV, TSV or Parquet file with a header.", show_default=False)],
+    components: Annotated[
+        str, typer.Option("--components", "-k", help="Number of components.", metavar="INTEGER")
+    ] = "2",
     covariance: Annotated[str, typer.Option(help="full, tied, diag or spherical.")] = "full",
     inference: Annotated[str, typer.Option(help="nuts (full posterior) or map (mode and Laplace draws).")] = "nuts",
-    columns: Annotated[str | None, typer.Option(help="Columns to use, separated by commas. Default: all.")] = None,
+    columns: Annotated[
+        str | None,
+        typer.Option(help="Columns to use, separated by commas. Default: all but those that only count the rows."),
+    ] = None,
+    na: Na = None,
+    drop_missing: DropMissing = False,
     out: Annotated[Path, typer.Option("--out", "-o", help="Where to save the draws (netCDF).")] = Path("fit.nc"),
     report: Annotated[Path | None, typer.Option(help="Also write a page about the fit, such as report.html.")] = None,
     draws: Annotated[int, typer.Option(help="Draws of every chain.")] = 1000,
@@ -73,29 +69,33 @@ def fit(
         import numpy as np
 
         import bayesgmm as bg
+        from bayesgmm.arguments import check_choice, check_count
         from bayesgmm.estimator import INFERENCES
-        from bayesgmm.posterior.storage import check_writable
-        from bayesgmm.validation import check_choice, check_count
 
+        n_components = number_of_components(components)
         check_choice(inference, "inference", INFERENCES)
         check_count(draws, "draws")
         check_count(chains, "chains")
-        for path in (out, report):
-            if path is not None:
-                check_writable(path)
-        names = None if columns is None else [name.strip() for name in columns.split(",")]
-        model = bg.build_model(numeric_columns(read_frame(data), data, names), components, covariance_type=covariance)
+        names = None if columns is None else split_names(columns)
+        if store is not None:
+            check_store(store, inference)
+        frame = read_frame(data)
+        check_outputs({"--out": out, "--report": report}, data)
+        rows = columns_to_fit(frame, data, names, Missing(tuple(na or ()), drop_missing))
+        model = bg.build_model(rows, n_components, covariance_type=covariance)
+        if len(rows) < len(frame):  # The draws' rows keep the numbers that they have in the file.
+            model.set_dim("obs_id", len(rows), coord_values=rows.index)
         # Saved with the draws, so that every fit can be made again.
         seed = int(np.random.default_rng().integers(2**31)) if seed is None else check_count(seed, "seed", least=0)
         began = time.perf_counter()
-        estimate = bg.find_MAP(model, random_seed=seed)
+        estimate = bg.find_MAP(model, random_seed=seed, progressbar=not json)
         if not json:
             print_estimate(estimate, time.perf_counter() - began)
         began = time.perf_counter()
         if inference == "nuts":
             dt = bg.sample(
                 model, draws=draws, chains=chains, start=estimate, random_seed=seed, store=store,
-                progressbar=console.is_terminal and not json,
+                progressbar=not json,
             )  # fmt: skip
             said = f"NUTS in {time.perf_counter() - began:.1f} s: {chains} chains of {draws} draws.\n"
         else:
@@ -115,7 +115,7 @@ def fit(
 
 
 @app.command("diagnose")
-def diagnose_command(file: Fit, json: Json = False) -> None:
+def diagnose_command(file: SavedFit, json: Json = False) -> None:
     """Say whether to believe a saved fit, and why. The exit code is 0 for ok, 3 for caution, 4 for fail.
 
     Example: bayesgmm diagnose fit.nc
@@ -135,12 +135,14 @@ def diagnose_command(file: Fit, json: Json = False) -> None:
 
 @app.command()
 def assign(
-    file: Fit,
-    data: Annotated[Path, typer.Argument(help="CSV or Parquet file with the fitted columns.", show_default=False)],
+    file: SavedFit,
+    data: Annotated[Path, typer.Argument(help="CSV, TSV or Parquet file with the fitted columns.", show_default=False)],
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="CSV or Parquet file to write. Default: CSV on the terminal.")
     ] = None,
-    ci_prob: Annotated[float, typer.Option(help="Probability of the intervals.")] = 0.89,
+    na: Na = None,
+    drop_missing: DropMissing = False,
+    ci_prob: CiProb = None,
     json: Json = False,
 ) -> None:
     """Assign new rows to the components of a saved fit, with how sure that is.
@@ -152,20 +154,27 @@ def assign(
     """
     with one_line_errors():
         from bayesgmm import assignments
-        from bayesgmm.posterior.draws import Draws
-        from bayesgmm.posterior.storage import check_writable
+        from bayesgmm.data.reading import listed
+        from bayesgmm.record.fit import Fit
         from bayesgmm.reports.tables import with_assignments
 
-        if out is not None:
-            check_writable(out)
+        check_outputs({"--out": out}, file, data)
         dt = _read_fit(file)
-        frame = read_frame(data)
-        new = numeric_columns(frame, data, Draws.of(dt).features)
-        assigned = with_assignments(frame, assignments(dt, new, ci_prob=ci_prob, progressbar=console.is_terminal))
+        features = Fit.of(dt).features
+        # Of the other columns every letter is kept.
+        frame = read_frame(data, numbers=features)
+        if type(frame.index).__name__ != "RangeIndex":  # Parquet's rows may have names: a column like others
+            frame = frame.reset_index()
+        new = fitted_columns(frame, data, features, Missing(tuple(na or ()), drop_missing))
+        kept = frame.loc[new.index]
+        assigned = with_assignments(kept, assignments(dt, new, ci_prob=ci_prob, progressbar=not json))
+        replaced = [name for name in kept.columns if not assigned[name].equals(kept[name])]
+        if replaced:
+            note(f"of the columns of {str(data)!r}, {listed(replaced)} had the names of new ones and were replaced.")
         if out is not None:
-            _write_frame(assigned, out)
+            write_frame(assigned, out)
         if json:
-            print_json({"rows": assigned.to_dict("records")} if out is None else {"saved": [str(out)]})
+            print_json({"rows": typed(assigned).to_dict("records")} if out is None else {"saved": [str(out)]})
         elif out is None:
             typer.echo(assigned.to_csv(index=False), nl=False)
         else:
@@ -175,7 +184,7 @@ def assign(
 @app.command()
 def plot(
     what: Annotated[Plot, typer.Argument(help="The picture.", show_default=False)],
-    file: Fit,
+    file: SavedFit,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="PNG, SVG or PDF file. Default: the picture's name, as PNG.")
     ] = None,
@@ -197,22 +206,21 @@ def plot(
         use("agg")
         import bayesgmm as bg
         from bayesgmm.exceptions import InvalidArgumentError
-        from bayesgmm.posterior.storage import check_writable
 
         arguments: dict[str, Any] = {}
         if features is not None:
             arguments["features"] = [name.strip() for name in features.split(",")]
         if given:
-            arguments["given"] = dict(_given(text) for text in given)
+            arguments["given"] = dict(given_value(text) for text in given)
         taken = {Plot.clusters: {"features"}, Plot.uncertainty: {"features"}, Plot.density: {"features", "given"}}
         unused = set(arguments) - taken.get(what, set())
         if unused:
             raise InvalidArgumentError(f"plot {what} takes no --{sorted(unused)[0]}.")
         path = Path(f"{what}.png") if out is None else out
-        check_writable(path)
+        check_outputs({"--out": path}, file)
         draw: Callable[..., Any] = getattr(bg, f"plot_{what}")
         drawn = draw(_read_fit(file), **arguments)
-        _write_picture(drawn, path)
+        write_picture(drawn, path)
         if json:
             print_json({"saved": [str(path)]})
         else:
@@ -221,10 +229,10 @@ def plot(
 
 @app.command("report")
 def report_command(
-    file: Fit,
+    file: SavedFit,
     out: Annotated[Path, typer.Option("--out", "-o", help="HTML file to write.")] = Path("report.html"),
     title: Annotated[str | None, typer.Option(help="Title of the page.")] = None,
-    ci_prob: Annotated[float, typer.Option(help="Probability of the intervals.")] = 0.89,
+    ci_prob: CiProb = None,
     json: Json = False,
 ) -> None:
     """Write a page about a saved fit: one HTML file to hand to a colleague.
@@ -237,7 +245,8 @@ def report_command(
         use("agg")
         import bayesgmm as bg
 
-        path = bg.report(_read_fit(file), out, title=title, ci_prob=ci_prob, progressbar=console.is_terminal)
+        check_outputs({"--out": out}, file)
+        path = bg.report(_read_fit(file), out, title=title, ci_prob=ci_prob, progressbar=not json)
         if json:
             print_json({"saved": [str(path)]})
         else:
@@ -265,7 +274,7 @@ def demo(
         estimate = bg.find_MAP(model, random_seed=seed)
         print_estimate(estimate, time.perf_counter() - began)
         began = time.perf_counter()
-        dt = bg.sample(model, start=estimate, random_seed=seed, progressbar=console.is_terminal)
+        dt = bg.sample(model, start=estimate, random_seed=seed)
         sizes = dt["posterior"].sizes
         console.print(
             f"NUTS in {time.perf_counter() - began:.1f} s: {sizes['chain']} chains of {sizes['draw']} draws.\n"
@@ -274,7 +283,7 @@ def demo(
         saved = [bg.save(dt, out / "fit.nc")]
         ax = bg.plot_clusters(dt)
         ax.set_title("Old Faithful: 50 % and 95 % ellipses under 60 posterior draws", fontsize="medium")
-        _write_picture(ax, out / "clusters.png")
+        write_picture(ax, out / "clusters.png")
         saved += [out / "clusters.png", bg.report(dt, out / "report.html", title="Old Faithful's eruptions")]
         console.print("Saved " + ", ".join(map(str, saved)), markup=False, soft_wrap=True)
 
@@ -288,48 +297,3 @@ def _read_fit(path: Path) -> "xr.DataTree":
     from bayesgmm import load, open_run
 
     return open_run(path) if path.is_dir() else load(path)
-
-
-def _given(text: str) -> tuple[str, float]:
-    """A column and its value from ``column=value``."""
-    from bayesgmm.exceptions import InvalidArgumentError
-
-    name, _, value = text.rpartition("=")
-    try:
-        return name.strip(), float(value)
-    except ValueError:
-        raise InvalidArgumentError(f"--given {text!r} must be a column and a number, such as waiting=80.") from None
-
-
-def _write_frame(frame: Any, path: Path) -> None:
-    import io
-
-    from bayesgmm.posterior.storage import write_whole
-
-    content = io.BytesIO()
-    if path.suffix.lower() in (".parquet", ".pq"):
-        frame.to_parquet(content, index=False)
-    else:
-        frame.to_csv(content, index=False)
-    write_whole(content.getvalue(), path)
-
-
-def _write_picture(drawn: Any, path: Path) -> None:
-    """Save matplotlib's Axes or ArviZ's PlotCollection, in the format that the path's ending names."""
-    import io
-
-    from matplotlib import pyplot as plt
-
-    from bayesgmm.exceptions import InvalidArgumentError
-    from bayesgmm.posterior.storage import write_whole
-    from bayesgmm.reports.drawing import figure_of
-
-    figure = figure_of(drawn)
-    kind = path.suffix.lower().lstrip(".") or "png"
-    known = figure.canvas.get_supported_filetypes()
-    if kind not in known:
-        raise InvalidArgumentError(f"there is no format {path.suffix!r}: end the name with .png, .svg or .pdf.")
-    content = io.BytesIO()
-    figure.savefig(content, format=kind, dpi=160)
-    plt.close(figure)
-    write_whole(content.getvalue(), path)

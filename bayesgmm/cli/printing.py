@@ -1,24 +1,26 @@
-"""What commands say: tables and sentences on a terminal, or one JSON document for machines."""
+"""What commands say on a terminal: tables, sentences, and errors in one line."""
 
 import contextlib
-import json
 import math
+import textwrap
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import typer
+from rich.cells import cell_len
 from rich.console import Console
-from rich.table import Table
 
 if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
 
-    from bayesgmm.posterior.diagnostics import Diagnosis
-
 console = Console(highlight=False)
 errors = Console(stderr=True, highlight=False)
+# Between the columns of a table.
+GAP = "  "
+# Names that have less room than this beside the numbers are hard to read in pieces.
+LEAST_ROOM = 20
 
 
 @contextlib.contextmanager
@@ -46,35 +48,132 @@ def one_line_errors() -> Iterator[None]:
         raise typer.Exit(1) from None
 
 
+def note(sentence: str) -> None:
+    """Say on standard error, in one line, what was done with the user's table."""
+    errors.print(f"note: {sentence}", markup=False, soft_wrap=True)
+
+
+# Numbers --------------------------------------------------------------------------------------------------------------
+
+
+def in_digits(values: Iterable[float], spread: float = math.nan) -> list[str]:
+    """Numbers with the digits that their spread leaves them: two of its own, as in 215.37 of 215.12 to 215.61.
+
+    Parameters
+    ----------
+    values : iterable of float
+    spread : float, optional
+        The width of the values' interval, or a standard deviation. Where there is none, three digits of each value.
+    """
+    values = [float(value) for value in values]
+    largest = max((abs(value) for value in values if math.isfinite(value)), default=0.0)
+    if not (math.isfinite(spread) and spread > 0):
+        return [_finite(value, lambda v: f"{v:.3g}" if not 1e3 <= abs(v) < 1e6 else f"{v:.0f}") for value in values]
+    # float64 holds no more than 15 digits, whatever the spread.
+    decimals = 1 - _exponent(max(spread, 1e-14 * largest))
+    # Nobody reads many noughts before the digits, or after them.
+    scientific = largest >= 1e9 or (decimals > 7 and largest < 1e-3)
+    return [_finite(value, lambda v: _to(v, decimals, scientific)) for value in values]
+
+
+def _to(value: float, decimals: int, scientific: bool) -> str:
+    if not scientific:
+        return f"{value:z.{max(0, decimals)}f}"
+    value = round(value, decimals) if decimals > 0 else value
+    return f"{value:.{max(0, _exponent(value) + decimals)}e}" if value else "0"
+
+
+def _finite(value: float, written: Callable[[float], str]) -> str:
+    if math.isnan(value):
+        return "-"
+    return written(value) if math.isfinite(value) else str(value)
+
+
+def _exponent(value: float) -> int:
+    """Of ten, in a number written as 1.23e4."""
+    return int(f"{value:e}".partition("e")[2])
+
+
+def _cells(row: dict[str, Any]) -> list[str]:
+    """A row of a table: what has an interval in the digits that the interval leaves it."""
+    cells = {name: in_digits([v])[0] if isinstance(v, float) else str(v) for name, v in row.items()}
+    if {"lower", "upper"} <= row.keys():
+        of = next(name for name in ("mean", "probability") if name in row)
+        triple = (of, "lower", "upper")
+        cells |= dict(zip(triple, in_digits([row[n] for n in triple], row["upper"] - row["lower"]), strict=True))
+    if "sd" in row:
+        cells["sd"] = in_digits([row["sd"]], row["sd"])[0]
+    cells |= {name: _finite(row[name], "{:.3f}".format) for name in ("r_hat", "mean probability") if name in row}
+    cells |= {name: _finite(row[name], "{:.0f}".format) for name in ("ess_bulk", "ess_tail") if name in row}
+    return list(cells.values())
+
+
+# Tables ---------------------------------------------------------------------------------------------------------------
+
+
 def print_frame(frame: "pd.DataFrame", title: str) -> None:
-    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
-    table.add_column(str(frame.index.name or ""), justify="left", no_wrap=True)
-    for name in frame.columns:
-        table.add_column(str(name).replace("_", " "), justify="right", overflow="fold")
-    for index, row in frame.iterrows():
-        table.add_row(str(index), *(_cell(name, value) for name, value in row.items()))
-    console.print(table)
+    """Print a table that the terminal does not break."""
+    heads = [str(name).replace("_", " ") for name in frame.columns]
+    rows = [(str(name), _cells(row)) for name, row in zip(frame.index, frame.to_dict("records"), strict=True)]
+    console.print(title, style="bold", markup=False, soft_wrap=True)
+    for line in table_lines(heads, rows, console.width, corner=str(frame.index.name or "")):
+        console.print(line, markup=False, soft_wrap=True)
     console.print()
 
 
-def _cell(column: Any, value: Any) -> str:
-    if not isinstance(value, float):
-        return str(value)
-    if column == "r_hat":
-        return f"{value:.3f}"
-    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+def table_lines(
+    heads: Sequence[str], rows: Sequence[tuple[str, Sequence[str]]], width: int, corner: str = ""
+) -> list[str]:
+    """The lines of a table with a name before each row.
+
+    Numbers are never broken, and names only between words: where a word has no room beside the numbers, all names stand
+    on lines of their own.
+    """
+    longest = max((cell_len(name) for name, _ in rows), default=0)
+    word = max((cell_len(word) for name, _ in rows for word in name.split()), default=0)
+    # Heads stand in one line where there is room, else a column is as wide as its widest number or its head's word.
+    for parts in ([[head] for head in heads], [head.split() for head in heads]):
+        widths = [max(map(cell_len, [*part, *(cells[j] for _, cells in rows)])) for j, part in enumerate(parts)]
+        room = width - sum(w + len(GAP) for w in widths)
+        if room >= longest:
+            break
+    beside = room >= max(word, min(longest, LEAST_ROOM))
+    indent = max(cell_len(corner), min(longest, room)) if beside else 0
+
+    def line(name: str, cells: Sequence[str]) -> str:
+        padded = [" " * (w - cell_len(cell)) + cell for cell, w in zip(cells, widths, strict=True)]
+        return GAP.join([name + " " * (indent - cell_len(name)), *padded]).rstrip()
+
+    wrapped = [_between_words(head, w) for head, w in zip(heads, widths, strict=True)]
+    depth = max(map(len, wrapped), default=1)
+    raised = [[""] * (depth - len(head)) + head for head in wrapped]
+    lines = [line(corner if i == depth - 1 else "", [head[i] for head in raised]) for i in range(depth)]
+    for name, cells in rows:
+        first, *rest = _between_words(name, indent)
+        lines += [line(first, cells), *rest] if beside else [name, line("", cells)]
+    return lines
+
+
+def _between_words(text: str, width: int) -> list[str]:
+    return textwrap.wrap(text, max(1, width), break_long_words=False, break_on_hyphens=False) or [""]
+
+
+# What a fit says ------------------------------------------------------------------------------------------------------
 
 
 def print_fit(dt: "xr.DataTree") -> None:
     """The three answers: the components, the rows' assignments, and whether to believe either."""
+    from bayesgmm.arguments import check_ci_prob
     from bayesgmm.posterior.assignments import assignments
-    from bayesgmm.posterior.diagnostics import diagnose
+    from bayesgmm.posterior.diagnosis import diagnose
     from bayesgmm.reports.tables import assignment_table, least_certain, parameter_table
 
-    print_frame(parameter_table(dt), "Components (89 % intervals)")
+    ci_prob = check_ci_prob(None)
+    intervals = f"({100 * ci_prob:g} % intervals)"
+    print_frame(parameter_table(dt, ci_prob), f"Components {intervals}")
     soft = assignments(dt)
     print_frame(assignment_table(dt, soft), "Soft assignments")
-    print_frame(least_certain(soft), "The least certain rows (89 % intervals)")
+    print_frame(least_certain(soft), f"The least certain rows {intervals}")
     console.print("Diagnosis", style="bold")
     console.print(str(diagnose(dt)), markup=False)
     console.print()
@@ -88,50 +187,3 @@ def print_estimate(estimate: Any, seconds: float) -> None:
         f"{'converged' if estimate.converged else 'NOT converged'}; {len(starts.log_posterior)} starts found "
         f"{starts.n_optima} distinct {'optimum' if starts.n_optima == 1 else 'optima'}."
     )
-
-
-def print_json(document: dict[str, Any]) -> None:
-    """One JSON document on standard output; what is not finite is null, as JSON has no word for it."""
-    typer.echo(json.dumps(_plain(document), ensure_ascii=False, indent=2))
-
-
-def fit_document(dt: "xr.DataTree", estimate: Any) -> dict[str, Any]:
-    """What :func:`print_fit` says, for machines."""
-    from bayesgmm.posterior.diagnostics import diagnose
-    from bayesgmm.reports.tables import assignment_table, parameter_table
-
-    starts = estimate.starts
-    return {
-        "map": {
-            "log_posterior": estimate.log_posterior,
-            "log_likelihood": estimate.log_likelihood,
-            "converged": estimate.converged,
-            "starts": len(starts.log_posterior),
-            "distinct_optima": starts.n_optima,
-        },
-        "parameters": parameter_table(dt).to_dict("index"),
-        "assignments": assignment_table(dt).reset_index().to_dict("records"),
-        "diagnosis": diagnosis_document(diagnose(dt)),
-    }
-
-
-def diagnosis_document(diagnosis: "Diagnosis") -> dict[str, Any]:
-    """A diagnosis for machines."""
-    return {
-        "verdict": diagnosis.verdict,
-        "reasons": list(diagnosis.reasons),
-        "checks": diagnosis.table.reset_index().to_dict("records"),
-    }
-
-
-def _plain(value: Any) -> Any:
-    """Numbers, strings, lists and dicts of Python's own."""
-    if isinstance(value, dict):
-        return {str(name): _plain(v) for name, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(v) for v in value]
-    if hasattr(value, "tolist"):  # NumPy's arrays and numbers
-        return _plain(value.tolist())
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value

@@ -21,6 +21,12 @@ def read(X: Any) -> tuple[np.ndarray, tuple[str, ...] | None]:
     return frame if frame is not None else (_from_array(X), None)
 
 
+def column_names(X: Any) -> list[str] | None:
+    """The names of a data frame's columns; None of what is no frame."""
+    columns = getattr(X, "columns", getattr(X, "column_names", None))
+    return None if columns is None or callable(columns) else [str(name) for name in columns]
+
+
 def row_names(X: Any) -> Any:
     """The names of the rows of a pandas data frame, as an index; None where rows have none."""
     if not hasattr(X, "index") or not hasattr(X, "columns"):
@@ -41,11 +47,11 @@ def listed(items: list[str], most: int = 5) -> str:
 
 def _from_frame(X: Any) -> tuple[np.ndarray, tuple[str, ...]] | None:
     """A data frame of any kind that narwhals reads (pandas, Polars, PyArrow), or None for anything else."""
-    if not (hasattr(X, "columns") or hasattr(X, "column_names")):
+    names = column_names(X)
+    if names is None:
         return None
     import narwhals.stable.v2 as nw
 
-    names = [str(c) for c in (X.columns if hasattr(X, "columns") else X.column_names)]
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
         raise InvalidDataError(f"column names repeat: {listed([repr(n) for n in repeated])}. Give each its own name.")

@@ -93,19 +93,17 @@ class Table:
         """
         values, names = read(X)
         given = tuple(features)
-        nameless = names is None or given == _positions(len(given))
-        missing = [] if nameless else [repr(name) for name in given if name not in names]
-        if missing:
-            raise InvalidDataError(
-                f"X has no column {listed(missing)}; its columns are {listed([repr(n) for n in names], 10)}. Rename "
-                "them as they were when the mixture was fitted, or pass X.to_numpy() to take them by position."
-            )
-        if nameless and values.shape[1] != len(given):
-            raise InvalidDataError(
-                f"X has {values.shape[1]} features, but the mixture was fitted to {len(given)} features "
-                f"({listed(list(given), 10)}): give one column for each."
-            )
-        if not nameless and names != given:
+        if names is None or given == _positions(len(given)):
+            if values.shape[1] != len(given):
+                raise InvalidDataError(_other_features(values, given) + "give one column for each.")
+        elif names != given:
+            missing = [repr(name) for name in given if name not in names]
+            if missing:
+                raise InvalidDataError(
+                    _other_features(values, given) + f"it has no column {listed(missing)}, but "
+                    f"{listed([repr(name) for name in names], 10)}. Rename its columns, or pass X.to_numpy() to take "
+                    "them by position."
+                )
             values = values[:, [names.index(name) for name in given]]
         return cls(_finite(values, given), given, row_names(X))
 
@@ -202,6 +200,14 @@ def _weighted_sum(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
 def _positions(n_features: int) -> tuple[str, ...]:
     """Names for the features of an array, which has none."""
     return tuple(f"x{j}" for j in range(n_features))
+
+
+def _other_features(values: np.ndarray, features: tuple[str, ...]) -> str:
+    """How a mismatch of features begins to be said."""
+    return (
+        f"X has {values.shape[1]} features, but the mixture was fitted to {len(features)} features "
+        f"({listed(list(features), 10)}): "
+    )
 
 
 def _finite(values: np.ndarray, features: tuple[str, ...] | None) -> np.ndarray:

@@ -32,8 +32,8 @@ from bayesgmm.mixture.threads import pointer, raise_interrupt
 # Part of the disk cache's key: raise it when `_SOURCE` changes.
 VERSION = 3
 
-# PyTensor writes the Python that it generates to files: without a folder of their own, some twenty in every process stay
-# behind in the temporary one. In a folder they are named by their content, and it removes the old ones (PyTensor 3.3.8).
+# PyTensor writes the Python that it generates to files: without a folder of their own, some twenty in every process
+# stay behind in the temporary one. In a folder they are named by their content, and old ones go (PyTensor 3.3.8).
 if hasattr(pytensor.config, "generated_src_dir") and not pytensor.config.generated_src_dir:
     pytensor.config.generated_src_dir = str(pytensor.config.base_compiledir / "generated_source")
 

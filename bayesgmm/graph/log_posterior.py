@@ -55,7 +55,9 @@ class LogPosterior:
     def layout(self) -> list[list[str]]:
         """The unconstrained variables in their order, each with its transform: what an entry of q means."""
         model = self.model
-        return [[str(v.name), type(model.rvs_to_transforms.get(model.values_to_rvs[v])).__name__] for v in self._variables]
+        return [
+            [str(v.name), type(model.rvs_to_transforms.get(model.values_to_rvs[v])).__name__] for v in self._variables
+        ]
 
     # The graphs -----------------------------------------------------------------------------------------------------
 

@@ -1,4 +1,9 @@
-"""The marginalised Gaussian mixture as a PyMC distribution: log-density by the fused Op, draws by NumPy."""
+"""The marginalised Gaussian mixture as a PyMC distribution: log-density by the fused Op, draws by the one simulator.
+
+Why not ``pm.CustomDist``, which is fewer lines (tried with PyMC 6.4): its random variable runs in Numba's object mode,
+with a warning to every user and nothing cached; and ``pm.compute_log_likelihood`` hands its ``logp`` parameters with
+axes added to match the rows', which have to be taken off again as here.
+"""
 
 import numpy as np
 import pytensor.tensor as pt
@@ -11,6 +16,9 @@ from pytensor.tensor.exceptions import NotScalarConstantError
 from pytensor.tensor.random.op import RandomVariable
 
 from bayesgmm.graph.ops import MixtureLogDensity, source_version
+from bayesgmm.mixture import simulation
+from bayesgmm.mixture.mixture import Mixture
+from bayesgmm.mixture.simulation import simulate_row
 
 
 class GaussianMixtureRV(RandomVariable):
@@ -35,10 +43,9 @@ class GaussianMixtureRV(RandomVariable):
     def rng_fn(cls, rng, weights, means, covariances, row_weights, size):
         weights, means, covariances = (_unbatched(v, n) for v, n in ((weights, 1), (means, 2), (covariances, 3)))
         size = np.shape(row_weights) if size is None else tuple(int(s) for s in size)
-        component = rng.choice(len(weights), size=size, p=weights / weights.sum())
-        factors = np.linalg.cholesky(covariances)
-        noise = rng.standard_normal((*size, means.shape[1]))
-        return means[component] + np.einsum("...ij,...j->...i", factors[component], noise)
+        n_rows = int(np.prod(size))
+        rows, _ = Mixture(weights, means, covariances).simulate(n_rows, rng)
+        return rows.reshape(*size, means.shape[1])
 
 
 def _unbatched(value, ndim: int):
@@ -53,26 +60,11 @@ def _unbatched(value, ndim: int):
 def _numba_draw(op, node):
     @numba_njit
     def random_fn(rng, weights, means, covariances, row_weights):
-        """One row: a component by inversion, then the mean plus its Cholesky factor times noise, a row at a time."""
-        u = rng.random() * weights.sum()
-        k = 0
-        while k < weights.size - 1 and u >= weights[k]:
-            u -= weights[k]
-            k += 1
-        row = np.zeros(means.shape[1])
-        noise = rng.normal(size=row.size)
-        factor = np.zeros((row.size, row.size))
-        for i in range(row.size):
-            for j in range(i + 1):
-                s = covariances[k, i, j]
-                for m in range(j):
-                    s -= factor[i, m] * factor[j, m]
-                factor[i, j] = np.sqrt(s) if i == j else s / factor[j, j]
-                row[i] += factor[i, j] * noise[j]
-            row[i] += means[k, i]
+        row = np.empty(means.shape[1])
+        simulate_row(rng, weights, means, covariances, row)
         return row
 
-    return random_fn, source_version(__file__)
+    return random_fn, source_version(__file__, simulation.__file__)
 
 
 class MarginalGaussianMixture(Continuous):

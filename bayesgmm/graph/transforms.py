@@ -29,8 +29,8 @@ from pytensor.graph.op import Op
 from pytensor.graph.replace import _vectorize_node
 from pytensor.link.numba.dispatch.basic import numba_njit, register_funcify_default_op_cache_key
 
-from bayesgmm.mixture.elementary import jit
 from bayesgmm.graph.ops import source_version
+from bayesgmm.mixture.elementary import jit
 
 
 @jit

@@ -1,9 +1,9 @@
 """A user's PyMC distribution as a name and numbers, and the way back.
 
-``pm.Gamma.dist(2, 3)`` is a node of PyTensor's graph. Here it is taken apart into ("Gamma", (2, 1/3)), the parameters of
-its random variable, from which it can be made again: with other numbers, from a file, or with its numbers as inputs of
-the graph, so that nothing is compiled anew when they change. What cannot be taken apart (a truncated distribution, a
-parameter that is random itself) says so by ``None``, and can only be used as it is.
+``pm.Gamma.dist(2, 3)`` is a node of PyTensor's graph. Here it is taken apart into ("Gamma", (2, 1/3)), the parameters
+of its random variable, from which it can be made again: with other numbers, from a file, or with its numbers as inputs
+of the graph, so that nothing is compiled anew when they change. What cannot be taken apart (a truncated distribution,
+a parameter that is random itself) says so by ``None``, and can only be used as it is.
 """
 
 from itertools import combinations, product
@@ -55,7 +55,7 @@ def put_together(name: str, parameters: Any, shape: Any = None) -> Any:
 
 
 def written(name: str, parameters: tuple[np.ndarray, ...]) -> str | None:
-    """The distribution as a call, such as ``Gamma.dist(alpha=2.0, beta=3.0)``; None where no call that gives it is found.
+    """The distribution as a call, ``Gamma.dist(alpha=2.0, beta=3.0)``; None where no call is found that gives it.
 
     Its arguments are found by trying: those of the class's signature, each with a parameter or its inverse, whose
     random variable has these very parameters.
@@ -65,7 +65,7 @@ def written(name: str, parameters: tuple[np.ndarray, ...]) -> str | None:
     cls = getattr(pm, name)
     names = [p for p in inspect.signature(cls.dist).parameters if p not in ("args", "kwargs")]
     # A bound that is infinite is one that was not given.
-    given = [p for p in parameters if np.isfinite(p).all()]
+    given = [p.reshape(()) if p.size == 1 else p for p in parameters if np.isfinite(p).all()]
     for n in range(len(given), -1, -1):
         for values in combinations(given, n):
             for keywords in combinations(names, n):
@@ -76,6 +76,16 @@ def written(name: str, parameters: tuple[np.ndarray, ...]) -> str | None:
                         shown = ", ".join(f"{k}={_number(v)}" for k, v in zip(keywords, tried, strict=True))
                         return f"{name}.dist({shown})"
     return None
+
+
+def is_unnamed_distribution(prior: Any) -> bool:
+    """Whether it is a random variable that no model has yet."""
+    return prior.owner is not None and isinstance(prior.owner.op, RNGConsumerOp) and prior.name is None
+
+
+def is_univariate(prior: Any) -> bool:
+    """Whether every entry has a distribution of its own."""
+    return prior.owner.op.ndim_supp == 0
 
 
 def fitted(prior: Any, name: str, shape: tuple[int, ...]) -> Any:

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from bayesgmm.mixture import kernel
+from bayesgmm.mixture import kernel, simulation
 from bayesgmm.mixture.statistics import Statistics
 from bayesgmm.mixture.threads import raise_interrupt
 
@@ -70,8 +70,8 @@ class Mixture:
             raise TypeError("a single mixture has no length: it has no draws.")
         return len(self.weights)
 
-    def __getitem__(self, draws: "int | slice | np.ndarray") -> "Mixture":
-        """One draw, or several."""
+    def __getitem__(self, draws: "int | slice | np.ndarray | None") -> "Mixture":
+        """One draw, or several; None gives a single mixture a leading axis."""
         return Mixture(self.weights[draws], self.means[draws], self.covariances[draws])
 
     def __iter__(self) -> Iterator["Mixture"]:
@@ -80,13 +80,6 @@ class Mixture:
     def thinned(self, most: int) -> "Mixture":
         """At most so many draws, evenly spaced."""
         return self[np.unique(np.linspace(0, len(self) - 1, min(most, len(self))).astype(int))]
-
-    def permuted(self, order: np.ndarray) -> "Mixture":
-        """The components in another order: (K,), or of every draw (S, K)."""
-        take = (lambda v: np.take_along_axis(v, _widened(order, v.ndim), axis=order.ndim - 1)) if order.ndim > 1 else (
-            lambda v: np.take(v, order, axis=self.weights.ndim - 1)
-        )  # fmt: skip
-        return Mixture(take(self.weights), take(self.means), take(self.covariances))
 
     @property
     def full_covariances(self) -> np.ndarray:
@@ -154,20 +147,10 @@ class Mixture:
         raise_interrupt()
         return statistics
 
-    def simulate(self, n_rows: int, rng: "np.random.Generator | np.random.RandomState") -> tuple[np.ndarray, np.ndarray]:
+    def simulate(self, n_rows: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """New rows (n_rows, D) and their components (n_rows,); of S mixtures every row from a draw of its own."""
-        draw = rng.choice(len(self), size=n_rows) if self.batched else 0
-        weights = np.broadcast_to(np.atleast_2d(self.weights)[draw], (n_rows, self.n_components))
-        cumulative = np.cumsum(weights, axis=1)
-        # The last component takes what rounding leaves.
-        u = rng.uniform(size=(n_rows, 1)) * cumulative[:, -1:]
-        labels = (u >= cumulative[:, :-1]).sum(axis=1)
-        noise = rng.standard_normal((n_rows, self.n_features))
-        means = (self.means if self.batched else self.means[None])[draw, labels]
-        covariances = (self.covariances if self.batched else self.covariances[None])[draw, labels]
-        if self.diagonal:
-            return means + np.sqrt(covariances) * noise, labels
-        return means + (np.linalg.cholesky(covariances) @ noise[..., None])[..., 0], labels
+        weights, means, covariances, _ = (self if self.batched else self[None]).arrays
+        return simulation.simulate(rng, weights, means, covariances, n_rows)
 
     # Mixtures of some of the features -------------------------------------------------------------------------------
 
@@ -196,9 +179,7 @@ class Mixture:
             log_weights = np.log(self.weights) - log_det - (z[..., 0] ** 2).sum(axis=-1) / 2
         weights = np.exp(log_weights - log_weights.max(axis=-1, keepdims=True))
         covariances = own.full_covariances - transposed @ across
-        return Mixture(
-            weights / weights.sum(axis=-1, keepdims=True), own.means + (transposed @ z)[..., 0], covariances
-        )
+        return Mixture(weights / weights.sum(axis=-1, keepdims=True), own.means + (transposed @ z)[..., 0], covariances)
 
     # Against another ------------------------------------------------------------------------------------------------
 
@@ -215,8 +196,3 @@ class Mixture:
 
         cost = np.abs(side_by_side(self)[:, None] - side_by_side(other)[None]).max(axis=2)
         return bool(cost[linear_sum_assignment(cost)].max() < tolerance)
-
-
-def _widened(order: np.ndarray, ndim: int) -> np.ndarray:
-    """An order (S, K) with further axes of length 1."""
-    return order.reshape(*order.shape, *(ndim - order.ndim) * (1,))

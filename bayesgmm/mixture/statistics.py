@@ -1,4 +1,4 @@
-r"""What one pass over rows leaves behind, in the units of the data, so that it adds up over any division of the rows."""
+r"""What one pass over rows leaves behind, in the units of the data: it adds up over any division of the rows."""
 
 from typing import NamedTuple
 
@@ -38,7 +38,12 @@ class Statistics(NamedTuple):
     second: np.ndarray
 
     def __add__(self, other: "Statistics") -> "Statistics":  # type: ignore[override]
-        return Statistics(*(a + b for a, b in zip(self, other, strict=True)))
+        return Statistics(
+            self.log_likelihood + other.log_likelihood,
+            self.counts + other.counts,
+            self.first + other.first,
+            self.second + other.second,
+        )
 
     def __radd__(self, other: int) -> "Statistics":
         """0 + statistics, so that ``sum`` adds them up."""
@@ -57,6 +62,8 @@ class Statistics(NamedTuple):
         """
         counts = self.counts[:, None, None]
         # A component without rows keeps its mean.
-        shift = np.einsum("kij,kj->ki", covariances, self.first) / np.maximum(self.counts, np.finfo(float).tiny)[:, None]
+        shift = (
+            np.einsum("kij,kj->ki", covariances, self.first) / np.maximum(self.counts, np.finfo(float).tiny)[:, None]
+        )
         scatter = counts * covariances + covariances @ self.second @ covariances
         return means + shift, scatter - counts * shift[:, :, None] * shift[:, None, :]

@@ -12,8 +12,9 @@ from bayesgmm.data.seeds import spread_rows
 from bayesgmm.data.table import Table
 from bayesgmm.graph.lkj import LKJCholesky
 from bayesgmm.graph.marginal import MarginalGaussianMixture
+from bayesgmm.graph.means import StartedNormal
 from bayesgmm.graph.transforms import CorrelationCholeskyTransform, SimplexTransform
-from bayesgmm.graph.user_priors import has_density_at, in_words
+from bayesgmm.graph.user_priors import has_density_at, in_words, is_univariate
 from bayesgmm.model.covariance import CovarianceType
 from bayesgmm.model.priors import VARIANCE_SHAPE, Prior, Priors
 from bayesgmm.model.specification import Specification
@@ -60,10 +61,10 @@ def build_model(
     Returns
     -------
     MixtureModel
-        A ``pm.Model``, with variables ``weights`` (component), ``means`` (component, feature), ``variances`` and ``scales``,
-        ``correlation_cholesky`` where features correlate, ``covariances`` in the natural shape of the covariance type
-        (full (component, feature, feature2), tied (feature, feature2), diag (component, feature), spherical
-        (component)), and the observed ``x`` (obs_id, feature).
+        A ``pm.Model``, with variables ``weights`` (component), ``means`` (component, feature), ``variances`` and
+        ``scales``, ``correlation_cholesky`` where features correlate, ``covariances`` in the natural shape of the
+        covariance type (full (component, feature, feature2), tied (feature, feature2), diag (component, feature),
+        spherical (component)), and the observed ``x`` (obs_id, feature).
 
     Raises
     ------
@@ -188,7 +189,7 @@ def _means(prior: Prior, specification: Specification, table: Table) -> Any:
         return _users_variable(prior, initial.shape, dims, initial)
     midrange = pm.Data("midrange", prior.numbers["midrange"], dims="feature")
     width = pm.Data("range", prior.numbers["range"], dims="feature")
-    return pm.Normal("means", midrange, width, dims=dims, initval=initial)
+    return StartedNormal("means", midrange, width, pm.Data("initial_means", initial, dims=dims), dims=dims)
 
 
 def _variances(prior: Prior, specification: Specification) -> Any:
@@ -201,7 +202,9 @@ def _variances(prior: Prior, specification: Specification) -> Any:
     if prior.users:
         variances = _users_variable(prior, shape, dims)
     else:
-        scale = pm.Data("variance_scale", prior.numbers["variance_scale"], dims="feature" if covariance.per_feature else ())
+        scale = pm.Data(
+            "variance_scale", prior.numbers["variance_scale"], dims="feature" if covariance.per_feature else ()
+        )
         variances = pm.InverseGamma("variances", VARIANCE_SHAPE, scale, dims=dims)
     pm.Deterministic("scales", pt.sqrt(variances), dims=dims)
     return variances
@@ -223,7 +226,7 @@ def _users_variable(
     """A user's prior as a variable of the model, its numbers as data."""
     made = prior.variable_of(shape)
     # In one shape whatever the user gave, so that numbers and vectors share one compiled function.
-    whole = made.owner.op.ndim_supp == 0
+    whole = is_univariate(made)
     given: Mapping[str, Any] = {
         name: pm.Data(name, np.broadcast_to(value, shape), dims=dims) if whole else pm.Data(name, value)
         for name, value in prior.numbers.items()

@@ -12,7 +12,7 @@ the density unbounded, and eta > 1 + D/2 is what stops the second.
 """
 
 import numbers
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,7 @@ from bayesgmm.exceptions import InvalidPriorError, ModelError
 from bayesgmm.model.covariance import CovarianceType
 
 if TYPE_CHECKING:
-    from pytensor.tensor.variable import TensorVariable
+    from pytensor.tensor import TensorVariable
 
 # The inverse-gamma's shape: 3/2 is the marginal of an inverse-Wishart with D + 2 degrees of freedom.
 VARIANCE_SHAPE = 1.5
@@ -94,7 +94,7 @@ class Priors:
             )
         for name in ("means", "variances", "scales"):
             prior = getattr(self, name)
-            if prior is not None and (getattr(prior, "owner", None) is None or prior.name is not None):
+            if prior is not None and not _is_distribution(prior):
                 raise InvalidPriorError(
                     f"{name} = {prior!r} must be an unnamed PyMC distribution, such as pm.Normal.dist(0, 5)."
                 )
@@ -121,7 +121,7 @@ class Priors:
             priors.append(_users(self.variances, "variances", scale_shape))
         else:
             scale = default_variance_scale(table, n_components)
-            numbers = {"variance_scale": scale if covariance.per_feature else scale.mean()}
+            numbers = {"variance_scale": scale if covariance.per_feature else np.asarray(scale.mean())}
             priors.append(Prior("variances", "InverseGamma", numbers))
         if covariance.correlated and n_features > 1:
             eta = (n_features + 3) / 2 if self.lkj_eta is None else float(self.lkj_eta)
@@ -165,13 +165,41 @@ class Prior:
     source: Any = field(default=None, repr=False)
     words: str = ""
 
+    def in_words(self, features: Sequence[str]) -> str:
+        """The prior with its numbers, feature by feature where these differ."""
+        if self.users:
+            return self.words
+        numbers = [np.atleast_1d(value) for value in self.numbers.values()]
+        if self.variable == "weights":
+            return f"Dirichlet({', '.join(map(brief_number, numbers[0]))})"
+        if self.variable == "correlations":
+            return f"LKJ({brief_number(numbers[0][0])})"
+        if self.variable == "means":
+            each = [f"Normal({brief_number(m)}, sd {brief_number(s)})" for m, s in zip(*numbers, strict=True)]
+        else:
+            each = [f"InverseGamma({VARIANCE_SHAPE:g}, {brief_number(s)})" for s in numbers[0]]
+        return each[0] if len(each) < len(features) else by_feature(features, each)
+
+    @property
+    def pseudo_counts(self) -> tuple[float, np.ndarray] | None:
+        """What the prior of the variances is worth in EM: rows, and their scatter, (D,) or a number.
+
+        By its mode an inverse-gamma (a, b) is 2 a + 2 rows of scatter 2 b. None of a user's own prior: EM only finds
+        where to start from.
+        """
+        if self.users or self.variable != "variances":
+            return None
+        return 2 * VARIANCE_SHAPE + 2, 2 * np.asarray(self.numbers["variance_scale"])
+
     def with_numbers(self, numbers: Mapping[str, np.ndarray]) -> "Prior":
         """The same prior with other numbers, by their names; names that it does not have are passed over."""
         own = {name: np.asarray(numbers.get(name, value)) for name, value in self.numbers.items()}
         if all(_alike(own[name], value) for name, value in self.numbers.items()):
             return self
         words = _written(self.distribution, tuple(own.values())) if self.users and self.distribution else self.words
-        return Prior(self.variable, self.distribution, own, self.users, None if self.distribution else self.source, words)
+        return Prior(
+            self.variable, self.distribution, own, self.users, None if self.distribution else self.source, words
+        )
 
     def variable_of(self, shape: tuple[int, ...], parameters: Mapping[str, Any] | None = None) -> Any:
         """A user's prior as an unnamed PyMC distribution of a shape, of ``parameters`` by name instead of its numbers.
@@ -212,6 +240,21 @@ def default_variance_scale(table: Table, n_components: int) -> np.ndarray:
     return np.asarray(table.moments[1] / (2 * n_components ** (2 / table.n_features)))
 
 
+def by_feature(features: Sequence[str], words: Sequence[str]) -> str:
+    """Words for each feature, one after the other."""
+    return "; ".join(f"{shortened(name)}: {said}" for name, said in zip(features, words, strict=True))
+
+
+def shortened(name: str, most: int = 60) -> str:
+    """A name that is not too long for a heading."""
+    return name if len(name) <= most else f"{name[: most - 1]}\u2026"
+
+
+def brief_number(value: Any) -> str:
+    """A number that was set rather than estimated."""
+    return f"{float(value):.6g}"
+
+
 def _users(prior: Any, variable: str, shape: tuple[int, ...]) -> Prior:
     """A user's distribution as a prior; raises InvalidPriorError where it does not fit the parameter."""
     from bayesgmm.graph import user_priors
@@ -226,6 +269,15 @@ def _users(prior: Any, variable: str, shape: tuple[int, ...]) -> Prior:
     name, parameters = apart
     numbers = {f"{variable}_prior_{i}": value for i, value in enumerate(parameters)}
     return Prior(variable, name, numbers, users=True, source=prior, words=_written(name, parameters))
+
+
+def _is_distribution(prior: Any) -> bool:
+    """Whether it is an unnamed PyMC distribution; of what is no such variable PyMC need not be asked."""
+    if not hasattr(prior, "owner"):
+        return False
+    from bayesgmm.graph.user_priors import is_unnamed_distribution
+
+    return is_unnamed_distribution(prior)
 
 
 def _alike(numbers: np.ndarray, value: np.ndarray) -> bool:

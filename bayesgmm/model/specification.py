@@ -7,7 +7,7 @@ report, the Python that makes a fit again, and what stands in a saved file all c
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -15,7 +15,8 @@ from bayesgmm.arguments import check_choice, check_count
 from bayesgmm.data.table import Table
 from bayesgmm.exceptions import InvalidDataError, InvalidPriorError, StorageError
 from bayesgmm.model.covariance import COVARIANCE_TYPES, CovarianceType
-from bayesgmm.model.priors import VARIANCE_SHAPE, Prior, Priors, default_variance_scale
+from bayesgmm.model.priors import VARIANCE_SHAPE, Prior, Priors, brief_number, by_feature, default_variance_scale
+from bayesgmm.model.priors import shortened  # noqa: F401 E402
 
 if TYPE_CHECKING:
     from bayesgmm.model.build import MixtureModel
@@ -121,12 +122,10 @@ class Specification:
 
     @property
     def pseudo_counts(self) -> PseudoCounts:
-        """What the prior of the variances is worth in EM: of an inverse-gamma (a, b) its mode, 2 a + 2 rows of scatter 2 b."""
+        """What the prior of the variances is worth in EM; where a user's stands there, what the default is worth."""
         prior = self.prior("variances")
-        scale = self.typical_variance_scale
-        if prior is not None and not prior.users:
-            scale = np.broadcast_to(prior.numbers["variance_scale"], (self.n_features,))
-        return PseudoCounts(2 * VARIANCE_SHAPE + 2, 2 * scale)
+        rows, scatter = (prior and prior.pseudo_counts) or (2 * VARIANCE_SHAPE + 2, 2 * self.typical_variance_scale)
+        return PseudoCounts(rows, np.broadcast_to(scatter, (self.n_features,)))
 
     @property
     def unbounded_because(self) -> tuple[str, ...]:
@@ -180,27 +179,11 @@ class Specification:
 
     def in_words(self) -> list[tuple[str, str]]:
         """Every prior, and the resolution where there is one, as a name and a sentence with its numbers."""
-        said = [(prior.variable, prior.words if prior.users else self._default_words(prior)) for prior in self.priors]
+        said = [(prior.variable, prior.in_words(self.features)) for prior in self.priors]
         if (self.resolution > 0).any():
-            step = self.resolution
-            said.append(("recorded in steps of", self._each(lambda j: _brief(step[j]) if step[j] > 0 else "not rounded")))
+            steps = [brief_number(step) if step > 0 else "not rounded" for step in self.resolution]
+            said.append(("recorded in steps of", by_feature(self.features, steps)))
         return said
-
-    def _default_words(self, prior: Prior) -> str:
-        numbers = {name: np.atleast_1d(value) for name, value in prior.numbers.items()}
-        if prior.variable == "weights":
-            return f"Dirichlet({', '.join(map(_brief, numbers['concentration']))})"
-        if prior.variable == "means":
-            return self._each(lambda j: f"Normal({_brief(numbers['midrange'][j])}, sd {_brief(numbers['range'][j])})")
-        if prior.variable == "correlations":
-            return f"LKJ({_brief(numbers['lkj_eta'][0])})"
-        scale = numbers["variance_scale"]
-        if not self.covariance.per_feature:
-            return f"InverseGamma({VARIANCE_SHAPE:g}, {_brief(scale[0])})"
-        return self._each(lambda j: f"InverseGamma({VARIANCE_SHAPE:g}, {_brief(scale[j])})")
-
-    def _each(self, words: Any) -> str:
-        return "; ".join(f"{shortened(name)}: {words(j)}" for j, name in enumerate(self.features))
 
     def arguments(self) -> list[str]:
         """What stands for these assumptions in a call of ``build_model``, as Python.
@@ -283,13 +266,3 @@ class Specification:
             if isinstance(error, StorageError):
                 raise
             raise StorageError(f"not the specification of a mixture: {error!r}.") from error
-
-
-def shortened(name: str, most: int = 60) -> str:
-    """A name that is not too long for a heading."""
-    return name if len(name) <= most else f"{name[: most - 1]}…"
-
-
-def _brief(value: Any) -> str:
-    """A number that was set rather than estimated."""
-    return f"{float(value):.6g}"

@@ -45,7 +45,8 @@ def assignments(
     X : (N, D) array or data frame, optional
         New rows; a pandas frame's index becomes ``obs_id``. Default: the rows that were fitted.
     ci_prob : float, optional
-        Probability of the equal-tailed intervals ``lower`` to ``upper``. Default: ArviZ's ``rcParams["stats.ci_prob"]``.
+        Probability of the equal-tailed intervals ``lower`` to ``upper``. Default: ArviZ's
+        ``rcParams["stats.ci_prob"]``.
     progressbar : bool, default True
         Show a bar where there is much to compute.
 

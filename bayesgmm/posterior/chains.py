@@ -161,7 +161,10 @@ def _parameters_rhat(chains: _Chains, rhat: float) -> Check:
             return ""
         said = f"R-hat of the relabelled parameters is {rhat:.3f}"
         if chains.rhat <= RHAT_LIMIT and rhat > APART:
-            return f"{said}, while label-invariant quantities agree: weak identification, components trade places. Try fewer."
+            return (
+                f"{said}, while label-invariant quantities agree: weak identification, components trade places. "
+                "Try fewer."
+            )
         return f"{said}: the chains do not agree on the components yet. Draw more, or try fewer components."
 
     return Check("R-hat, parameters", rhat, RHAT_LIMIT, rhat <= RHAT_LIMIT, sentence=sentence)

@@ -31,7 +31,7 @@ def checks(fit: Fit) -> Iterator[Check]:
     yield _narrowest_component(fit)
 
 
-# The run and the sampler ------------------------------------------------------------------------------------------------
+# The run and the sampler ----------------------------------------------------------------------------------------------
 
 
 def _run_complete(fit: Fit) -> Check:
@@ -70,7 +70,7 @@ def _sampler(fit: Fit) -> Iterator[Check]:
         )  # fmt: skip
 
 
-# What the starts found beside what the chains saw ----------------------------------------------------------------------
+# What the starts found beside what the chains saw ---------------------------------------------------------------------
 
 
 def _modes(fit: Fit) -> Iterator[Check]:
@@ -111,7 +111,7 @@ def _modes(fit: Fit) -> Iterator[Check]:
         )  # fmt: skip
 
 
-# The components ---------------------------------------------------------------------------------------------------------
+# The components -------------------------------------------------------------------------------------------------------
 
 
 def _smallest_component(fit: Fit) -> Check:

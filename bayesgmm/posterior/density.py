@@ -1,4 +1,4 @@
-"""The mixture's density, its marginals and its conditionals, under every draw: see :class:`bayesgmm.mixture.mixture.Mixture`."""
+"""The mixture's density, its marginals and its conditionals, under every draw (equations: ``mixture/mixture.py``)."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayesgmm.arguments import check_ci_prob
+from bayesgmm.data.reading import column_names
 from bayesgmm.data.table import Table
 from bayesgmm.exceptions import InvalidArgumentError, InvalidDataError
 from bayesgmm.mixture.mixture import Mixture
@@ -254,8 +255,9 @@ def _points(points: Any, names: tuple[str, ...]) -> tuple[np.ndarray, dict[str, 
     values = points
     if isinstance(points, (list, tuple, np.ndarray)) and len(names) == 1 and np.ndim(points) == 1:
         values = np.asarray(points)[:, None]
-    columns = np.shape(values)[-1] if np.ndim(values) == 2 else None
-    if not hasattr(values, "columns") and columns not in (None, len(names)):
+    named = column_names(values)
+    columns = len(named) if named is not None else np.shape(values)[-1] if np.ndim(values) == 2 else len(names)
+    if columns < len(names) or (named is None and columns > len(names)):
         raise InvalidDataError(
             f"points have {columns} columns, but the density is of {len(names)} features: {', '.join(names)}."
         )

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
+from bayesgmm.mixture.labels import surprise_of
 from bayesgmm.posterior.assignments import row_entropy
-from bayesgmm.posterior.relabel import surprise_of
 from bayesgmm.record.fit import EACH, Fit
 
 if TYPE_CHECKING:

@@ -8,6 +8,7 @@ from bayesgmm.arguments import check_choice, check_count
 from bayesgmm.mixture.threads import available_cores
 from bayesgmm.posterior.invariants import weigh_chains
 from bayesgmm.posterior.relabel import METHODS, relabelled
+from bayesgmm.progress import is_watched
 from bayesgmm.sampling.nutpie import Settings
 from bayesgmm.sampling.nuts import DEFAULT_TUNE, Start, run_nuts
 from bayesgmm.sampling.run import Run
@@ -92,7 +93,7 @@ def sample(
         draws=check_count(draws, "draws"),
         tune=check_count(DEFAULT_TUNE if tune is None else tune, "tune"),
         cores=available_cores() if cores is None else check_count(cores, "cores"),
-        progressbar=progressbar,
+        progressbar=progressbar and is_watched(),
     )
     run = run_nuts(
         model, check_count(chains, "chains"), settings, start=start, random_seed=random_seed, store=store

@@ -245,7 +245,7 @@ class Fit:
 
     @cached_property
     def in_proportion(self) -> "Fit":
-        """A fit whose draws all count alike: itself, or if its chains weigh differently, one chain of draws in proportion.
+        """A fit whose draws all count alike: itself, or where chains weigh differently, one chain in proportion.
 
         Of the chain that weighs most all draws are kept, of the others evenly spaced ones.
         """

@@ -1,11 +1,12 @@
-"""What a fit says, as tables and sentences for a terminal."""
+"""What a fit says, as tables."""
 
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bayesgmm.arguments import check_ci_prob
 from bayesgmm.posterior.assignments import assignments
-from bayesgmm.posterior.draws import Draws, in_proportion
+from bayesgmm.record.fit import EACH, Fit
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -15,38 +16,49 @@ if TYPE_CHECKING:
 SURE = 0.9
 
 
-def parameter_table(dt: "xr.DataTree", ci_prob: float = 0.89) -> "pd.DataFrame":
+def parameter_table(dt: "xr.DataTree", ci_prob: float | None = None) -> "pd.DataFrame":
     """ArviZ's summary of weights, means and scales, with correlations where the covariances have them."""
     import arviz_stats
     import xarray as xr
 
-    several = dt["posterior"].attrs.get("inference_method") == "nuts" and in_proportion(dt) is dt
-    dt = in_proportion(dt)
-    draws = Draws.of(dt)
-    shown = dt["posterior"].dataset[["weights", "means", "scales"]]
-    if draws.structure.correlated and draws.n_features > 1:
-        shown = shown.assign(_correlations(dt))
+    ci_prob = check_ci_prob(ci_prob)
+    fit = Fit.of(dt)
+    pooled = fit.in_proportion
+    shown = pooled.parameters
+    if pooled.covariance.correlated and pooled.n_features > 1:
+        shown = shown.assign(_correlations(pooled))
     # Draws of chains that weigh differently are no chain: they have neither R-hat nor effective sample size.
-    kind = "all" if several else "stats"
+    kind = "all" if fit.provenance.method == "nuts" and pooled is fit else "stats"
     # What rounds to a constant (K = 1: the weight) has no effective sample size; ArviZ divides by zero for it.
     with np.errstate(invalid="ignore", divide="ignore"):
         table = arviz_stats.summary(
             xr.DataTree.from_dict({"posterior": shown}), kind=kind, ci_prob=ci_prob, ci_kind="eti", round_to="none"
         )
-    # Eighty columns have no room for them, and the effective sample sizes say the same.
-    bounds = {f"eti{100 * ci_prob:.0f}_lb": "lower", f"eti{100 * ci_prob:.0f}_ub": "upper"}
+    ends = {"_lb": "lower", "_ub": "upper"}
+    bounds = {name: ends[name[-3:]] for name in table.columns if name[:3] == "eti" and name[-3:] in ends}
+    # Eighty columns have no room for Monte Carlo errors, and the effective sample sizes say the same.
     return table.drop(columns=["mcse_mean", "mcse_sd"], errors="ignore").rename(columns=bounds)
 
 
-def _correlations(dt: "xr.DataTree") -> dict[str, "xr.DataArray"]:
+def _correlations(fit: Fit) -> dict[str, "xr.DataArray"]:
     """The correlations of every pair of features, named after the pair."""
-    covariances = dt["posterior"].dataset["covariances"]
-    names = covariances["feature"].values
-    variances = {f: covariances.sel(feature=f, feature2=f, drop=True) for f in names}
+    import xarray as xr
+
+    draws, names = fit.every_draw, fit.features
+    scales = draws.scales
+    correlations = draws.covariances / (scales[..., None] * scales[..., None, :])
+    by_chain = correlations.reshape(fit.n_chains, fit.n_draws, *correlations.shape[1:])
+    dims: tuple[str, ...] = EACH
+    coords: dict[str, np.ndarray] = {}
+    if fit.covariance.per_component:
+        dims, coords = (*EACH, "component"), {"component": fit.components}
+    else:
+        by_chain = by_chain[:, :, 0]
     return {
-        f"corr({a}, {b})": covariances.sel(feature=a, feature2=b, drop=True) / np.sqrt(variances[a] * variances[b])
+        f"corr({a}, {b})": xr.DataArray(by_chain[..., i, j], coords, dims)
         for i, a in enumerate(names)
-        for b in names[i + 1 :]
+        for j, b in enumerate(names)
+        if i < j
     }
 
 

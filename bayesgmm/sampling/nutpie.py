@@ -1,7 +1,8 @@
 """The adaptor to nutpie, and the only place that imports it.
 
-nutpie's own ``compile_pymc_model`` compiles for 9 to 12 seconds what it does not cache. Our C function is cached, and the
-constrained values are computed after the run, for all draws at once; so the model that nutpie is given is made by hand.
+nutpie's own ``compile_pymc_model`` compiles for 9 to 12 seconds what it does not cache. Our C function is cached, and
+the constrained values are computed after the run, for all draws at once; so the model that nutpie is given is made by
+hand.
 
 Tested with nutpie 0.16.11. ``nutpie.compile_pymc.CompiledPyMCModel`` and its fields are not documented: where a version
 changes them, ``tests/test_upstream.py`` says so, and the remedy is to follow that class's definition.
@@ -114,7 +115,5 @@ def _compiled(density: InAxes) -> Any:
 def _chains(mode: int, trace: "xr.DataTree") -> list[Chain]:
     u = trace["posterior"]["u"].transpose("chain", "draw", ...).values
     stats = trace["sample_stats"]
-    recorded = {
-        STATISTICS[name]: stats[name].transpose("chain", "draw").values for name in STATISTICS if name in stats
-    }
+    recorded = {STATISTICS[name]: stats[name].transpose("chain", "draw").values for name in STATISTICS if name in stats}
     return [Chain.of(mode, u[c], {name: values[c] for name, values in recorded.items()}) for c in range(len(u))]

@@ -40,7 +40,12 @@ def run_nuts(
     modes, counts, found = _where_to_start(problem, estimate, n_chains, dispersed, rng)
     plan = Plan(settings.draws, settings.tune, counts)
     provenance = estimate.provenance.changed(
-        method="nuts", library=LIBRARY, seed=seed_of(random_seed), tuning_steps=settings.tune, dispersed=dispersed, modes=found
+        method="nuts",
+        library=LIBRARY,
+        seed=seed_of(random_seed),
+        tuning_steps=settings.tune,
+        dispersed=dispersed,
+        modes=found,
     )
     run = Run(problem, modes, plan, [], provenance)
     kept = None if store is None else Store.create(store, run)

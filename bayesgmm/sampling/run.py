@@ -69,8 +69,7 @@ class Run:
         }
         names = set.intersection(*(set(chain.statistics) for chain in kept)) if kept else {LOG_POSTERIOR}
         statistics: dict[str, Any] = {
-            name: np.array([chain.statistics[name][:length] for chain in kept]).reshape(shape)
-            for name in sorted(names)
+            name: np.array([chain.statistics[name][:length] for chain in kept]).reshape(shape) for name in sorted(names)
         }
         if len(self.modes) > 1:
             statistics[START_MODE] = np.array([chain.mode for chain in kept], dtype=np.int64)

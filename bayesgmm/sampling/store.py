@@ -154,7 +154,7 @@ def _rebuilt(specification: Specification, group: Any) -> "pm.Model":
             "can read: open_run(path, model=model)."
         )
     weights = group["table/weights"][...] if "weights" in group["table"] else None
-    table = Table(
-        np.ascontiguousarray(group["table/values"][...]), specification.features, None, weights, specification.resolution
-    )  # fmt: skip
-    return specification.build(table)
+    values = np.ascontiguousarray(group["table/values"][...])
+    return specification.build(
+        Table(values, specification.features, weights=weights, resolution=specification.resolution)
+    )

@@ -8,6 +8,7 @@ import numpy as np
 
 from bayesgmm.arguments import check_count
 from bayesgmm.exceptions import ModelError
+from bayesgmm.mixture.mixture import Mixture
 from bayesgmm.record.fit import LOG_POSTERIOR, Fit
 from bayesgmm.record.provenance import Provenance, seed_of
 from bayesgmm.record.starts import Starts
@@ -68,6 +69,11 @@ class MapEstimate:
         above = problem.constrain(self.q + step * directions.T)
         below = problem.constrain(self.q - step * directions.T)
         return {name: np.sqrt((((above[name] - below[name]) / (2 * step)) ** 2).sum(axis=0)) for name in self.point}
+
+    @cached_property
+    def mixture(self) -> Mixture:
+        """The mixture at the mode."""
+        return self.problem.mixture(self.q)
 
     @cached_property
     def mode(self) -> Mode:

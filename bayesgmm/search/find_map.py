@@ -37,9 +37,7 @@ SAME_LOG_POSTERIOR = 1e-2
 PASSES, OPERATIONS = 400, 4
 
 
-def find_MAP(
-    model: "pm.Model", *, n_init: int = 10, random_seed: Any = None, progressbar: bool = True
-) -> MapEstimate:
+def find_MAP(model: "pm.Model", *, n_init: int = 10, random_seed: Any = None, progressbar: bool = True) -> MapEstimate:
     r"""The maximum a posteriori estimate of a mixture.
 
     .. math:: \hat\theta = \arg\max_\theta \; \sum_n w_n \log p(x_n \mid \theta) + \log p(\theta)

@@ -73,6 +73,7 @@ class Mode:
 
     def draws(self, n: int, rng: np.random.Generator) -> np.ndarray:
         """Draws (n, P) of the Gaussian; the density must be curved downwards in every direction."""
+        assert self.factor is not None
         noise = rng.standard_normal((self.q.size, n))
         return self.q + solve_triangular(self.factor, noise, lower=True, trans="T").T * self.scales
 

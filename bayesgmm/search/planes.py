@@ -131,9 +131,7 @@ def _raise_if_improper(table: Table, plane: _Plane, least: int) -> None:
     x, counted = table.values, table.row_weights > 0
     scale = x[counted].std(axis=0)
     length = np.linalg.norm(plane.normal * scale)
-    rows = counted & (
-        np.abs((x - plane.through) @ plane.normal) <= length * 4 * _rounding(x[counted], scale)
-    )
+    rows = counted & (np.abs((x - plane.through) @ plane.normal) <= length * 4 * _rounding(x[counted], scale))
     if rows.sum() >= least:
         raise ImproperPosteriorError(_message(table, plane, rows))
 

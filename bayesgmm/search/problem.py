@@ -52,10 +52,10 @@ class Problem:
         """
         if not isinstance(model, MixtureModel):
             raise ModelError(
-                f"a {type(model).__name__} that was not made by bayesgmm.build_model, or was made anew of one that was: "
-                "pm.do, pm.observe, freeze_model and freeze_dims_and_data give models that no longer know their "
-                "mixture. Pass the model that build_model returned (its data may be changed by pm.set_data, terms added "
-                "to it), or use PyMC's own pm.sample and pm.find_MAP on this one."
+                f"a {type(model).__name__} that was not made by bayesgmm.build_model, or was made anew of one that "
+                "was: pm.do, pm.observe, freeze_model and freeze_dims_and_data give models that no longer know their "
+                "mixture. Pass the model that build_model returned (its data may be changed by pm.set_data, terms "
+                "added to it), or use PyMC's own pm.sample and pm.find_MAP on this one."
             )
         missing = [name for name in ("weights", "means", "covariances") if name not in model.named_vars]
         if missing:

@@ -1,24 +1,48 @@
-"""What the pictures share: axes, names, legends, ellipses, sizes."""
+"""What the drawings share: axes, names, legends, histograms, sizes. None of it knows a fit."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from bayesgmm.posterior.draws import Draws
 from bayesgmm.reports.palette import behind, colours, ink, paper, unsure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+# More rows than this are drawn thinned.
+MAX_POINTS = 20_000
 
-def ellipse(mean: np.ndarray, covariance: np.ndarray, probability: float, n_points: int = 90) -> np.ndarray:
-    """Points (n_points, 2) of the ellipse that holds ``probability`` of a two-dimensional normal distribution."""
-    radius = np.sqrt(-2 * np.log1p(-probability))
-    angle = np.linspace(0, 2 * np.pi, n_points)
-    circle = radius * np.column_stack([np.cos(angle), np.sin(angle)])
-    return mean + circle @ np.linalg.cholesky(covariance).T
+
+class Drawable(Protocol):
+    """Numbers that can be drawn, as often as there are themes."""
+
+    def draw(self, ax: "Axes | None" = None) -> "Axes":
+        """Draw them on axes of their own, or on those given."""
+
+
+@dataclass(frozen=True, eq=False)
+class Histogram:
+    """The data behind a density: heights (B,) between edges (B + 1,)."""
+
+    heights: np.ndarray
+    edges: np.ndarray
+
+    @classmethod
+    def of(cls, column: np.ndarray, row_weights: np.ndarray | None = None) -> "Histogram":
+        """Of a column, whose rows may weigh differently."""
+        # Rice's rule: a width chosen by the data may ask for millions of bins.
+        bins = int(np.clip(2 * len(column) ** (1 / 3), 8, 60))
+        return cls(*np.histogram(column, bins=bins, density=True, weights=row_weights))
+
+    def draw(self, ax: "Axes") -> None:
+        ax.bar(
+            self.edges[:-1], self.heights, np.diff(self.edges), align="edge", color=behind(), edgecolor=paper(),
+            linewidth=0.8, zorder=1, label="data",
+        )  # fmt: skip
 
 
 def new_axes(size: tuple[float, float] = (7, 5)) -> "Axes":
@@ -31,6 +55,11 @@ def new_axes(size: tuple[float, float] = (7, 5)) -> "Axes":
 def figure_of(drawn: Any) -> "Figure":
     """The figure that matplotlib's Axes or ArviZ's PlotCollection are in."""
     return drawn.viz["figure"].item() if hasattr(drawn, "viz") else drawn.figure
+
+
+def open_frame(ax: "Axes") -> None:
+    """Without the lines at the top and the right, which say nothing."""
+    ax.spines[["top", "right"]].set_visible(False)
 
 
 def plain(name: str, most: int = 60) -> str:
@@ -61,33 +90,38 @@ def _glyphs(families: tuple[str, ...]) -> frozenset[int]:
     return frozenset(known)
 
 
-def legend(ax: "Axes", draws: Draws, *, unsure_too: bool, above: bool = False) -> None:
+def percent(probability: float) -> str:
+    """A probability that was chosen, as a percentage."""
+    return f"{100 * probability:g} %"
+
+
+def legend(ax: "Axes", weights: Sequence[float] | np.ndarray, *, unsure_too: bool = False, above: bool = False) -> None:
     """Which colour is which component, and its weight; ``above`` a picture that is full."""
     from matplotlib.lines import Line2D
 
-    weight = draws.weights.mean(axis=0)
-    own = colours(draws.n_components)
+    own = colours(len(weights))
     handles = [
-        Line2D([], [], marker="o", linestyle="", color=own[k], markersize=6, label=f"component {k} ({weight[k]:.0%})")
-        for k in range(draws.n_components)
+        Line2D([], [], marker="o", linestyle="", color=own[k], markersize=6, label=f"component {k} ({weight:.0%})")
+        for k, weight in enumerate(weights)
     ]
     if unsure_too:
-        handles.append(
-            Line2D(
-                [], [], marker="o", linestyle="", markersize=4, markerfacecolor=unsure(), markeredgecolor=ink(),
-                label="unsure",
-            )
-        )  # fmt: skip
+        grey: dict[str, Any] = {"markerfacecolor": unsure(), "markeredgecolor": ink()}
+        handles.append(Line2D([], [], marker="o", linestyle="", markersize=4, label="unsure", **grey))
     place: dict[str, Any] = {}
     if above:
-        place = {"loc": "lower center", "bbox_to_anchor": (0.5, 1.0), "ncols": min(3, draws.n_components)}
-    elif draws.n_components > 4:  # a long one stands beside the picture
+        place = {"loc": "lower center", "bbox_to_anchor": (0.5, 1.0), "ncols": min(3, len(weights))}
+    elif len(weights) > 4:  # a long one stands beside the picture
         place = {"loc": "center left", "bbox_to_anchor": (1.0, 0.5)}
     ax.legend(handles=handles, frameon=False, fontsize="small", **place)
-    ax.spines[["top", "right"]].set_visible(False)
+
+
+def legend_above(ax: "Axes", **kwargs: Any) -> None:
+    """A legend that stands over nothing that is drawn."""
+    ax.legend(frameon=False, fontsize="small", loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=3, **kwargs)
 
 
 def evenly(n: int, most: int) -> np.ndarray:
+    """At most so many of n positions, evenly spaced."""
     return np.unique(np.linspace(0, n - 1, min(n, most)).astype(int))
 
 
@@ -98,13 +132,7 @@ def point_size(n_points: int) -> float:
 
 def faint(n_draws: int) -> float:
     """Opacity at which many lines together still show where they agree."""
-    return float(np.clip(3.0 / n_draws, 0.03, 1.0))
-
-
-def histogram(ax: "Axes", column: np.ndarray) -> None:
-    """The data behind a density. (Rice's rule: a width chosen by the data may ask for millions of bins.)"""
-    bins = int(np.clip(2 * len(column) ** (1 / 3), 8, 60))
-    ax.hist(column, bins=bins, density=True, color=behind(), edgecolor=paper(), zorder=1)
+    return float(np.clip(5.0 / n_draws, 0.03, 1.0))
 
 
 def name_components(ax: "Axes", centre: np.ndarray) -> None:

@@ -1,0 +1,70 @@
+"""The options that commands share, and what their texts mean."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bayesgmm.arguments import check_count
+from bayesgmm.exceptions import InvalidArgumentError
+
+SavedFit = Annotated[
+    Path, typer.Argument(help="A saved fit (netCDF), or the folder of a stored run.", show_default=False, metavar="FIT")
+]
+Na = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--na", help="What stands for a missing value, beside an empty cell. Repeat for more.", metavar="TEXT"
+    ),
+]
+DropMissing = Annotated[bool, typer.Option("--drop-missing", help="Leave out rows with missing values.")]
+CiProb = Annotated[
+    float | None, typer.Option(help="Probability of the intervals. Default: ArviZ's, 0.89.", show_default=False)
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document, for machines.")]
+
+
+class Plot(StrEnum):
+    """The pictures that ``bayesgmm plot`` draws."""
+
+    clusters = "clusters"
+    uncertainty = "uncertainty"
+    density = "density"
+    assignments = "assignments"
+    coclustering = "coclustering"
+    weights = "weights"
+    modes = "modes"
+
+
+def number_of_components(text: str) -> int:
+    """K from ``--components``, of which a word or 3.5 is refused in one line as 0 is."""
+    try:
+        number = int(text)
+    except ValueError:
+        raise InvalidArgumentError(
+            f"--components {text!r} must be a whole number of at least 1, such as --components 2."
+        ) from None
+    return check_count(number, "n_components")
+
+
+def check_store(store: Path, inference: str) -> None:
+    """Find out before the fit whether ``--store`` can keep its draws."""
+    if inference != "nuts":
+        raise InvalidArgumentError(
+            f"--store keeps the draws of NUTS, and --inference {inference} has none: leave it out."
+        )
+    if store.exists():
+        raise InvalidArgumentError(
+            f"--store {str(store)!r} exists, and may hold draws: name a folder that does not exist yet "
+            "(bayesgmm diagnose reads a stored run)."
+        )
+
+
+def given_value(text: str) -> tuple[str, float]:
+    """A column and its value from ``column=value``."""
+    name, _, value = text.rpartition("=")
+    try:
+        return name.strip(), float(value)
+    except ValueError:
+        raise InvalidArgumentError(f"--given {text!r} must be a column and a number, such as waiting=80.") from None

@@ -1,0 +1,329 @@
+"""Clusters and doubt in the data's space."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bayesgmm.arguments import check_choice, check_count
+from bayesgmm.exceptions import InvalidArgumentError
+from bayesgmm.mixture.mixture import Mixture
+from bayesgmm.posterior.assignments import assignments
+from bayesgmm.record.fit import Fit
+from bayesgmm.reports.axes import (
+    MAX_POINTS,
+    Histogram,
+    evenly,
+    faint,
+    legend,
+    name_components,
+    new_axes,
+    open_frame,
+    plain,
+    point_size,
+)
+from bayesgmm.reports.palette import certainty, certainty_colours, colours, ink, shades
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.axes import Axes
+
+ELLIPSE_LEVELS = (0.5, 0.95)
+# The share of draws whose ellipses may reach beyond an edge of the picture.
+ELLIPSES_CUT = 0.25
+# Draws that are shown unless a user asks for more.
+SHOWN_DRAWS = 60
+ENTROPIES = {
+    "entropy": "entropy (nats)",
+    "expected_entropy": "expected entropy: overlap (nats)",
+    "mutual_information": "mutual information: ignorance (nats)",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Clusters:
+    """Rows in two features and the components' ellipses under some draws.
+
+    Parameters
+    ----------
+    features : tuple of two str
+    points : (N, 2) array
+        Rows, the surest first, so that the unsure ones are not hidden.
+    probability : (N, K) array
+        Theirs of every component.
+    outlines : (K, S, L, P, 2) array
+        Points of the ellipses of every component, draw and level.
+    centre : (K, 2) array
+    weights : (K,) array
+    """
+
+    features: tuple[str, ...]
+    points: np.ndarray
+    probability: np.ndarray
+    outlines: np.ndarray
+    centre: np.ndarray
+    weights: np.ndarray
+
+    @classmethod
+    def of(cls, fit: Fit, axes: Sequence[int], probability: np.ndarray, n_draws: int = SHOWN_DRAWS) -> "Clusters":
+        """Of two features, by position, and the rows' probabilities (N, K)."""
+        draws = fit.mixture.marginal(axes)
+        rows = np.argsort(-certainty(probability), kind="stable")
+        rows = rows[evenly(len(rows), MAX_POINTS)]
+        shown = draws.thinned(n_draws)
+        levels = [ellipse(shown.means, shown.full_covariances, level) for level in ELLIPSE_LEVELS]
+        return cls(
+            features=tuple(fit.features[j] for j in axes),
+            points=fit.x[np.ix_(rows, axes)],
+            probability=probability[rows],
+            outlines=np.moveaxis(np.stack(levels, axis=2), 1, 0),
+            centre=draws.means.mean(axis=0),
+            weights=draws.weights.mean(axis=0),
+        )
+
+    def draw(self, ax: "Axes | None" = None) -> "Axes":
+        from matplotlib.collections import LineCollection
+
+        ax = new_axes() if ax is None else ax
+        sure = certainty(self.probability)
+        ax.scatter(
+            self.points[:, 0], self.points[:, 1], c=certainty_colours(self.probability),
+            s=point_size(len(sure)) * (0.35 + 0.65 * sure),
+            edgecolors=[(*ink(), 0.6)], linewidths=0.3, zorder=3,
+        )  # fmt: skip
+        opacity = faint(self.outlines.shape[1])
+        for colour, own in zip(colours(len(self.weights)), self.outlines, strict=True):
+            lines = own.reshape(-1, *own.shape[-2:])
+            drawn = LineCollection(list(lines), colors=[colour], alpha=opacity, linewidths=1.0, zorder=2)
+            ax.add_collection(drawn, autolim=False)
+        # A small component that is the prior's in some draws would otherwise shrink all the rest.
+        for corner in (
+            np.quantile(self.outlines.min(axis=(0, 2, 3)), [ELLIPSES_CUT], axis=0),
+            np.quantile(self.outlines.max(axis=(0, 2, 3)), [1 - ELLIPSES_CUT], axis=0),
+        ):
+            ax.update_datalim(corner)
+        ax.autoscale_view()
+        ax.scatter(self.centre[:, 0], self.centre[:, 1], marker="+", s=90, color=ink(), linewidths=1.5, zorder=4)
+        name_components(ax, self.centre)
+        ax.set(xlabel=plain(self.features[0]), ylabel=plain(self.features[1]))
+        legend(ax, self.weights, unsure_too=len(self.weights) > 1)
+        open_frame(ax)
+        return ax
+
+
+@dataclass(frozen=True, eq=False)
+class Curves:
+    """A single feature: its histogram, and the components' shares of the density under some draws.
+
+    Parameters
+    ----------
+    feature : str
+    data : Histogram
+    grid : (G,) array
+    shares : (S, K, G) array
+        Weight times density of every component.
+    weights : (K,) array
+    """
+
+    feature: str
+    data: Histogram
+    grid: np.ndarray
+    shares: np.ndarray
+    weights: np.ndarray
+
+    @classmethod
+    def of(cls, fit: Fit, axis: int, n_draws: int = SHOWN_DRAWS) -> "Curves":
+        """Of the feature at a position."""
+        column = fit.x[:, axis]
+        margin = 0.1 * np.ptp(column)
+        grid = np.linspace(column.min() - margin, column.max() + margin, 400)
+        return cls(
+            feature=fit.features[axis],
+            data=Histogram.of(column, fit.table.weights),
+            grid=grid,
+            shares=_shares(fit.mixture.marginal([axis]).thinned(n_draws), grid),
+            weights=fit.mixture.weights.mean(axis=0),
+        )
+
+    def draw(self, ax: "Axes | None" = None) -> "Axes":
+        ax = new_axes() if ax is None else ax
+        self.data.draw(ax)
+        own: np.ndarray = colours(len(self.weights))
+        thin: dict[str, Any] = {"alpha": faint(len(self.shares)), "linewidth": 0.8, "zorder": 2}
+        for share in self.shares:
+            ax.plot(self.grid, share.sum(axis=0), color=ink(), **thin)
+            for k, colour in enumerate(own):
+                ax.plot(self.grid, share[k], color=colour, **thin)
+        ax.set(xlabel=plain(self.feature), ylabel="density")
+        legend(ax, self.weights)
+        open_frame(ax)
+        return ax
+
+
+@dataclass(frozen=True, eq=False)
+class Uncertainty:
+    """Rows in one or two features and how unsure their assignment is.
+
+    Parameters
+    ----------
+    features : tuple of one or two str
+    points : (N, 1 or 2) array
+        Rows, the surest first.
+    entropy : (N,) array
+        Or a part of it, in nats.
+    label : str
+    n_components : int
+    """
+
+    features: tuple[str, ...]
+    points: np.ndarray
+    entropy: np.ndarray
+    label: str
+    n_components: int
+
+    @classmethod
+    def of(cls, fit: Fit, axes: Sequence[int], soft: "xr.Dataset", quantity: str = "entropy") -> "Uncertainty":
+        """Of features by position and the rows' assignments."""
+        entropy = soft[quantity].values
+        rows = np.argsort(entropy, kind="stable")
+        rows = rows[evenly(len(rows), MAX_POINTS)]
+        features = tuple(fit.features[j] for j in axes)
+        return cls(features, fit.x[np.ix_(rows, axes)], entropy[rows], ENTROPIES[quantity], fit.n_components)
+
+    def draw(self, ax: "Axes | None" = None) -> "Axes":
+        ax = new_axes() if ax is None else ax
+        both = len(self.features) == 2
+        # The scale is the largest entropy there can be, so that pictures of different fits compare.
+        most = np.log(self.n_components) if self.n_components > 1 else 1.0
+        points = ax.scatter(
+            self.points[:, 0], self.points[:, 1] if both else self.entropy, c=self.entropy, cmap=shades(), vmin=0,
+            vmax=most, s=point_size(len(self.entropy)) * (0.3 + 2 * self.entropy / most), edgecolors=[(*ink(), 0.7)],
+            linewidths=0.4,
+        )  # fmt: skip
+        ax.figure.colorbar(points, ax=ax, label=self.label)
+        ax.set(xlabel=plain(self.features[0]), ylabel=plain(self.features[1]) if both else self.label)
+        open_frame(ax)
+        return ax
+
+
+def plot_clusters(
+    dt: "xr.DataTree",
+    *,
+    features: Sequence[str] | None = None,
+    n_draws: int = SHOWN_DRAWS,
+    soft: "xr.Dataset | None" = None,
+    progressbar: bool = True,
+    ax: "Axes | None" = None,
+) -> "Axes":
+    """The data and the components, with the posterior's spread in both.
+
+    Rows are coloured by their component; they fade to grey and shrink as the two most probable ones draw level. Every
+    component is drawn as its 50 % and 95 % ellipses under ``n_draws`` draws, so that the band they fill is the
+    uncertainty of its place and shape. A single feature is drawn as its histogram with the density of every draw.
+
+    Parameters
+    ----------
+    dt : xr.DataTree
+        Relabelled draws.
+    features : sequence of one or two str, optional
+        Which features to draw. Default: the first two.
+    n_draws : int, default 60
+    soft : xr.Dataset, optional
+        ``assignments(dt)``, where it is at hand.
+    progressbar : bool, default True
+        Show a bar where there is much to compute.
+    ax : matplotlib Axes, optional
+
+    Returns
+    -------
+    matplotlib Axes
+
+    Raises
+    ------
+    InvalidArgumentError
+        ``features`` are not one or two of the fitted ones.
+
+    Examples
+    --------
+    >>> import bayesgmm as bg
+    >>> model = bg.build_model(bg.datasets.load_faithful(), n_components=2)
+    >>> ax = bg.plot_clusters(bg.find_MAP(model, random_seed=1).laplace(200, random_seed=1))
+    """
+    n_draws = check_count(n_draws, "n_draws")
+    fit = Fit.of(dt)
+    axes = _choose_features(fit.features, features)
+    if len(axes) == 1:
+        return Curves.of(fit, axes[0], n_draws).draw(ax)
+    soft = assignments(dt, progressbar=progressbar) if soft is None else soft
+    return Clusters.of(fit, axes, soft["probability"].values, n_draws).draw(ax)
+
+
+def plot_uncertainty(
+    dt: "xr.DataTree",
+    *,
+    features: Sequence[str] | None = None,
+    quantity: str = "entropy",
+    soft: "xr.Dataset | None" = None,
+    progressbar: bool = True,
+    ax: "Axes | None" = None,
+) -> "Axes":
+    """Where in the data the assignments are unsure: rows coloured and sized by the entropy of their assignment.
+
+    Parameters
+    ----------
+    dt : xr.DataTree
+        Relabelled draws.
+    features : sequence of one or two str, optional
+        Which features to draw. Default: the first two. Of a single one, the quantity itself is the other axis.
+    quantity : {"entropy", "expected_entropy", "mutual_information"}, default "entropy"
+        All of it, the part due to overlapping components, or the part due to not knowing the components well.
+    soft : xr.Dataset, optional
+        ``assignments(dt)``, where it is at hand.
+    progressbar : bool, default True
+        Show a bar where there is much to compute.
+    ax : matplotlib Axes, optional
+
+    Returns
+    -------
+    matplotlib Axes
+
+    Raises
+    ------
+    InvalidArgumentError
+
+    Examples
+    --------
+    >>> import bayesgmm as bg
+    >>> model = bg.build_model(bg.datasets.load_faithful(), n_components=2)
+    >>> ax = bg.plot_uncertainty(bg.find_MAP(model, random_seed=1).laplace(200, random_seed=1))
+    """
+    check_choice(quantity, "quantity", tuple(ENTROPIES))
+    fit = Fit.of(dt)
+    axes = _choose_features(fit.features, features)
+    soft = assignments(dt, progressbar=progressbar) if soft is None else soft
+    return Uncertainty.of(fit, axes, soft, quantity).draw(ax)
+
+
+def ellipse(mean: np.ndarray, covariance: np.ndarray, probability: float, n_points: int = 90) -> np.ndarray:
+    """Points (..., n_points, 2) of the ellipse that holds ``probability`` of a two-dimensional normal distribution."""
+    radius = np.sqrt(-2 * np.log1p(-probability))
+    angle = np.linspace(0, 2 * np.pi, n_points)
+    circle = radius * np.column_stack([np.cos(angle), np.sin(angle)])
+    return mean[..., None, :] + circle @ np.swapaxes(np.linalg.cholesky(covariance), -1, -2)
+
+
+def _shares(draws: Mixture, grid: np.ndarray) -> np.ndarray:
+    """Weight times density of every draw's components of a single feature, (S, K, G)."""
+    from scipy.stats import norm
+
+    return draws.weights[..., None] * norm.pdf(grid, draws.means, draws.scales)
+
+
+def _choose_features(names: tuple[str, ...], features: Any) -> list[int]:
+    if features is None:
+        return list(range(min(2, len(names))))
+    chosen = [features] if isinstance(features, str) else list(features)
+    if len(chosen) not in (1, 2) or len(set(chosen)) < len(chosen) or any(f not in names for f in chosen):
+        raise InvalidArgumentError(f"features = {features!r} must name one or two of: {', '.join(names)}.")
+    return [names.index(f) for f in chosen]
