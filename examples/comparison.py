@@ -19,7 +19,8 @@ from sklearn.datasets import make_blobs, make_circles, make_moons
 from sklearn.preprocessing import StandardScaler
 
 import bayesgmm as bg
-from bayesgmm.reports.plots import certainty_colours, colours, ellipse
+from bayesgmm.reports.clusters import ellipse
+from bayesgmm.reports.palette import certainty_colours, colours
 
 N = 500
 rng = np.random.default_rng(30)

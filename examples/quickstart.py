@@ -39,10 +39,10 @@ for inference in ("map", "nuts"):
 # %%
 # What the posterior adds. Every draw of the parameters has an accuracy of its own; their spread is what 640 training
 # rows leave open.
-from bayesgmm.posterior.draws import Draws  # noqa: E402
+from bayesgmm.record.fit import Fit  # noqa: E402
 
-draws = Draws.of(gmm.inference_data_)
-by_draw = accuracy(np.array([draws.responsibilities(X_test, s)[:, k] for s in range(len(draws))]))
+draws = Fit.of(gmm.inference_data_).mixture
+by_draw = accuracy(draws.responsibilities(X_test)[:, :, k])
 low, high = np.quantile(by_draw, [0.055, 0.945])
 print(f"89 % interval of the accuracy: {low:.2f}% to {high:.2f}%")
 

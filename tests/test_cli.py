@@ -207,7 +207,7 @@ def test_importing_the_package_loads_nothing_heavy():
 def test_unknown_names_are_attribute_errors():
     import bayesgmm
 
-    with pytest.raises(AttributeError, match="attribute '?nothing"):
+    with pytest.raises(AttributeError, match=r"attribute '?nothing"):
         _ = bayesgmm.nothing
     for name in bayesgmm.__all__:
         assert getattr(bayesgmm, name) is not None

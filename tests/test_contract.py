@@ -43,11 +43,7 @@ PLANTED = {
         "def f():\n    from arviz_stats import ess",
         "The mixture knows no PyMC",
     ),
-    "relabelling knows PyTensor": (
-        "posterior/relabel.py",
-        "import pytensor",
-        "The relabelling algorithms know no PyMC",
-    ),
+    "relabelling knows PyTensor": ("mixture/labels.py", "import pytensor", "The mixture knows no PyMC"),
     "a second adaptor to nutpie": ("sampling/nuts.py", "def f():\n    import nutpie", "One adaptor to nutpie"),
     "a private name of PyMC": (
         "model/build.py",

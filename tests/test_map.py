@@ -261,3 +261,68 @@ def test_sample_weights_count_rows(faithful):
     )
     np.testing.assert_allclose(weighted.point["means"], repeated.point["means"], rtol=1e-4)
     np.testing.assert_allclose(weighted.log_posterior, repeated.log_posterior, rtol=1e-8)
+
+
+def test_the_convergence_warning_is_scikit_learns():
+    """So that its users' filters see it."""
+    import sklearn.exceptions
+
+    assert issubclass(ConvergenceWarning, sklearn.exceptions.ConvergenceWarning)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warnings.simplefilter("ignore", sklearn.exceptions.ConvergenceWarning)
+        warnings.warn("stopped", ConvergenceWarning, stacklevel=1)
+
+
+def test_a_start_that_is_not_a_number_does_not_win():
+    none = np.zeros(3, dtype=bool)
+    starts = bg.Starts(np.array([np.nan, -2.0, -1.0]), np.array([2, 1, 0]), none, none, np.array([9, 8, 7]))
+    assert starts.best == 2
+    np.testing.assert_array_equal(starts.order, [2, 1, 0])
+    np.testing.assert_array_equal(starts.optima, [-1.0, -2.0, -np.inf])
+
+
+def test_the_evidence_of_a_mode_is_the_textbooks_for_one_component():
+    """K = 1, D = 1: the integral over mean and variance by quadrature; Laplace is good to a tenth of a nat at N = 200."""
+    from scipy.integrate import dblquad
+    from scipy.stats import invgamma, norm
+
+    x = np.random.default_rng(0).normal(1.0, 2.0, size=200)
+    model = bg.build_model(x[:, None], 1, resolution=None)
+    mode = bg.find_MAP(model, n_init=1, random_seed=0).mode
+    means, variances = (model.specification.prior(name).numbers for name in ("means", "variances"))
+    peak = norm(x.mean(), x.std()).logpdf(x).sum()
+
+    def joint(log_variance, mean):
+        variance = np.exp(log_variance)
+        value = norm(mean, np.sqrt(variance)).logpdf(x).sum() - peak
+        value += norm(means["midrange"][0], means["range"][0]).logpdf(mean)
+        value += invgamma(1.5, scale=float(np.ravel(variances["variance_scale"])[0])).logpdf(variance) + log_variance
+        return np.exp(value)
+
+    spread, middle = x.std(), 2 * np.log(x.std())
+    integral, _ = dblquad(joint, x.mean() - spread / 2, x.mean() + spread / 2, middle - 0.8, middle + 0.8, epsrel=1e-6)
+    assert mode.log_evidence == pytest.approx(peak + np.log(integral), abs=0.1)
+
+
+def test_every_order_of_exchangeable_components_counts_in_the_evidence(faithful_model, faithful_map):
+    """log K! for the default priors; nothing where a term tells components apart."""
+    assert faithful_map.problem.exchangeable
+    told_apart = bg.build_model(faithful_model.table.values, 2, resolution=[1e-3, 1.0])
+    with told_apart:
+        pm.Potential("slope", 1e-3 * told_apart["means"][0, 0])
+    estimate = bg.find_MAP(told_apart, n_init=2, random_seed=1)
+    assert not estimate.problem.exchangeable
+    assert faithful_map.mode.log_evidence - estimate.mode.log_evidence == pytest.approx(np.log(2), abs=0.05)
+
+
+def test_no_generated_source_is_left_in_the_temporary_folder(tmp_path):
+    """A process that builds and climbs; PyTensor's files have a folder of their own, which it cleans."""
+    import os
+    import subprocess
+    import sys
+
+    code = "import bayesgmm as bg; bg.find_MAP(bg.build_model(bg.datasets.load_faithful(), 2), n_init=1, random_seed=0)"
+    environment = os.environ | {"TMPDIR": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment, capture_output=True)
+    assert list(tmp_path.iterdir()) == []

@@ -366,3 +366,22 @@ def test_other_models_are_refused():
         pm.Normal("y")
     with pytest.raises(ModelError, match=r"not made by bayesgmm.build_model"):
         bg.find_MAP(other)
+
+
+def test_prior_sensitivity_needs_another_name_for_the_components(faithful_model, faithful_draws):
+    """ArviZ 1.3 calls a dimension of its own "component": a fit's, renamed, is no obstacle (docs/trust.md)."""
+    import arviz_stats
+
+    dt = faithful_draws.copy()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        pm.compute_log_likelihood(dt, model=faithful_model, progressbar=False)
+        pm.compute_log_prior(dt, model=faithful_model, progressbar=False)
+        with pytest.raises(ValueError, match="conflicting sizes for dimension 'component'"):
+            arviz_stats.psense_summary(dt, var_names=["weights"])
+        renamed = dt.map_over_datasets(
+            lambda group: group.rename(component="k") if "component" in group.dims else group
+        )
+        summary = arviz_stats.psense_summary(renamed, var_names=["weights", "means"])
+    assert {"prior", "likelihood"} <= set(summary.columns)
+    assert len(summary) == 6

@@ -206,3 +206,42 @@ def test_assignments_refuse_what_they_cannot_use(faithful_draws, faithful):
         bg.assignments(faithful_draws, ci_prob=89)
     with pytest.raises(ModelError, match="not a tree of a mixture's draws"):
         bg.assignments(xr.DataTree())
+
+
+def test_new_rows_are_taken_by_name_wherever_they_are_asked_for(faithful_draws, faithful):
+    """Renamed columns are an error, others may come in any order and with more beside them; arrays go by position."""
+    renamed = faithful.rename(columns={"waiting": "wait"})[["wait", "eruptions"]]
+    with pytest.raises(InvalidDataError, match=r"it has no column 'waiting', but 'wait', 'eruptions'"):
+        bg.assignments(faithful_draws, renamed)
+    with pytest.raises(InvalidDataError, match="no column 'waiting'"):
+        bg.density(faithful_draws, renamed)
+    for columns in (1, 3):
+        with pytest.raises(InvalidDataError, match=f"X has {columns} features"):
+            bg.assignments(faithful_draws, np.zeros((2, columns)))
+    more = faithful.assign(note=1.0)[["note", "waiting", "eruptions"]]
+    expected = bg.assignments(faithful_draws, faithful.to_numpy())["probability"].values
+    np.testing.assert_array_equal(bg.assignments(faithful_draws, more)["probability"], expected)
+
+
+def test_the_default_of_intervals_is_arvizs(faithful_draws):
+    import arviz_base
+
+    with arviz_base.rc_context({"stats.ci_prob": 0.5}):
+        assert bg.assignments(faithful_draws).attrs["ci_prob"] == 0.5
+        assert bg.density(faithful_draws, features=["waiting"]).attrs["ci_prob"] == 0.5
+        assert bg.partition(faithful_draws, n_init=1, random_seed=1).ci_prob == 0.5
+
+
+def test_a_modes_share_is_divided_among_the_groups_its_chains_fall_into(faithful_draws):
+    """Two chains of one mode that stay apart share what it holds; counted twice, it would outweigh the other mode."""
+    from bayesgmm.posterior import invariants as module
+    from bayesgmm.record.fit import Fit
+
+    tree = faithful_draws.copy(deep=True)
+    tree["sample_stats"] = tree["sample_stats"].dataset.assign(start_mode=("chain", [0, 0, 1, 1]))
+    attrs = {"mode_shares": [0.5, 0.5], "started_mode_shares": [0.5, 0.5], "started_mode_pareto_k": [0.1, 0.1]}
+    tree["posterior"].attrs.update({name: np.array(value) for name, value in attrs.items()})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "groups_of_chains", lambda quantities: np.array([0, 1, 2, 2]))
+        weight = module.weigh_chains(Fit.of(tree)).chain_weights
+    np.testing.assert_allclose(weight, [0.25, 0.25, 0.25, 0.25])

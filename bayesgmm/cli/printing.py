@@ -94,7 +94,7 @@ def _exponent(value: float) -> int:
     return int(f"{value:e}".partition("e")[2])
 
 
-def _cells(row: dict[str, Any]) -> list[str]:
+def _cells(row: dict[Any, Any]) -> list[str]:
     """A row of a table: what has an interval in the digits that the interval leaves it."""
     cells = {name: in_digits([v])[0] if isinstance(v, float) else str(v) for name, v in row.items()}
     if {"lower", "upper"} <= row.keys():

@@ -47,7 +47,7 @@ def read_frame(path: Path, numbers: Collection[str] | None = None) -> "pd.DataFr
             frame = pd.read_parquet(path).rename(columns=str)
         except (ValueError, OSError) as error:
             raise InvalidDataError(f"{str(path)!r} cannot be read as Parquet: {error}") from None
-        decimal_commas = []
+        decimal_commas: list[str] = []
     else:
         frame, decimal_commas = _from_text(path, numbers)
     if frame.empty:

@@ -16,7 +16,6 @@ from bayesgmm.data.table import Table
 from bayesgmm.exceptions import InvalidDataError, InvalidPriorError, StorageError
 from bayesgmm.model.covariance import COVARIANCE_TYPES, CovarianceType
 from bayesgmm.model.priors import VARIANCE_SHAPE, Prior, Priors, brief_number, by_feature, default_variance_scale
-from bayesgmm.model.priors import shortened  # noqa: F401 E402
 
 if TYPE_CHECKING:
     from bayesgmm.model.build import MixtureModel
