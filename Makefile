@@ -43,9 +43,10 @@ demo: venv
 	$(call install,run,)
 	@$(BIN)/bayesgmm demo --out demo
 
+# One thread each for the linear algebra: two processes with two each wait for one another, at a third of the speed.
 test: venv
 	$(call install,dev,--group dev)
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 evidence: venv
 	$(call install,dev,--group dev)

@@ -113,7 +113,7 @@ def finite(*values):
 @given(inputs(), counts, types, resolutions, weights)
 def building(X, n_components, covariance_type, resolution, sample_weight):
     model = quietly(
-        bg.build_model, X, n_components, covariance_type, resolution=resolution, sample_weight=sample_weight
+        bg.build_model, X, n_components, covariance_type=covariance_type, resolution=resolution, sample_weight=sample_weight
     )
     if model is not None:
         assert finite(*(v.get_value() for v in model.data_vars))
@@ -121,7 +121,7 @@ def building(X, n_components, covariance_type, resolution, sample_weight):
 
 @given(tables(ordinary), st.integers(1, 3), st.sampled_from(TYPES), weights)
 def finding_the_mode(X, n_components, covariance_type, sample_weight):
-    model = quietly(bg.build_model, X, n_components, covariance_type, sample_weight=sample_weight)
+    model = quietly(bg.build_model, X, n_components, covariance_type=covariance_type, sample_weight=sample_weight)
     estimate = None if model is None else quietly(bg.find_MAP, model, n_init=2, random_seed=0)
     if estimate is not None:
         assert finite(estimate.log_posterior, estimate.log_likelihood, *estimate.point.values())
@@ -130,7 +130,7 @@ def finding_the_mode(X, n_components, covariance_type, sample_weight):
 
 @given(tables(ordinary), st.integers(1, 3), st.sampled_from(TYPES), st.integers(-1, 8), st.integers(0, 3))
 def sampling(X, n_components, covariance_type, draws, chains):
-    model = quietly(bg.build_model, X, n_components, covariance_type)
+    model = quietly(bg.build_model, X, n_components, covariance_type=covariance_type)
     dt = None
     if model is not None:
         dt = quietly(bg.sample, model, draws=draws, tune=10, chains=chains, random_seed=0, progressbar=False)

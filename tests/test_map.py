@@ -307,12 +307,12 @@ def test_the_evidence_of_a_mode_is_the_textbooks_for_one_component():
 
 def test_every_order_of_exchangeable_components_counts_in_the_evidence(faithful_model, faithful_map):
     """log K! for the default priors; nothing where a term tells components apart."""
-    assert faithful_map.problem.exchangeable
+    assert faithful_map.problem.exchangeable(faithful_map.q)
     told_apart = bg.build_model(faithful_model.table.values, 2, resolution=[1e-3, 1.0])
     with told_apart:
         pm.Potential("slope", 1e-3 * told_apart["means"][0, 0])
     estimate = bg.find_MAP(told_apart, n_init=2, random_seed=1)
-    assert not estimate.problem.exchangeable
+    assert not estimate.problem.exchangeable(estimate.q)
     assert faithful_map.mode.log_evidence - estimate.mode.log_evidence == pytest.approx(np.log(2), abs=0.05)
 
 

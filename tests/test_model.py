@@ -385,3 +385,11 @@ def test_prior_sensitivity_needs_another_name_for_the_components(faithful_model,
         summary = arviz_stats.psense_summary(renamed, var_names=["weights", "means"])
     assert {"prior", "likelihood"} <= set(summary.columns)
     assert len(summary) == 6
+
+
+def test_a_model_built_within_anothers_context_is_one_of_its_own(faithful, faithful_model):
+    with faithful_model:
+        inner = bg.build_model(faithful, 3)
+    assert inner.specification.n_components == 3
+    assert faithful_model.specification.n_components == 2
+    assert inner.parent is None

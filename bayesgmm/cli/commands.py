@@ -83,8 +83,6 @@ def fit(
         check_outputs({"--out": out, "--report": report}, data)
         rows = columns_to_fit(frame, data, names, Missing(tuple(na or ()), drop_missing))
         model = bg.build_model(rows, n_components, covariance_type=covariance)
-        if len(rows) < len(frame):  # The draws' rows keep the numbers that they have in the file.
-            model.set_dim("obs_id", len(rows), coord_values=rows.index)
         # Saved with the draws, so that every fit can be made again.
         seed = int(np.random.default_rng().integers(2**31)) if seed is None else check_count(seed, "seed", least=0)
         began = time.perf_counter()
@@ -105,7 +103,7 @@ def fit(
         saved = [bg.save(dt, out)]
         if not json:
             console.print(said)
-            print_fit(dt)
+            print_fit(dt, rows.index)
         if report is not None:
             saved.append(bg.report(dt, report))
         if json:

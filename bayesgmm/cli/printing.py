@@ -101,6 +101,9 @@ def _cells(row: dict[Any, Any]) -> list[str]:
         of = next(name for name in ("mean", "probability") if name in row)
         triple = (of, "lower", "upper")
         cells |= dict(zip(triple, in_digits([row[n] for n in triple], row["upper"] - row["lower"]), strict=True))
+    if {"value", "limit"} <= row.keys() and cells["value"] == cells["limit"] and row["value"] != row["limit"]:
+        pair = ("value", "limit")  # a check that just fails is not to look as if it passed
+        cells |= dict(zip(pair, in_digits([row[n] for n in pair], abs(row["value"] - row["limit"])), strict=True))
     if "sd" in row:
         cells["sd"] = in_digits([row["sd"]], row["sd"])[0]
     cells |= {name: _finite(row[name], "{:.3f}".format) for name in ("r_hat", "mean probability") if name in row}
@@ -161,8 +164,11 @@ def _between_words(text: str, width: int) -> list[str]:
 # What a fit says ------------------------------------------------------------------------------------------------------
 
 
-def print_fit(dt: "xr.DataTree") -> None:
-    """The three answers: the components, the rows' assignments, and whether to believe either."""
+def print_fit(dt: "xr.DataTree", row_names: "pd.Index | None" = None) -> None:
+    """The three answers: the components, the rows' assignments, and whether to believe either.
+
+    Rows have the names that they have in the user's table, which may hold more of them.
+    """
     from bayesgmm.arguments import check_ci_prob
     from bayesgmm.posterior.assignments import assignments
     from bayesgmm.posterior.diagnosis import diagnose
@@ -172,6 +178,8 @@ def print_fit(dt: "xr.DataTree") -> None:
     intervals = f"({100 * ci_prob:g} % intervals)"
     print_frame(parameter_table(dt, ci_prob), f"Components {intervals}")
     soft = assignments(dt)
+    if row_names is not None:
+        soft = soft.assign_coords(obs_id=row_names.map(str).to_numpy())
     print_frame(assignment_table(dt, soft), "Soft assignments")
     print_frame(least_certain(soft), f"The least certain rows {intervals}")
     console.print("Diagnosis", style="bold")

@@ -103,6 +103,8 @@ class MixtureModel(pm.Model):
         super().__init__(
             coords={"component": np.arange(specification.n_components), "feature": features, "feature2": features},
             check_bounds=any(prior.users for prior in specification.priors),
+            # A model of its own also where one is built within another's context.
+            model=None,
         )
         self._specification, self._table = specification, table
         self._own: frozenset[str] = frozenset()

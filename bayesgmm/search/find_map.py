@@ -99,7 +99,7 @@ def find_MAP(model: "pm.Model", *, n_init: int = 10, random_seed: Any = None, pr
     rng = np.random.default_rng(random_seed)
     few = problem.on_fewer_rows(rng)
     em = ExpectationMaximisation(problem.specification, few.table)
-    if not few.is_finite:
+    if few is not problem and not few.is_finite:
         few = problem
     work = float(OPERATIONS * PASSES * n_init * problem.table.values.size * problem.specification.n_components)
     stages = 1 + (few is not problem)

@@ -67,7 +67,7 @@ class Mode:
         log_evidence = np.nan
         if factor is not None:
             half_log_volume = 0.5 * q.size * np.log(2 * np.pi) - np.log(np.diag(factor)).sum() + np.log(scales).sum()
-            orders = gammaln(problem.specification.n_components + 1) if problem.exchangeable else 0.0
+            orders = gammaln(problem.specification.n_components + 1) if problem.exchangeable(top.q) else 0.0
             log_evidence = float(top.log_posterior + half_log_volume + orders)
         return cls(top.q, principal_axes(hessian, scales), log_evidence, factor, scales)
 

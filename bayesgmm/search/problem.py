@@ -149,18 +149,19 @@ class Problem:
             for name, value in point.items()
         }
 
-    @cached_property
-    def exchangeable(self) -> bool:
-        """Whether the density is the same under every order of the components: a user's priors and terms may not be."""
+    def exchangeable(self, q: np.ndarray) -> bool:
+        """Whether the density at ``q`` is the same under every order of the components.
+
+        A user's priors and terms may tell components apart.
+        """
         k = self.specification.n_components
-        point = {name: value[0] for name, value in self.constrain(self.graph.initial).items()}
-        value = self.parameter_density(self.graph.initial)[0]
+        point = {name: value[0] for name, value in self.constrain(q).items()}
         # A shift and a swap make all orders.
         swap = np.arange(k)
         swap[:2] = swap[:2][::-1]
         others = [self.reordered(point, order) for order in (np.roll(np.arange(k), 1), swap)]
         values = [self.parameter_density(self.graph.unconstrain(other))[0] for other in others]
-        return bool(np.isclose(values, value, rtol=ROUNDING, atol=ROUNDING).all())
+        return bool(np.isclose(values, self.parameter_density(q)[0], rtol=ROUNDING, atol=ROUNDING).all())
 
     # Less of it -----------------------------------------------------------------------------------------------------
 
