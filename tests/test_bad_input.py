@@ -113,7 +113,12 @@ def finite(*values):
 @given(inputs(), counts, types, resolutions, weights)
 def building(X, n_components, covariance_type, resolution, sample_weight):
     model = quietly(
-        bg.build_model, X, n_components, covariance_type=covariance_type, resolution=resolution, sample_weight=sample_weight
+        bg.build_model,
+        X,
+        n_components,
+        covariance_type=covariance_type,
+        resolution=resolution,
+        sample_weight=sample_weight,
     )
     if model is not None:
         assert finite(*(v.get_value() for v in model.data_vars))

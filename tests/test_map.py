@@ -283,7 +283,7 @@ def test_a_start_that_is_not_a_number_does_not_win():
 
 
 def test_the_evidence_of_a_mode_is_the_textbooks_for_one_component():
-    """K = 1, D = 1: the integral over mean and variance by quadrature; Laplace is good to a tenth of a nat at N = 200."""
+    """K = 1, D = 1: the integral over mean and variance by quadrature; Laplace is within a tenth of a nat, N = 200."""
     from scipy.integrate import dblquad
     from scipy.stats import invgamma, norm
 

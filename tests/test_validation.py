@@ -11,7 +11,7 @@ from sklearn.datasets import load_iris
 import bayesgmm as bg
 from bayesgmm.data.resolution import check_resolution, recording_step
 from bayesgmm.data.table import Table
-from bayesgmm.exceptions import InvalidArgumentError, InvalidDataError, InvalidDataTypeError
+from bayesgmm.exceptions import InMemoryWarning, InvalidArgumentError, InvalidDataError, InvalidDataTypeError
 
 
 @pytest.fixture
@@ -149,3 +149,22 @@ def test_resolution_may_be_given_or_switched_off(x):
     np.testing.assert_array_equal(check_resolution("auto", table), [0.1, 0.1, 0.1])
     with pytest.raises(InvalidArgumentError, match="one number for each of the 3 features"):
         check_resolution([1, 2], table)
+
+
+class Collection:
+    """What a dask array is to those who read it."""
+
+    def __init__(self, values):
+        self.values = values
+
+    def compute(self):
+        return self.values
+
+
+Collection.__module__ = "dask.array.core"
+
+
+def test_a_dask_array_is_loaded_and_that_is_said(x):
+    with pytest.warns(InMemoryWarning, match="all of it is loaded into this process's memory"):
+        table = Table.of(Collection(x))
+    np.testing.assert_array_equal(table.values, x)

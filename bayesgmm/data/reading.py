@@ -1,10 +1,11 @@
 """A table of numbers from whatever holds one: an array, a list, a data frame of any kind."""
 
+import warnings
 from typing import Any
 
 import numpy as np
 
-from bayesgmm.exceptions import InvalidDataError, InvalidDataTypeError
+from bayesgmm.exceptions import InMemoryWarning, InvalidDataError, InvalidDataTypeError
 
 
 def read(X: Any) -> tuple[np.ndarray, tuple[str, ...] | None]:
@@ -17,8 +18,21 @@ def read(X: Any) -> tuple[np.ndarray, tuple[str, ...] | None]:
     InvalidDataError
         Not two-dimensional, or repeated column names.
     """
+    X = _in_memory(X)
     frame = _from_frame(X)
     return frame if frame is not None else (_from_array(X), None)
+
+
+def _in_memory(X: Any) -> Any:
+    """What a dask array or data frame holds, which is said; anything else as it is."""
+    if type(X).__module__.split(".")[0] != "dask" or not hasattr(X, "compute"):
+        return X
+    warnings.warn(
+        "X is a dask collection: all of it is loaded into this process's memory. Where it has no room, fit a sample.",
+        InMemoryWarning,
+        stacklevel=5,
+    )
+    return X.compute()
 
 
 def column_names(X: Any) -> list[str] | None:
