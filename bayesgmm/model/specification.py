@@ -7,6 +7,7 @@ report, the Python that makes a fit again, and what stands in a saved file all c
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -119,7 +120,7 @@ class Specification:
         prior = self.prior("correlations")
         return None if prior is None else float(prior.numbers["lkj_eta"])
 
-    @property
+    @cached_property
     def pseudo_counts(self) -> PseudoCounts:
         """What the prior of the variances is worth in EM; where a user's stands there, what the default is worth."""
         prior = self.prior("variances")
