@@ -42,13 +42,13 @@ def wrong_gradient(monkeypatch):
     return model_of("full")
 
 
-@pytest.mark.parametrize("covariance_type", TYPES)
-def test_ranks_are_uniform(covariance_type):
-    assert outside(ranks(covariance_type, 40)) == []
+def test_ranks_are_uniform():
+    """The other types, and five times as many replications, are slow evidence."""
+    assert outside(ranks("full", 25)) == []
 
 
 def test_a_missing_log_determinant_is_rejected(monkeypatch):
-    assert outside(ranks("full", 40, model=missing_log_determinant(monkeypatch)))
+    assert outside(ranks("full", 25, model=missing_log_determinant(monkeypatch)))
 
 
 @pytest.mark.slow

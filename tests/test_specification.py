@@ -146,7 +146,11 @@ def test_the_initial_point_has_different_components(faithful):
     ours = bg.find_MAP(model, random_seed=1)
     order = np.argsort(point["means"][:, 0])
     np.testing.assert_allclose(point["means"][order], ours.point["means"], rtol=1e-2)
-    with model:
+
+
+@pytest.mark.slow
+def test_pymcs_variational_fit_tells_components_apart(faithful):
+    with bg.build_model(faithful, 2):
         approximation = pm.fit(5_000, progressbar=False, random_seed=1)
     fitted = approximation.sample(200, random_seed=1).posterior["means"].mean(("chain", "draw")).values
     assert np.abs(np.diff(fitted[:, 1])) > 10

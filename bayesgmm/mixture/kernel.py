@@ -22,7 +22,8 @@ written.
 
 import numpy as np
 
-from bayesgmm.mixture.data_pass import Wanted, data_pass, factorize
+from bayesgmm.mixture.components import factorize
+from bayesgmm.mixture.data_pass import Wanted, data_pass
 from bayesgmm.mixture.elementary import jit
 from bayesgmm.mixture.statistics import Statistics
 
