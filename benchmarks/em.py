@@ -8,18 +8,15 @@ from problems import clusters
 from sklearn.mixture import GaussianMixture
 
 from bayesgmm.data.table import Table
+from bayesgmm.mixture.em import ExpectationMaximisation
 from bayesgmm.mixture.mixture import Mixture
-from bayesgmm.model.specification import Specification
-from bayesgmm.search.em import ExpectationMaximisation
 
 SHAPES = [(10_000, 2, 3, 20), (100_000, 10, 8, 10), (1_000_000, 2, 5, 10)]
 
 
-class PlainEM(ExpectationMaximisation):
+def plain(counts, scatter, last):
     """Maximum likelihood: the M-step without the prior that keeps components from collapsing."""
-
-    def maximise(self, counts, means, scatter):
-        return Mixture(counts / counts.sum(), means, scatter / counts[:, None, None])
+    return scatter / counts[:, None, None]
 
 
 def contest(n_rows: int, d: int, k: int, steps: int, repeats: int) -> dict[str, str]:
@@ -28,7 +25,7 @@ def contest(n_rows: int, d: int, k: int, steps: int, repeats: int) -> dict[str, 
     means = x[rng.choice(n_rows, k, replace=False)]
     begin = Mixture(np.full(k, 1 / k), means, np.tile(np.diag(x.var(axis=0)), (k, 1, 1)))
     table = Table.to_fit(x, resolution=None)
-    em = PlainEM(Specification.of(table, k), table)
+    em = ExpectationMaximisation(table, plain)
     reached = {}
 
     def ours():

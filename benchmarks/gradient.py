@@ -15,7 +15,7 @@ SHAPES = [(1_000, 2, 3), (10_000, 2, 3), (10_000, 10, 5), (100_000, 5, 8)]
 
 def target(x: np.ndarray, n_components: int):
     """Our log posterior, and a point to take it at."""
-    model = bg.build_model(x, n_components, resolution=None)
+    model = bg.build_model(x, n_components, resolution=None, priors=bg.Priors(reference=None))
     q = bg.find_MAP(model, n_init=1, random_seed=0).q
     return Problem.of(model), q + 0.01 * np.random.default_rng(0).normal(size=q.size)
 

@@ -25,7 +25,6 @@ def main(n_rows: int, n_features: int, n_components: int) -> None:
     from bayesgmm.sampling.nutpie import Settings, run_chains
     from bayesgmm.sampling.nuts import DEFAULT_TUNE
     from bayesgmm.search.climb import climb
-    from bayesgmm.search.em import ExpectationMaximisation
     from bayesgmm.search.mode import Mode
     from bayesgmm.search.problem import Problem
     from bayesgmm.search.starts import starting_mixtures
@@ -40,8 +39,7 @@ def main(n_rows: int, n_features: int, n_components: int) -> None:
     problem = Problem.of(model)
     density = problem.parameter_density
     lap("compiled log posterior (load or compile)")
-    em = ExpectationMaximisation(problem.specification, problem.table)
-    mixtures = list(starting_mixtures(em, 10, np.random.default_rng(0)))
+    mixtures = list(starting_mixtures(problem.specification, problem.table, 10, np.random.default_rng(0)))
     lap("10 starts: k-means++ or rows, and EM")
     begins = [problem.unconstrained(m) for m in mixtures]
     lap("starts as unconstrained numbers")

@@ -16,7 +16,7 @@ NUTS = {
     "bayesgmm": """
 from problems import clusters
 import bayesgmm as bg
-model = bg.build_model(clusters(1_000, 2, 3), 3)
+model = bg.build_model(clusters(1_000, 2, 3), 3, priors=bg.Priors(reference=None))
 dt = bg.sample(model, draws=1000, chains=4, cores=2, random_seed=1, progressbar=False)
 dt.to_netcdf(out, engine="h5netcdf")
 """,

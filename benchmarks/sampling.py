@@ -71,7 +71,7 @@ class Ours:
         from bayesgmm.sampling.nutpie import Settings
         from bayesgmm.sampling.nuts import DEFAULT_TUNE, run_nuts
 
-        self.model = bg.build_model(x, k, resolution=None)
+        self.model = bg.build_model(x, k, resolution=None, priors=bg.Priors(reference=None))
         self.start = bg.find_MAP(self.model, random_seed=1)
         self.settings = lambda draws: Settings(draws=draws, tune=DEFAULT_TUNE, cores=CORES, progressbar=False)
         self.sample = run_nuts
@@ -219,7 +219,7 @@ def contest(n_rows: int, d: int, k: int, repeats: int) -> list[dict[str, str]]:
     import bayesgmm as bg
 
     x = clusters(n_rows, d, k)
-    point = bg.find_MAP(bg.build_model(x, k, resolution=None), random_seed=1).point
+    point = bg.find_MAP(bg.build_model(x, k, resolution=None, priors=bg.Priors(reference=None)), random_seed=1).point
     names = [c.name for c in (Ours, PyMC, NumPyro, *((Stan,) if has_cmdstan() else ()))]
     context = multiprocessing.get_context("spawn")
     pipes, processes = {}, {}

@@ -13,8 +13,10 @@ from bayesgmm.data.table import Table
 from bayesgmm.graph.lkj import LKJCholesky
 from bayesgmm.graph.marginal import MarginalGaussianMixture
 from bayesgmm.graph.means import StartedNormal
+from bayesgmm.graph.relative import RelativeCovariance, covariances as around
 from bayesgmm.graph.transforms import CorrelationCholeskyTransform, SimplexTransform
 from bayesgmm.graph.user_priors import has_density_at, in_words, is_univariate
+from bayesgmm.mixture.log_cholesky import length
 from bayesgmm.model.covariance import CovarianceType
 from bayesgmm.model.priors import VARIANCE_SHAPE, Prior, Priors
 from bayesgmm.model.specification import Specification
@@ -62,9 +64,10 @@ def build_model(
     -------
     MixtureModel
         A ``pm.Model``, with variables ``weights`` (component), ``means`` (component, feature), ``variances`` and
-        ``scales``, ``correlation_cholesky`` where features correlate, ``covariances`` in the natural shape of the
-        covariance type (full (component, feature, feature2), tied (feature, feature2), diag (component, feature),
-        spherical (component)), and the observed ``x`` (obs_id, feature).
+        ``scales``, ``covariances`` in the natural shape of the covariance type (full (component, feature, feature2),
+        tied (feature, feature2), diag (component, feature), spherical (component)), and the observed ``x``
+        (obs_id, feature). What the covariances are made of is ``log_cholesky``, or, without a reference,
+        ``variances`` and ``correlation_cholesky``.
 
     Raises
     ------
@@ -78,7 +81,7 @@ def build_model(
     >>> import bayesgmm as bg
     >>> model = bg.build_model(bg.datasets.load_faithful(), n_components=2)
     >>> [rv.name for rv in model.free_RVs]
-    ['weights', 'means', 'variances', 'correlation_cholesky']
+    ['weights', 'means', 'log_cholesky']
     """
     # The arguments are checked before the data are read, which may take long.
     table = Table.to_fit(X, sample_weight=sample_weight, resolution=resolution)
@@ -156,13 +159,13 @@ def build(specification: Specification, table: Table) -> MixtureModel:
         priors = {prior.variable: prior for prior in specification.priors}
         weights = _weights(priors["weights"])
         means = _means(priors["means"], specification, table)
-        variances = _variances(priors.get("scales") or priors["variances"], specification)
-        correlation_cholesky = _correlations(priors["correlations"], covariance) if specification.correlated else None
-        covariances = pm.Deterministic(
-            "covariances",
-            covariance.from_scales(variances, correlation_cholesky, rounding, xp=pt),
-            dims=covariance.dims,
-        )
+        if "covariances" in priors:
+            natural = _around_reference(priors["covariances"], specification, rounding)
+        else:
+            variances = _variances(priors.get("scales") or priors["variances"], specification)
+            cholesky = _correlations(priors["correlations"], covariance) if specification.correlated else None
+            natural = covariance.from_scales(variances, cholesky, rounding, xp=pt)
+        covariances = pm.Deterministic("covariances", natural, dims=covariance.dims)
         MarginalGaussianMixture(
             "x",
             weights,
@@ -192,6 +195,38 @@ def _means(prior: Prior, specification: Specification, table: Table) -> Any:
     midrange = pm.Data("midrange", prior.numbers["midrange"], dims="feature")
     width = pm.Data("range", prior.numbers["range"], dims="feature")
     return StartedNormal("means", midrange, width, pm.Data("initial_means", initial, dims=dims), dims=dims)
+
+
+def _around_reference(prior: Prior, specification: Specification, rounding: Any) -> Any:
+    """Covariances in their natural shape; also declares ``scales`` and ``variances``, which rounding is no part of."""
+    family = specification.covariance
+    dims = ("component",) * family.per_component
+    n_features = specification.n_features if family.per_feature else 1
+    entries = length(n_features) if family.correlated else n_features
+    model = pm.modelcontext(None)
+    model.add_coord("entry", np.arange(entries))
+    reference_dims = family.dims[family.per_component :]
+    reference = pm.Data("reference_cholesky", prior.numbers["reference_cholesky"], dims=reference_dims)
+    rows, spread, wall = (pm.Data(n, prior.numbers[n]) for n in ("reference_rows", "scale_spread", "scale_wall"))
+    y = RelativeCovariance(
+        "log_cholesky",
+        model.dim_lengths["feature"] if family.per_feature else 1,
+        rows, spread, wall,
+        correlated=family.correlated,
+        dims=(*dims, "entry"),
+    )  # fmt: skip
+    if family.correlated:
+        natural = around(y, reference, rounding)
+        variances = pt.diagonal(natural, axis1=-2, axis2=-1) - rounding
+    elif family.per_feature:
+        variances = (reference * pt.exp(y)) ** 2
+        natural = variances + rounding
+    else:
+        variances = (reference * pt.exp(y[:, 0])) ** 2
+        natural = variances + rounding.mean()
+    pm.Deterministic("variances", variances, dims=family.scale_dims)
+    pm.Deterministic("scales", pt.sqrt(variances), dims=family.scale_dims)
+    return natural
 
 
 def _variances(prior: Prior, specification: Specification) -> Any:

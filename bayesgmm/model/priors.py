@@ -1,19 +1,23 @@
 r"""The priors: defaults scaled to the data, a user's own distributions, and whether a posterior mode must exist.
 
-Defaults, with :math:`s_j` the standard deviation, :math:`R_j` the range and :math:`m_j` the midrange of feature j:
+Defaults, with :math:`R_j` the range and :math:`m_j` the midrange of feature j:
 
 .. math:: \pi \sim \mathrm{Dirichlet}(1), \quad \mu_{kj} \sim N(m_j, R_j^2), \quad
-          \sigma_{kj}^2 \sim \mathrm{InverseGamma}\left(\tfrac32, \frac{s_j^2}{2 K^{2/D}}\right), \quad
-          R_k \sim \mathrm{LKJ}\left(\frac{D + 3}{2}\right).
+          \Sigma_k \text{ around a common reference} ,
 
-The means' prior is Richardson and Green's (1997); the variances' is the marginal of mclust's inverse-Wishart prior
-(Fraley and Raftery 2007). Why these: a component that collapses on tied rows, or on a hyperplane, would otherwise make
-the density unbounded, and eta > 1 + D/2 is what stops the second.
+the last of which :mod:`bayesgmm.model.relative` has, and ``docs/priors.md`` the measurements that chose it. The means'
+prior is Richardson and Green's (1997). Without a reference, and with :math:`s_j` the standard deviation of feature j,
+
+.. math:: \sigma_{kj}^2 \sim \mathrm{InverseGamma}\left(\tfrac32, \frac{s_j^2}{2 K^{2/D}}\right), \quad
+          R_k \sim \mathrm{LKJ}\left(\frac{D + 3}{2}\right) :
+
+the marginal of mclust's inverse-Wishart prior (Fraley and Raftery 2007). A component that collapses on tied rows, or on
+a hyperplane, would otherwise make the density unbounded, and eta > 1 + D/2 is what stops the second.
 """
 
 import numbers
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +25,7 @@ import numpy as np
 from bayesgmm.data.table import Table
 from bayesgmm.exceptions import InvalidPriorError, ModelError
 from bayesgmm.model.covariance import CovarianceType
+from bayesgmm.model.reference import relative_prior
 
 if TYPE_CHECKING:
     from pytensor.tensor import TensorVariable
@@ -42,18 +47,23 @@ class Priors:
         Of every mean :math:`\mu_{kj}`, in the data's units: ``pm.Normal.dist(0, 5)``, or with one parameter a feature.
         Default: Normal(midrange, range).
     variances : PyMC distribution, optional
-        Of every variance, in squared units. Default: InverseGamma(3/2, :math:`s_j^2 / (2 K^{2/D})`).
+        Of every variance, in squared units: there is no reference then. Default without a reference:
+        InverseGamma(3/2, :math:`s_j^2 / (2 K^{2/D})`).
     scales : PyMC distribution, optional
         Of every standard deviation instead: ``pm.HalfNormal.dist(2)``. Not together with ``variances``.
     lkj_eta : float, optional
-        Of the LKJ prior of every correlation matrix. Default (D + 3) / 2. At 1 + D/2 or less the posterior may have
-        no mode.
+        Of the LKJ prior of every correlation matrix: there is no reference then. Default without a reference
+        (D + 3) / 2. At 1 + D/2 or less the posterior may have no mode.
+    reference : "auto", None or (D, D) array, default "auto"
+        The covariance that the components' covariances are centred on, in squared units of the features. "auto": the
+        covariance within clusters, as the table has it, unless ``variances``, ``scales`` or ``lkj_eta`` are given.
+        None: priors of variances and correlations in the features' own axes.
 
     Raises
     ------
     InvalidPriorError
-        A concentration or eta that is not positive, both ``variances`` and ``scales``, or something that is not an
-        unnamed PyMC distribution.
+        A concentration or eta that is not positive, both ``variances`` and ``scales``, a reference beside one of
+        these, or that is not a covariance matrix, or something that is not an unnamed PyMC distribution.
 
     References
     ----------
@@ -76,6 +86,7 @@ class Priors:
     variances: "TensorVariable | None" = None
     scales: "TensorVariable | None" = None
     lkj_eta: float | None = None
+    reference: Any = "auto"
 
     def __post_init__(self):
         concentration = np.asarray(self.concentration)
@@ -98,6 +109,27 @@ class Priors:
                 raise InvalidPriorError(
                     f"{name} = {prior!r} must be an unnamed PyMC distribution, such as pm.Normal.dist(0, 5)."
                 )
+        self._check_reference()
+
+    def _check_reference(self) -> None:
+        if self.reference is None or (isinstance(self.reference, str) and self.reference == "auto"):
+            return
+        given = [name for name in ("variances", "scales", "lkj_eta") if getattr(self, name) is not None]
+        if given:
+            raise InvalidPriorError(
+                f"give a reference or {given[0]}, not both: {given[0]} is a prior in the features' own axes, without a "
+                "reference."
+            )
+        try:
+            reference = np.asarray(self.reference, dtype=np.float64)
+        except (TypeError, ValueError):
+            reference = np.empty(0)
+        square = reference.ndim == 2 and reference.shape[0] == reference.shape[1] > 0 and np.isfinite(reference).all()
+        if not square or not np.allclose(reference, reference.T) or np.linalg.eigvalsh(reference)[0] <= 0:
+            raise InvalidPriorError(
+                f'reference = {self.reference!r} must be "auto", None, or a covariance matrix (D, D), symmetric and '
+                "positive definite: np.cov(X.T), for example."
+            )
 
     def resolved(self, table: Table, n_components: int, covariance: CovarianceType) -> tuple["Prior", ...]:
         """Every prior in numbers, for a table.
@@ -115,6 +147,9 @@ class Priors:
         else:
             priors.append(_users(self.means, "means", (n_components, n_features)))
         scale_shape = covariance.shape(covariance.scale_dims, n_components, n_features)
+        if self._around_reference:
+            priors.append(self._relative(table, n_components, covariance))
+            return tuple(priors)
         if self.scales is not None:
             priors.append(_users(self.scales, "scales", scale_shape))
         elif self.variances is not None:
@@ -127,6 +162,25 @@ class Priors:
             eta = (n_features + 3) / 2 if self.lkj_eta is None else float(self.lkj_eta)
             priors.append(Prior("correlations", "LKJ", {"lkj_eta": np.array(eta)}))
         return tuple(priors)
+
+    @property
+    def _around_reference(self) -> bool:
+        own = (self.variances, self.scales, self.lkj_eta)
+        return self.reference is not None and all(prior is None for prior in own)
+
+    def _relative(self, table: Table, n_components: int, covariance: CovarianceType) -> "Prior":
+        given = None if isinstance(self.reference, str) else np.asarray(self.reference, dtype=np.float64)
+        if given is not None and len(given) != table.n_features:
+            raise InvalidPriorError(
+                f"reference has shape {given.shape}; the table has {table.n_features} features: give a matrix "
+                f"({table.n_features}, {table.n_features})."
+            )
+        prior = relative_prior(table, n_components, covariance, given)
+        numbers = {
+            "reference_cholesky": prior.reference_cholesky, "reference_rows": np.array(prior.rows),
+            "scale_spread": np.array(prior.spread), "scale_wall": np.array(prior.wall),
+        }  # fmt: skip
+        return Prior("covariances", "RelativeCovariance", numbers, given=given is not None)
 
     def _concentrations(self, n_components: int) -> np.ndarray:
         concentration = np.asarray(self.concentration, dtype=np.float64)
@@ -156,6 +210,8 @@ class Prior:
         What the user gave; it does not go into files.
     words : str
         Of a user's prior.
+    given : bool
+        Whether a default's numbers came from the user: the reference.
     """
 
     variable: str
@@ -164,6 +220,7 @@ class Prior:
     users: bool = False
     source: Any = field(default=None, repr=False)
     words: str = ""
+    given: bool = False
 
     def in_words(self, features: Sequence[str]) -> str:
         """The prior with its numbers, feature by feature where these differ."""
@@ -174,6 +231,14 @@ class Prior:
             return f"Dirichlet({', '.join(map(brief_number, numbers[0]))})"
         if self.variable == "correlations":
             return f"LKJ({brief_number(numbers[0][0])})"
+        if self.variable == "covariances":
+            diagonal = np.einsum("ij,ij->i", *(2 * [numbers[0]])) if numbers[0].ndim == 2 else numbers[0] ** 2
+            scales = ", ".join(brief_number(v) for v in np.sqrt(diagonal))
+            shape = f", its shape worth {brief_number(round(float(numbers[1][0]), 1))} rows"
+            return (
+                f"around a reference covariance (standard deviations {scales})"
+                f"{shape if len(diagonal) > 1 else ''}; log of its scale Normal(0, sd {brief_number(numbers[2][0])})"
+            )
         if self.variable == "means":
             each = [f"Normal({brief_number(m)}, sd {brief_number(s)})" for m, s in zip(*numbers, strict=True)]
         else:
@@ -181,15 +246,9 @@ class Prior:
         return each[0] if len(each) < len(features) else by_feature(features, each)
 
     @property
-    def pseudo_counts(self) -> tuple[float, np.ndarray] | None:
-        """What the prior of the variances is worth in EM: rows, and their scatter, (D,) or a number.
-
-        By its mode an inverse-gamma (a, b) is 2 a + 2 rows of scatter 2 b. None of a user's own prior: EM only finds
-        where to start from.
-        """
-        if self.users or self.variable != "variances":
-            return None
-        return 2 * VARIANCE_SHAPE + 2, 2 * np.asarray(self.numbers["variance_scale"])
+    def variance_scale(self) -> np.ndarray | None:
+        """The scale of the default inverse-gamma prior of the variances, (D,) or a number; None of others."""
+        return None if self.users or self.variable != "variances" else np.asarray(self.numbers["variance_scale"])
 
     def with_numbers(self, numbers: Mapping[str, np.ndarray]) -> "Prior":
         """The same prior with other numbers, by their names; names that it does not have are passed over."""
@@ -197,9 +256,7 @@ class Prior:
         if all(_alike(own[name], value) for name, value in self.numbers.items()):
             return self
         words = _written(self.distribution, tuple(own.values())) if self.users and self.distribution else self.words
-        return Prior(
-            self.variable, self.distribution, own, self.users, None if self.distribution else self.source, words
-        )
+        return replace(self, numbers=own, source=None if self.distribution else self.source, words=words)
 
     def variable_of(self, shape: tuple[int, ...], parameters: Mapping[str, Any] | None = None) -> Any:
         """A user's prior as an unnamed PyMC distribution of a shape, of ``parameters`` by name instead of its numbers.

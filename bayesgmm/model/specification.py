@@ -8,28 +8,24 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bayesgmm.arguments import check_choice, check_count
 from bayesgmm.data.table import Table
 from bayesgmm.exceptions import InvalidDataError, InvalidPriorError, StorageError
+from bayesgmm.mixture.em import EMPTY_COUNT
+from bayesgmm.mixture.mixture import Mixture
 from bayesgmm.model.covariance import COVARIANCE_TYPES, CovarianceType
 from bayesgmm.model.priors import VARIANCE_SHAPE, Prior, Priors, brief_number, by_feature, default_variance_scale
+from bayesgmm.model.relative import RelativePrior
 
 if TYPE_CHECKING:
     from bayesgmm.model.build import MixtureModel
 
 # Raised when what stands in a file changes.
 FORMAT = 1
-
-
-class PseudoCounts(NamedTuple):
-    """What the priors add to every component's statistics in EM's M-step: rows, and scatter (D,) of each feature."""
-
-    rows: float
-    scatter: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,11 +117,27 @@ class Specification:
         return None if prior is None else float(prior.numbers["lkj_eta"])
 
     @cached_property
-    def pseudo_counts(self) -> PseudoCounts:
-        """What the prior of the variances is worth in EM; where a user's stands there, what the default is worth."""
+    def relative_prior(self) -> RelativePrior | None:
+        """The prior of the covariances around a reference, where it is the one."""
+        prior = self.prior("covariances")
+        if prior is None:
+            return None
+        factor, rows, spread, wall = (np.asarray(value, dtype=np.float64) for value in prior.numbers.values())
+        return RelativePrior(self.covariance, factor, float(rows), float(spread), float(wall))
+
+    def covariance_step(self, counts: np.ndarray, scatter: np.ndarray, last: Mixture | None) -> np.ndarray:
+        """EM's M-step of the covariances: what the priors make of counts (K,) and scatter (K, D, D).
+
+        By its mode an inverse-gamma (a, b) is 2 a + 2 rows of scatter 2 b. A user's own prior counts as what the
+        default is worth: EM only finds where to start from.
+        """
+        if self.relative_prior is not None:
+            return self.relative_prior.covariances(counts, scatter, last)
         prior = self.prior("variances")
-        rows, scatter = (prior and prior.pseudo_counts) or (2 * VARIANCE_SHAPE + 2, 2 * self.typical_variance_scale)
-        return PseudoCounts(rows, np.broadcast_to(scatter, (self.n_features,)))
+        scale = None if prior is None else prior.variance_scale
+        scale = np.broadcast_to(self.typical_variance_scale if scale is None else scale, (self.n_features,))
+        covariances = (scatter + np.diag(2 * scale)) / (counts + 2 * VARIANCE_SHAPE + 2)[:, None, None]
+        return self.covariance.expand(self.covariance.pool(covariances, counts + EMPTY_COUNT), *scatter.shape[:2])
 
     @property
     def unbounded_because(self) -> tuple[str, ...]:
@@ -203,9 +215,19 @@ class Specification:
                 missing.append(f"  # and your prior of the {prior.variable}: {prior.words}")
         if self.eta is not None and self.eta != (self.n_features + 3) / 2:
             given.append(f"lkj_eta={self.eta:g}")
+        given += self._reference_argument()
         if given or missing:
             said.append(f"priors=bg.Priors({', '.join(given)}){''.join(missing)}")
         return said
+
+    def _reference_argument(self) -> list[str]:
+        prior = self.prior("covariances")
+        if prior is not None:
+            assert self.relative_prior is not None
+            return [f"reference={_square(self.relative_prior.reference, self.n_features)}"] if prior.given else []
+        apart = any(prior.users for prior in self.priors if prior.variable != "means")
+        usual = self.eta is None or self.eta == (self.n_features + 3) / 2
+        return ["reference=None"] if usual and not apart else []
 
     # On paper -------------------------------------------------------------------------------------------------------
 
@@ -227,6 +249,7 @@ class Specification:
                         "numbers": {name: np.asarray(value).tolist() for name, value in prior.numbers.items()},
                         "users": prior.users,
                         "words": prior.words,
+                        "given": prior.given,
                     }
                     for prior in self.priors
                 ],
@@ -254,7 +277,7 @@ class Specification:
                     Prior(
                         prior["variable"], prior["distribution"],
                         {name: np.array(value, dtype=np.float64) for name, value in prior["numbers"].items()},
-                        prior["users"], words=prior["words"],
+                        prior["users"], words=prior["words"], given=prior.get("given", False),
                     )
                     for prior in read["priors"]
                 ),
@@ -266,3 +289,9 @@ class Specification:
             if isinstance(error, StorageError):
                 raise
             raise StorageError(f"not the specification of a mixture: {error!r}.") from error
+
+
+def _square(reference: np.ndarray, n_features: int) -> list:
+    """A reference in its natural shape as a matrix, for a call."""
+    matrix = reference if reference.ndim == 2 else np.diag(np.broadcast_to(reference, (n_features,)))
+    return matrix.tolist()

@@ -19,7 +19,6 @@ from bayesgmm.mixture.widths import COLLAPSED_WIDTH, named_rows, own_rows, width
 from bayesgmm.progress import progress
 from bayesgmm.record.starts import Starts
 from bayesgmm.search.climb import Optimum, climb
-from bayesgmm.search.em import ExpectationMaximisation
 from bayesgmm.search.estimate import MapEstimate
 from bayesgmm.search.mode import SAME_PARAMETERS
 from bayesgmm.search.planes import check_components, check_data
@@ -98,13 +97,13 @@ def find_MAP(model: "pm.Model", *, n_init: int = 10, random_seed: Any = None, pr
     check_data(problem.specification, problem.table)
     rng = np.random.default_rng(random_seed)
     few = problem.on_fewer_rows(rng)
-    em = ExpectationMaximisation(problem.specification, few.table)
+    table = few.table
     if few is not problem and not few.is_finite:
         few = problem
     work = float(OPERATIONS * PASSES * n_init * problem.table.values.size * problem.specification.n_components)
     stages = 1 + (few is not problem)
     with progress("Climbing", stages * n_init, work=work, show=progressbar) as done:
-        mixtures = list(starting_mixtures(em, n_init, rng))
+        mixtures = list(starting_mixtures(problem.specification, table, n_init, rng))
         begins = [(problem.unconstrained(mixture), mixture) for mixture in mixtures]
         optima, mixtures = _climb_all(few, begins, done)
         if few is not problem:

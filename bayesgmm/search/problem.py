@@ -127,13 +127,20 @@ class Problem:
         """The q (P,) of a mixture; variables that a user added to the model stand at their initial values."""
         specification, family = self.specification, self.specification.covariance
         covariances = family.pool(mixture.full_covariances, mixture.weights)
+        values = {"weights": mixture.weights, "means": mixture.means}
+        if specification.relative_prior is not None:
+            return self._unconstrained(
+                values | {"log_cholesky": specification.relative_prior.coordinates(covariances, specification.rounding)}
+            )
         diagonal = np.einsum("...ii->...i", covariances) if family.correlated else covariances
         rounding = specification.rounding if family.per_feature else specification.rounding.mean()
         variances = np.maximum(diagonal - rounding, LEAST_VARIANCE_SHARE * diagonal)
-        values = {"weights": mixture.weights, "means": mixture.means}
         values |= {"variances": variances, "scales": np.sqrt(variances)}
         if specification.correlated:
             values["correlation_cholesky"] = _correlation_cholesky(covariances, np.sqrt(diagonal))
+        return self._unconstrained(values)
+
+    def _unconstrained(self, values: dict[str, np.ndarray]) -> np.ndarray:
         if not {str(rv.name) for rv in self.model.free_RVs} <= set(values):
             initial = self.constrain(self.graph.initial)
             values = {name: value[0] for name, value in initial.items()} | values

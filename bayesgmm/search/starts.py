@@ -1,45 +1,52 @@
-"""Where to start: k-means++ on whitened data, and random rows, each followed by a few EM steps."""
+"""Where to start: k-means++ in two metrics, and random rows, each followed by a few EM steps."""
 
 from collections.abc import Iterator
 
 import numpy as np
+from scipy.linalg import solve_triangular
 
 from bayesgmm.data.seeds import spread_positions, whitened
+from bayesgmm.data.table import Table
+from bayesgmm.mixture.em import ExpectationMaximisation
 from bayesgmm.mixture.mixture import Mixture
-from bayesgmm.search.em import ExpectationMaximisation
+from bayesgmm.model.specification import Specification
 
 # Enough for EM to settle on one optimum's hillside; the optimiser climbs the rest faster.
 EM_STEPS = 30
 EM_TOLERANCE = 1e-6
 
 
-def starting_mixtures(em: ExpectationMaximisation, n_init: int, rng: np.random.Generator) -> Iterator[Mixture]:
+def starting_mixtures(
+    specification: Specification, table: Table, n_init: int, rng: np.random.Generator
+) -> Iterator[Mixture]:
     """``n_init`` starting points after a few EM steps, begun at k-means++ and at random rows in turn."""
-    uncorrelated = whitened(em.table)
-    steps = EM_STEPS if em.specification.n_components > 1 else 2
+    em = ExpectationMaximisation(table, specification.covariance_step)
+    n_components = specification.n_components
+    metrics = _metrics(specification, table)
+    steps = EM_STEPS if n_components > 1 else 2
     for i in range(n_init):
-        begin = _random_rows(em, rng) if i % 2 else _kmeans_plusplus(em, uncorrelated, rng)
+        if i % 2:
+            begin = _random_rows(em, n_components, rng)
+        else:
+            rows = metrics[i // 2 % len(metrics)]
+            begin = em.from_centres(rows, rows[spread_positions(rows, n_components, table.row_weights, rng)])
         yield em.run(begin, max_steps=steps, tolerance=EM_TOLERANCE)
 
 
-def _kmeans_plusplus(em: ExpectationMaximisation, uncorrelated: np.ndarray, rng: np.random.Generator) -> Mixture:
-    table, k = em.table, em.specification.n_components
-    x, weight, d = table.values, table.row_weights, table.n_features
-    centres = uncorrelated[spread_positions(uncorrelated, k, weight, rng)]
-    distance = ((uncorrelated**2).sum(axis=1)[:, None] - 2 * uncorrelated @ centres.T) + (centres**2).sum(axis=1)
-    one_hot = np.eye(k)[distance.argmin(axis=1)] * weight[:, None]
-    counts = one_hot.sum(axis=0)
-    means = (one_hot.T @ x) / np.maximum(counts, 1e-300)[:, None]
-    means[counts == 0] = table.moments[0]
-    scatter = np.empty((k, d, d))
-    for j in range(k):
-        centred = x - means[j]
-        scatter[j] = (one_hot[:, j] * centred.T) @ centred
-    return em.maximise(counts, means, scatter)
+def _metrics(specification: Specification, table: Table) -> list[np.ndarray]:
+    """The rows in coordinates without correlation within the clusters, and in all."""
+    metrics = [whitened(table)]
+    prior = specification.relative_prior
+    if prior is not None:
+        centred = table.values - table.moments[0]
+        factor = prior.reference_cholesky
+        within = solve_triangular(factor, centred.T, lower=True).T if factor.ndim == 2 else centred / factor
+        metrics.insert(0, within)
+    return metrics
 
 
-def _random_rows(em: ExpectationMaximisation, rng: np.random.Generator) -> Mixture:
-    table, k = em.table, em.specification.n_components
+def _random_rows(em: ExpectationMaximisation, k: int, rng: np.random.Generator) -> Mixture:
+    table = em.table
     weight = table.row_weights
     rows = rng.choice(table.n_rows, size=k, replace=False, p=weight / weight.sum())
     counts = np.full(k, weight.sum() / k)

@@ -1,0 +1,270 @@
+r"""The default prior of covariances: around a reference, in log-Cholesky coordinates.
+
+With y the coordinates of :math:`M = B^{-1} (\Sigma - \mathrm{diag}(\rho)) B^{-\top}`
+(:mod:`bayesgmm.mixture.log_cholesky`), :math:`T = \mathrm{tr}\, M^{-1}` and :math:`u = \log(D / T)` the log of the
+harmonic mean of M's eigenvalues, the density is
+
+.. math:: p(y) = 2^D \, \frac{\Gamma(\nu D / 2)}{\Gamma_D(\nu / 2)} \, |M|^{-\nu/2} \, T^{-\nu D/2} \, p(u), \qquad
+          p(u) = \frac1Z \exp\left(-\frac{u^2}{2\tau^2} - b e^{-u}\right).
+
+That is the shape of an inverse-Wishart matrix with :math:`\nu` degrees of freedom, of which T is independent (it is
+chi-square with :math:`\nu D`), and a scale u with a distribution of its own. Of diagonal matrices, whose variances are
+inverse-gamma then, :math:`\Gamma(\nu/2)^D` stands for the multivariate gamma function.
+"""
+
+import math
+
+import numpy as np
+import pytensor.tensor as pt
+from numpy.polynomial.hermite_e import hermegauss
+from pymc.distributions.distribution import Continuous, _support_point
+from pymc.logprob.abstract import _logprob
+from pytensor.graph.basic import Apply
+from pytensor.graph.op import Op
+from pytensor.graph.replace import _vectorize_node
+from pytensor.link.numba.dispatch.basic import numba_njit, register_funcify_default_op_cache_key
+from pytensor.link.numba.dispatch.random import numba_core_rv_funcify
+from pytensor.tensor.random.op import RandomVariable
+
+from bayesgmm.graph.ops import source_version
+from bayesgmm.mixture import log_cholesky
+
+# Points of the quadrature that gives Z: right to 1e-10 for every wall up to 0.1 and spread up to 3.
+POINTS = 80
+
+
+class _OfCoordinates(Op):
+    """A compiled function of coordinates y (B, P) and of what all of them share; or its pullback."""
+
+    __props__ = ()
+    function: staticmethod
+    rank = 2
+    ranks: tuple[int, ...] = (2,)
+
+    def make_node(self, *inputs):
+        given = [pt.as_tensor(v, dtype="float64", ndim=r) for v, r in zip(inputs, self.ranks, strict=True)]
+        return Apply(self, given, [pt.tensor(dtype="float64", shape=(None,) * self.rank)])
+
+    def perform(self, node, inputs, output_storage):
+        output_storage[0][0] = self.function(*map(np.ascontiguousarray, inputs))
+
+
+class PrecisionTrace(_OfCoordinates):
+    """T (B,) of y (B, P)."""
+
+    function = staticmethod(log_cholesky.precision_trace)
+    rank = 1
+
+    def pullback(self, inputs, outputs, cotangents):
+        return [PrecisionTracePullback()(inputs[0], cotangents[0])]
+
+
+class PrecisionTracePullback(_OfCoordinates):
+    """The pullback of :class:`PrecisionTrace`."""
+
+    function = staticmethod(log_cholesky.precision_trace_pullback)
+    ranks = (2, 1)
+
+
+class Covariances(_OfCoordinates):
+    """Covariances (B, D, D) of y (B, P), the reference's Cholesky factor (D, D) and rounding variances (D,).
+
+    Only y is a variable; the others are data.
+    """
+
+    function = staticmethod(log_cholesky.covariances)
+    rank = 3
+    ranks = (2, 2, 1)
+
+    def pullback(self, inputs, outputs, cotangents):
+        y, reference, rounding = inputs
+        return [
+            CovariancesPullback()(y, reference, cotangents[0]),
+            pt.zeros_like(reference),
+            pt.zeros_like(rounding),
+        ]
+
+
+class CovariancesPullback(_OfCoordinates):
+    """The pullback of :class:`Covariances` by y."""
+
+    function = staticmethod(log_cholesky.covariances_pullback)
+    ranks = (2, 2, 3)
+
+
+@_vectorize_node.register(PrecisionTrace)
+@_vectorize_node.register(Covariances)
+def _all_batches_at_once(op, node, y, *shared):
+    """More batch axes are one longer one: a call for all draws, not one for each."""
+    if y.type.ndim == 2:
+        return op.make_node(y, *shared)
+    result = op(y.reshape((pt.prod(y.shape[:-1]), y.shape[-1])), *shared)
+    return [result.reshape((*y.shape[:-1], *result.shape[1:]), ndim=y.type.ndim - 2 + result.type.ndim)]
+
+
+def _compiled(op, node=None, **kwargs):
+    function, n_inputs = op.function, len(op.ranks)
+    version = source_version(__file__, log_cholesky.__file__)
+    if n_inputs == 1:
+
+        @numba_njit
+        def of_one(y):
+            return function(np.ascontiguousarray(y))
+
+        return of_one, version
+    if n_inputs == 2:
+
+        @numba_njit
+        def of_two(y, other):
+            return function(np.ascontiguousarray(y), np.ascontiguousarray(other))
+
+        return of_two, version
+
+    @numba_njit
+    def of_three(y, other, third):
+        return function(np.ascontiguousarray(y), np.ascontiguousarray(other), np.ascontiguousarray(third))
+
+    return of_three, version
+
+
+for _op in (PrecisionTrace, PrecisionTracePullback, Covariances, CovariancesPullback):
+    register_funcify_default_op_cache_key(_op)(_compiled)
+
+
+def _on_batch(op: Op, y, *shared):
+    """An Op of a batch applied to one y, or to several."""
+    return op(y, *shared) if y.type.ndim > 1 else op(y[None], *shared)[0]
+
+
+def covariances(y, reference, rounding):
+    """Covariances (..., D, D) of y (..., P) as a graph."""
+    return _on_batch(Covariances(), y, reference, rounding)
+
+
+# The distribution -----------------------------------------------------------------------------------------------------
+
+
+def _draw(rng, n_features, rows, spread, wall, correlated, y):
+    """Fill ``y`` with a draw of the prior."""
+    inverse = np.zeros((n_features, n_features))  # an upper triangle U with inverse M = U U^T, of Wishart distribution
+    trace = 0.0
+    for i in range(n_features):
+        after = n_features - 1 - i if correlated else 0
+        inverse[i, i] = math.sqrt(rng.chisquare(rows - after))
+        for j in range(i + 1, n_features if correlated else i):
+            inverse[i, j] = rng.normal(0.0, 1.0)
+        for j in range(i, n_features):
+            trace += inverse[i, j] ** 2
+    while True:
+        u = rng.normal(0.0, spread)
+        if rng.random() < math.exp(-wall * math.exp(-u)):
+            break
+    scale = math.sqrt(math.exp(u) * trace / n_features)
+    # L is the transposed inverse of U: row by row, as its coordinates are.
+    factor = np.zeros((n_features, n_features))
+    for i in range(n_features):
+        factor[i, i] = 1.0 / inverse[i, i]
+        for j in range(i):
+            total = 0.0
+            for m in range(j, i):
+                total -= inverse[m, i] * factor[m, j]
+            factor[i, j] = total / inverse[i, i]
+    at = 0
+    for i in range(n_features):
+        if correlated:
+            for j in range(i):
+                y[at + j] = factor[i, j] / factor[i, i]
+            at += i
+        y[at] = math.log(scale * factor[i, i])
+        at += 1
+
+
+class RelativeRV(RandomVariable):
+    """Coordinates y; parameters are D, rows (nu), spread (tau) and wall (b)."""
+
+    name = "relative_covariance"
+    signature = "(),(),(),()->(p)"
+    dtype = "float64"
+    _print_name = ("RelativeCovariance", "\\operatorname{RelativeCovariance}")
+    __props__ = ("name", "signature", "dtype", "inplace", "correlated")
+
+    def __init__(self, *args, correlated: bool = True, **kwargs):
+        self.correlated = correlated
+        super().__init__(*args, **kwargs)
+
+    def _supp_shape_from_params(self, dist_params, param_shapes=None):
+        n_features = pt.squeeze(dist_params[0])
+        return (n_features * (n_features + 1) // 2 if self.correlated else n_features,)
+
+    def rng_fn(self, rng, n_features, rows, spread, wall, size):
+        d = int(np.ravel(n_features)[0])
+        shape = np.shape(rows) if size is None else tuple(size)
+        numbers = [np.broadcast_to(v, shape).ravel() for v in (rows, spread, wall)]
+        y = np.empty((int(np.prod(shape)), log_cholesky.length(d) if self.correlated else d))
+        for b, (nu, tau, wall_b) in enumerate(zip(*numbers, strict=True)):
+            _draw(rng, d, nu, tau, wall_b, self.correlated, y[b])
+        return y.reshape(*shape, y.shape[1])
+
+
+@numba_core_rv_funcify.register(RelativeRV)
+def _numba_draw(op, node):
+    correlated, draw = op.correlated, numba_njit(_draw)
+
+    @numba_njit
+    def random_fn(rng, n_features, rows, spread, wall):
+        d = n_features.item()
+        y = np.empty(d * (d + 1) // 2 if correlated else d)
+        draw(rng, d, rows.item(), spread.item(), wall.item(), correlated, y)
+        return y
+
+    return random_fn, source_version(__file__)
+
+
+class RelativeCovariance(Continuous):
+    """Coordinates of a covariance relative to a reference; ``correlated=False`` of its log scales alone."""
+
+    rv_type = RelativeRV
+
+    @classmethod
+    def rv_op(cls, *parameters, correlated=True, size=None, rng=None):
+        rng = pt.random.shared_rng(seed=None) if rng is None else rng
+        _, rv = RelativeRV(correlated=correlated)(*parameters, size=size, rng=rng, return_next_rng=True)
+        return rv
+
+    @classmethod
+    def dist(cls, n_features, rows, spread, wall, *, correlated=True, **kwargs):
+        parameters = [pt.as_tensor(n_features, dtype="int64")]
+        parameters += [pt.as_tensor(v, dtype="float64") for v in (rows, spread, wall)]
+        return super().dist(parameters, correlated=correlated, **kwargs)
+
+
+@_support_point.register(RelativeRV)
+def _the_reference(op, rv, rng, size, n_features, rows, spread, wall):
+    return pt.zeros(rv.shape)
+
+
+@_logprob.register(RelativeRV)
+def _log_density(op, values, rng, size, n_features, rows, spread, wall, **kwargs):
+    (y,) = values
+    n_features, rows, spread, wall = (pt.squeeze(v) for v in (n_features, rows, spread, wall))
+    i = pt.arange(n_features)
+    if op.correlated:
+        trace = _on_batch(PrecisionTrace(), y)
+        half_log_determinant = y[..., i * (i + 3) // 2].sum(axis=-1)
+        log_gamma = pt.gammaln((rows - i) / 2).sum() + n_features * (n_features - 1) / 4 * np.log(np.pi)
+    else:
+        trace = pt.exp(-2 * y).sum(axis=-1)
+        half_log_determinant = y.sum(axis=-1)
+        log_gamma = n_features * pt.gammaln(rows / 2)
+    whole = rows * n_features / 2
+    u = pt.log(n_features) - pt.log(trace)
+    shape = pt.gammaln(whole) - log_gamma - rows * half_log_determinant - whole * pt.log(trace)
+    scale = -(u**2) / (2 * spread**2) - wall * pt.exp(-u) - _log_scale_normaliser(spread, wall)
+    return n_features * np.log(2) + shape + scale
+
+
+def _log_scale_normaliser(spread, wall):
+    """log Z, by Gauss-Hermite quadrature."""
+    points, weights = hermegauss(POINTS)
+    mean = (weights / weights.sum() * pt.exp(-wall * pt.exp(-spread * points))).sum()
+    return pt.log(mean) + pt.log(spread) + np.log(2 * np.pi) / 2

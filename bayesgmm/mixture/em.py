@@ -1,0 +1,76 @@
+r"""Expectation-maximisation, whatever the M-step makes of the covariances.
+
+The E-step is one data pass. The M-step takes what the pass leaves behind (:class:`Statistics`), from which each
+component's count :math:`N_k`, mean :math:`\bar x_k` and scatter :math:`C_k` come in the data's units, so that
+statistics of any division of the rows add up before it:
+
+.. math:: \pi_k \propto N_k, \quad \mu_k \leftarrow \bar x_k, \quad \Sigma \leftarrow f(N, C, \Sigma) .
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from bayesgmm.data.table import Table
+from bayesgmm.mixture.mixture import Mixture
+from bayesgmm.mixture.statistics import Statistics
+
+# Rows that each component is granted on top of its own, so that an emptied one keeps a place.
+EMPTY_COUNT = 1e-3
+
+# Counts (K,), scatter (K, D, D) and the mixture before the step (None: there is none yet) -> covariances as a Mixture
+# takes them.
+CovarianceStep = Callable[[np.ndarray, np.ndarray, Mixture | None], np.ndarray]
+
+
+@dataclass(frozen=True, eq=False)
+class ExpectationMaximisation:
+    """EM for a table, with an M-step of the covariances."""
+
+    table: Table
+    covariances: CovarianceStep
+
+    def maximise(
+        self, counts: np.ndarray, means: np.ndarray, scatter: np.ndarray, last: Mixture | None = None
+    ) -> Mixture:
+        """M-step from each component's count (K,), mean (K, D) and scatter about that mean (K, D, D)."""
+        centre, _ = self.table.moments
+        kept = counts + EMPTY_COUNT
+        means = (counts[:, None] * means + EMPTY_COUNT * centre) / kept[:, None]
+        return Mixture(kept / kept.sum(), means, self.covariances(counts, scatter, last))
+
+    def expect(self, mixture: Mixture) -> Statistics:
+        """E-step: the statistics of all rows."""
+        return sum(mixture.statistics(chunk.values, chunk.weights) for chunk in self.table.chunks())  # type: ignore[return-value]
+
+    def step(self, mixture: Mixture) -> tuple[Mixture, float]:
+        """One E-step and M-step; also the log-likelihood before it."""
+        statistics = self.expect(mixture)
+        means, scatter = statistics.moments(mixture.means, mixture.full_covariances)
+        return self.maximise(statistics.counts, means, scatter, mixture), statistics.log_likelihood
+
+    def run(self, mixture: Mixture, *, max_steps: int, tolerance: float) -> Mixture:
+        """Steps until the log-likelihood gains less than ``tolerance`` nats a row."""
+        last = -np.inf
+        enough = tolerance * self.table.total
+        for _ in range(max_steps):
+            following, log_likelihood = self.step(mixture)
+            if not np.isfinite(following.covariances).all() or log_likelihood - last < enough:
+                break
+            mixture, last = following, log_likelihood
+        return mixture
+
+    def from_centres(self, rows: np.ndarray, centres: np.ndarray) -> Mixture:
+        """A first mixture: every row goes to the nearest centre (K, D) in the coordinates of ``rows`` (N, D)."""
+        x, weight = self.table.values, self.table.row_weights
+        distance = ((rows**2).sum(axis=1)[:, None] - 2 * rows @ centres.T) + (centres**2).sum(axis=1)
+        one_hot = np.eye(len(centres))[distance.argmin(axis=1)] * weight[:, None]
+        counts = one_hot.sum(axis=0)
+        means = (one_hot.T @ x) / np.maximum(counts, np.finfo(float).tiny)[:, None]
+        means[counts == 0] = self.table.moments[0]
+        scatter = np.empty((len(centres), x.shape[1], x.shape[1]))
+        for k, mean in enumerate(means):
+            centred = x - mean
+            scatter[k] = (one_hot[:, k] * centred.T) @ centred
+        return self.maximise(counts, means, scatter)

@@ -1,0 +1,190 @@
+r"""The reference covariance of the default prior, and how alike the components are, from the table itself.
+
+1. A mixture whose covariances are multiples of one, :math:`\lambda_k R` (tied: equal), is fitted by EM from a few
+   starts. Distance between clusters is no part of R, and a component of a few far rows, or one much tighter than the
+   others, has a :math:`\lambda_k` of its own.
+2. From the best of these on, EM with covariances that are free but for a prior around R; R is then what is most like
+   all of their scatters.
+3. The rows nu that the components' likeness is worth maximise the marginal likelihood of those scatters, which is
+   known in closed form: with :math:`S = B^{-1} C_k B^{-\top}` of eigenvalues e and inverse-Wishart(nu, nu s I),
+
+   .. math:: p(S \mid \nu, s) \propto \frac{\Gamma_D(\frac{n + \nu}{2})}{\Gamma_D(\frac{\nu}{2})}
+             \prod_j \frac{(\nu s)^{\nu/2}}{(\nu s + e_j)^{(n + \nu)/2}},
+
+   and log s ~ Normal(0, tau). As R was made of the same rows, no more than the *other* components' rows can stand
+   behind it: nu is held below their number.
+
+Celeux and Govaert (1995), Gaussian parsimonious clustering models, Pattern Recognition 28, 781-793,
+https://doi.org/10.1016/0031-3203(94)00125-6 (step 1). Chen (1979), Bayesian inference for a normal dispersion matrix,
+JRSS B 41, 235-248, https://doi.org/10.1111/j.2517-6161.1979.tb01078.x (step 3).
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.special import gammaln, logsumexp, multigammaln
+
+from bayesgmm.data.seeds import spread_positions, whitened
+from bayesgmm.data.table import Table
+from bayesgmm.mixture.em import ExpectationMaximisation
+from bayesgmm.mixture.mixture import Mixture
+from bayesgmm.model.covariance import CovarianceType
+from bayesgmm.model.relative import SCALE_SPREAD, RelativePrior
+
+# Rows that the estimate is made of, where there are more.
+MOST_ROWS = 4_000
+STARTS = 4
+# Of EM from each start, and from the best on.
+STEPS, FURTHER_STEPS = 40, 40
+TOLERANCE = 1e-5
+# A reference is given no direction of less variance than this, in units of the features' variances: exactly collinear
+# features keep a covariance that float64 can hold.
+LEAST_VARIANCE = 1e-8
+# Rows beyond those that the prior needs to be proper: the least, and the grid on which they are looked for.
+EXTRA_ROWS = np.geomspace(1.0, 400.0, 28)
+SCALES = np.geomspace(1e-4, 1e4, 121)
+
+
+@dataclass(frozen=True, eq=False)
+class _Proportional:
+    """M-step of covariances that are multiples of one, or equal."""
+
+    family: CovarianceType
+
+    def __call__(self, counts: np.ndarray, scatter: np.ndarray, last: Mixture | None) -> np.ndarray:
+        own = reduced(scatter, self.family)
+        common, multiples = alike(counts, own, None if last is None else last.covariances[0], self.family)
+        return multiples[:, None, None] * common
+
+
+def alike(
+    counts: np.ndarray, scatter: np.ndarray, common: np.ndarray | None, family: CovarianceType, *, rounds: int = 1
+) -> tuple[np.ndarray, np.ndarray]:
+    """The covariance (D, D) of which the scatters (K, D, D) are most nearly multiples, and the multiples (K,).
+
+    ``common`` is where to begin, up to a multiple; None: at their sum.
+    """
+    n_features = scatter.shape[-1]
+    pooled = scatter.sum(axis=0) / counts.sum()
+    if not family.per_component:
+        return held_apart(pooled), np.ones(len(counts))
+    common = held_apart(pooled if common is None else common)
+    multiples = np.ones(len(counts))
+    for _ in range(rounds):
+        inside = np.einsum("kij,ji->k", scatter, np.linalg.inv(common)) / n_features
+        counted = (counts > 1) & (inside > 0)
+        typical = np.ones(1)
+        if counted.any():
+            logs = np.log(inside[counted] / counts[counted])
+            typical = np.exp(np.average(logs, weights=counts[counted]))
+        # A row of the typical size, for components that have none.
+        multiples = (inside + typical) / (counts + 1) / typical
+        common = held_apart(np.einsum("k,kij->ij", 1 / multiples, scatter) / counts.sum())
+    return common, multiples
+
+
+def reduced(matrices: np.ndarray, family: CovarianceType) -> np.ndarray:
+    """Matrices (..., D, D) with what a family does not have taken away: correlations, differences of the features."""
+    if family.correlated:
+        return matrices
+    diagonal = np.einsum("...ii->...i", matrices)
+    if not family.per_feature:
+        diagonal = np.broadcast_to(diagonal.mean(axis=-1, keepdims=True), diagonal.shape)
+    return diagonal[..., None] * np.eye(matrices.shape[-1])
+
+
+def held_apart(covariance: np.ndarray) -> np.ndarray:
+    """A covariance of standardised features with no direction of less variance than ``LEAST_VARIANCE``."""
+    variances, directions = np.linalg.eigh(covariance)
+    if variances[0] >= LEAST_VARIANCE:
+        return covariance
+    return (directions * np.maximum(variances, LEAST_VARIANCE)) @ directions.T
+
+
+def relative_prior(
+    table: Table, n_components: int, family: CovarianceType, given: np.ndarray | None = None
+) -> RelativePrior:
+    """The default prior of a table's covariances, around its own reference or a given one, (D, D)."""
+    few = table.counted.subsample(MOST_ROWS, np.random.default_rng(0))
+    centre, variances = table.moments
+    # A spherical covariance is one only while all features keep their common unit.
+    units = np.sqrt(variances if family.per_feature else np.full_like(variances, variances.mean()))
+    few = replace(few, values=np.ascontiguousarray((few.values - centre) / units), resolution=None)
+    rounding = table.rounding / units**2
+    common = None if given is None else held_apart(reduced(given / np.outer(units, units), family))
+    best = _proportional_fit(few, n_components, family)
+    first = best.full_covariances[0] if common is None else common
+    if not family.per_component or n_components == 1:
+        # One covariance is like itself: nothing says how alike, and no other rows stand behind it.
+        rows, common = 0.0, first if common is None else common
+    else:
+        prior = _prior(family, first, len(units))
+        em = ExpectationMaximisation(few, prior.covariances)
+        free = em.run(best, max_steps=FURTHER_STEPS, tolerance=TOLERANCE)
+        statistics = em.expect(free)
+        _, scatter = statistics.moments(free.means, free.full_covariances)
+        scatter = reduced(scatter, family)
+        if common is None:
+            common, _ = alike(statistics.counts, scatter, first, family, rounds=10)
+        extra = _extra_rows(statistics.counts, scatter, common, family)
+        others = table.total * (1 - 1 / n_components)
+        rows = extra * others / (extra + others)
+    if given is None:
+        common = held_apart(common - np.diag(rounding))
+    return _prior(family, common, max(rows, EXTRA_ROWS[0]), units)
+
+
+def _prior(family: CovarianceType, common: np.ndarray, extra: float, units: np.ndarray | float = 1.0) -> RelativePrior:
+    n_features = len(common)
+    if family.correlated:
+        factor = np.linalg.cholesky(common) * np.broadcast_to(units, n_features)[:, None]
+        return RelativePrior(family, factor, n_features + extra)
+    scales = np.sqrt(np.diag(common)) * units
+    if family.per_feature:
+        return RelativePrior(family, scales, 1 + extra)
+    return RelativePrior(family, np.sqrt((scales**2).mean()), 1 + extra)
+
+
+def _proportional_fit(table: Table, n_components: int, family: CovarianceType) -> Mixture:
+    """The best of a few fits of covariances that are multiples of one."""
+    em = ExpectationMaximisation(table, _Proportional(family))
+    rng = np.random.default_rng(0)
+    # k-means++ where the features have no correlation in all, then where they have none within the clusters so far.
+    metric = whitened(table)
+    best, highest = None, -np.inf
+    for i in range(STARTS if n_components > 1 else 1):
+        if i % STARTS == STARTS - 1:
+            positions = rng.choice(table.n_rows, n_components, replace=False)
+        else:
+            positions = np.array(spread_positions(metric, n_components, table.row_weights, rng))
+        mixture = em.run(em.from_centres(metric, metric[positions]), max_steps=STEPS, tolerance=TOLERANCE)
+        log_likelihood = em.expect(mixture).log_likelihood
+        if best is None or log_likelihood > highest:
+            best, highest = mixture, log_likelihood
+            metric = np.linalg.solve(np.linalg.cholesky(mixture.full_covariances[0]), table.values.T).T
+    assert best is not None
+    return best
+
+
+def _extra_rows(counts: np.ndarray, scatter: np.ndarray, common: np.ndarray, family: CovarianceType) -> float:
+    """nu, less what the prior needs to be proper."""
+    n_features = len(common)
+    inverse = np.linalg.inv(np.linalg.cholesky(common))
+    eigenvalues = np.maximum(np.linalg.eigvalsh(inverse @ scatter @ inverse.T), 0)
+    # The component's own mean takes one row.
+    counts = np.maximum(counts - 1, 0)
+    log_prior = -0.5 * (np.log(SCALES) / SCALE_SPREAD) ** 2
+    values = []
+    for extra in EXTRA_ROWS:
+        nu = extra + (n_features if family.correlated else 1)
+        scales = nu * SCALES[:, None]
+        total = 0.0
+        for n, e in zip(counts, eigenvalues, strict=True):
+            if family.correlated:
+                gammas = multigammaln((n + nu) / 2, n_features) - multigammaln(nu / 2, n_features)
+            else:
+                gammas = n_features * (gammaln((n + nu) / 2) - gammaln(nu / 2))
+            logs = nu / 2 * n_features * np.log(scales[:, 0]) - (n + nu) / 2 * np.log(scales + e).sum(axis=1)
+            total += gammas + logsumexp(logs + log_prior)
+        values.append(total)
+    return float(EXTRA_ROWS[int(np.argmax(values))])

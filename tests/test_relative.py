@@ -1,0 +1,224 @@
+"""The default prior of covariances: its density, draws and gradients, the reference, and what it is equivariant to."""
+
+import numpy as np
+import pymc as pm
+import pytensor
+import pytensor.tensor as pt
+import pytest
+from scipy import integrate, stats
+from scipy.optimize import approx_fprime
+
+import bayesgmm as bg
+from bayesgmm.exceptions import InvalidPriorError
+from bayesgmm.graph.relative import RelativeCovariance
+from bayesgmm.mixture import log_cholesky
+from bayesgmm.model.covariance import COVARIANCE_TYPES
+from bayesgmm.model.reference import relative_prior
+from bayesgmm.search.problem import Problem
+
+ROWS, SPREAD, WALL = 6.5, 1.2, 0.03
+
+
+def matrices(y, n_features):
+    """Relative covariances of coordinates, by NumPy alone."""
+    factor = np.zeros((len(y), n_features, n_features))
+    at = 0
+    for i in range(n_features):
+        scale = np.exp(y[:, at + i])
+        factor[:, i, :i] = scale[:, None] * y[:, at : at + i]
+        factor[:, i, i] = scale
+        at += i + 1
+    return factor @ factor.transpose(0, 2, 1)
+
+
+def draws(n_features, correlated, n=4_000):
+    prior = RelativeCovariance.dist(
+        n_features, ROWS, SPREAD, WALL, correlated=correlated,
+        shape=(n, log_cholesky.length(n_features) if correlated else n_features),
+    )  # fmt: skip
+    return pm.draw(prior, random_seed=1)
+
+
+@pytest.mark.parametrize("n_features", [1, 2, 4])
+def test_covariances_and_traces_are_numpys(n_features):
+    rng = np.random.default_rng(n_features)
+    y = 0.5 * rng.normal(size=(3, log_cholesky.length(n_features)))
+    reference = np.linalg.cholesky(np.cov(rng.normal(size=(n_features, 20))).reshape(n_features, n_features))
+    rounding = rng.uniform(size=n_features)
+    relative = matrices(y, n_features)
+    np.testing.assert_allclose(
+        log_cholesky.covariances(y, reference, rounding), reference @ relative @ reference.T + np.diag(rounding)
+    )
+    np.testing.assert_allclose(log_cholesky.precision_trace(y), np.trace(np.linalg.inv(relative), axis1=1, axis2=2))
+    np.testing.assert_allclose(log_cholesky.coordinates(np.linalg.cholesky(relative)), y, atol=1e-12)
+
+
+@pytest.mark.parametrize("n_features", [1, 2, 4])
+def test_pullbacks_are_the_gradients(n_features):
+    rng = np.random.default_rng(n_features)
+    y = 0.5 * rng.normal(size=(2, log_cholesky.length(n_features)))
+    reference = np.linalg.cholesky(np.cov(rng.normal(size=(n_features, 20))).reshape(n_features, n_features))
+    d_covariances, d_trace = rng.normal(size=(2, n_features, n_features)), rng.normal(size=2)
+
+    def value(flat):
+        return (log_cholesky.covariances(flat.reshape(y.shape), reference, np.zeros(n_features)) * d_covariances).sum()
+
+    def trace(flat):
+        return log_cholesky.precision_trace(flat.reshape(y.shape)) @ d_trace
+
+    ours = log_cholesky.covariances_pullback(y, reference, d_covariances)
+    np.testing.assert_allclose(ours.ravel(), approx_fprime(y.ravel(), value, 1e-7), rtol=1e-4, atol=1e-5)
+    ours = log_cholesky.precision_trace_pullback(y, d_trace)
+    np.testing.assert_allclose(ours.ravel(), approx_fprime(y.ravel(), trace, 1e-7), rtol=1e-4, atol=1e-5)
+
+
+def log_density(y, n_features, correlated):
+    prior = RelativeCovariance.dist(n_features, ROWS, SPREAD, WALL, correlated=correlated, shape=y.shape)
+    value = pt.matrix()
+    return pytensor.function([value], pm.logp(prior, value), mode="FAST_COMPILE")(y)
+
+
+def scale_density(u):
+    """p(u) by SciPy."""
+
+    def kernel(v):
+        return np.exp(-(v**2) / (2 * SPREAD**2) - WALL * np.exp(-v))
+
+    return kernel(u) / integrate.quad(kernel, -20, 20)[0]
+
+
+@pytest.mark.parametrize("n_features", [1, 2, 3])
+def test_density_is_the_inverse_wisharts_with_another_scale(n_features):
+    """SciPy's inverse-Wishart, its trace's chi-square taken out, our scale's density put in, by dM = J dy."""
+    y = 0.6 * np.random.default_rng(0).normal(size=(5, log_cholesky.length(n_features)))
+    relative = matrices(y, n_features)
+    trace = np.trace(np.linalg.inv(relative), axis1=1, axis2=2)
+    wishart = np.array([stats.invwishart(ROWS, np.eye(n_features)).logpdf(m) for m in relative])
+    chi_square = stats.chi2(ROWS * n_features).logpdf(trace) + np.log(trace)
+    scale = np.log([scale_density(u) for u in np.log(n_features / trace)])
+    jacobian = n_features * np.log(2) + (n_features + 1) / 2 * np.linalg.slogdet(relative)[1]
+    expected = wishart - chi_square + scale + jacobian
+    np.testing.assert_allclose(log_density(y, n_features, True), expected, rtol=1e-8)
+
+
+def test_density_of_diagonal_covariances_integrates_to_one():
+    """Over two log scales, by the trapezoidal rule, which converges fast where the ends are flat."""
+    grid = np.linspace(-14, 14, 701)
+    y = np.stack(np.meshgrid(grid, grid, indexing="ij"), axis=-1).reshape(-1, 2)
+    total = np.exp(log_density(y, 2, False)).sum() * (grid[1] - grid[0]) ** 2
+    assert total == pytest.approx(1, abs=1e-4)
+
+
+@pytest.mark.parametrize("correlated", [True, False])
+def test_draws_have_the_shape_of_an_inverse_wishart_and_the_scale_that_is_said(correlated):
+    n_features = 3
+    y = draws(n_features, correlated)
+    relative = matrices(y, n_features) if correlated else np.exp(2 * y)[:, None] * np.eye(n_features)
+    inverse = np.linalg.inv(relative)
+    trace = np.trace(inverse, axis1=1, axis2=2)
+    grid = np.linspace(-8, 8, 4001)
+    u = np.log(n_features / trace)
+    cumulative = np.cumsum(scale_density(grid)) * (grid[1] - grid[0])
+    assert stats.kstest(u, lambda v: np.interp(v, grid, cumulative)).pvalue > 1e-3
+    # Negative control: without its own spread the scale would be another.
+    assert stats.kstest(1.2 * u, lambda v: np.interp(v, grid, cumulative)).pvalue < 1e-3
+    rng = np.random.default_rng(2)
+    if correlated:
+        theirs = stats.wishart(ROWS, np.eye(n_features)).rvs(len(y), random_state=rng)
+    else:
+        theirs = rng.chisquare(ROWS, size=(len(y), n_features))[:, None] * np.eye(n_features)
+    shape = inverse[:, 0, 0] / trace
+    assert stats.ks_2samp(shape, theirs[:, 0, 0] / np.trace(theirs, axis1=1, axis2=2)).pvalue > 1e-3
+    least = np.linalg.eigvalsh(inverse)[:, 0] / trace
+    expected = np.linalg.eigvalsh(theirs)[:, 0] / np.trace(theirs, axis1=1, axis2=2)
+    assert stats.ks_2samp(least, expected).pvalue > 1e-3
+
+
+@pytest.mark.parametrize("covariance_type", list(COVARIANCE_TYPES))
+@pytest.mark.parametrize("n_components", [1, 3])
+def test_a_mixture_and_its_coordinates(covariance_type, n_components, faithful):
+    """There and back, and the gradient of the whole posterior."""
+    problem = Problem.of(bg.build_model(faithful, n_components, covariance_type=covariance_type, resolution=None))
+    rng = np.random.default_rng(0)
+    q = problem.graph.initial + 0.1 * rng.normal(size=problem.n_parameters)
+    np.testing.assert_allclose(problem.unconstrained(problem.mixture(q)), q, rtol=1e-7, atol=1e-7)
+    value, gradient = problem.sampling_density(q)
+    numeric = approx_fprime(q, lambda v: problem.sampling_density(v)[0], 1e-6 * problem.scales)
+    np.testing.assert_allclose(gradient, numeric, rtol=1e-3, atol=1e-2)
+    assert np.isfinite(value)
+
+
+def far_apart(distance, seed=0):
+    rng = np.random.default_rng(seed)
+    return np.concatenate([rng.normal(size=(100, 2)) + np.array(c) * distance for c in ((0, 0), (1, 0), (0, 1))])
+
+
+@pytest.mark.parametrize("distance", [6, 60, 1000])
+def test_distance_between_clusters_is_no_spread_within_them(distance):
+    """Three clusters of standard deviation 1: so is the reference, however far they are apart."""
+    table = bg.build_model(far_apart(distance), 3).table
+    reference = relative_prior(table, 3, COVARIANCE_TYPES["full"]).reference
+    np.testing.assert_allclose(np.sqrt(np.diag(reference)), 1, rtol=0.15)
+
+
+def test_clusters_of_very_different_scales_are_all_told_right():
+    rng = np.random.default_rng(0)
+    x = np.concatenate([rng.normal(size=(50, 2)), 100 * rng.normal(size=(50, 2)) + np.array([300, 0])])
+    estimate = bg.find_MAP(bg.build_model(x, 2), random_seed=0)
+    tight = x[:50].std(axis=0), x[50:].std(axis=0)
+    np.testing.assert_allclose(estimate.point["scales"], tight, rtol=0.15)
+
+
+def test_a_row_far_away_does_not_swallow_the_clusters():
+    rng = np.random.default_rng(0)
+    x = np.concatenate([rng.normal(size=(100, 2)), rng.normal(size=(100, 2)) + np.array([6, 0]), [[999, 999]]])
+    labels = bg.GaussianMixture(3, inference="map", random_state=0).fit_predict(x)
+    assert len(set(labels[:100])) == len(set(labels[100:200])) == 1 or (
+        (labels[:100] == np.bincount(labels[:100]).argmax()).mean() > 0.97
+        and (labels[100:200] == np.bincount(labels[100:200]).argmax()).mean() > 0.97
+        and np.bincount(labels[:100]).argmax() != np.bincount(labels[100:200]).argmax()
+    )
+
+
+@pytest.mark.parametrize("covariance_type", ["full", "tied"])
+def test_the_same_fit_in_other_axes(covariance_type):
+    """A rotation and other units: the density of rows changes by the map's determinant alone."""
+    x = far_apart(5, seed=3)
+    turn = np.array([[0.6, -0.8], [0.8, 0.6]])
+    fits = [
+        bg.find_MAP(bg.build_model(rows, 3, covariance_type=covariance_type, resolution=None), random_seed=0)
+        for rows in (x, x @ turn.T)
+    ]
+    own, turned = fits[0].mixture.log_density(x), fits[1].mixture.log_density(x @ turn.T)
+    # The means' prior alone is in the features' axes.
+    np.testing.assert_allclose(own, turned, atol=1e-2)
+
+
+def test_given_references():
+    x = far_apart(6)
+    model = bg.build_model(x, 3, priors=bg.Priors(reference=np.diag([4.0, 1.0])))
+    np.testing.assert_allclose(model.specification.relative_prior.reference, np.diag([4.0, 1.0]))
+    [said] = [a for a in model.specification.arguments() if "reference=" in a]
+    again = eval(said.split("=", 1)[1], {"bg": bg})  # Priors(...), as a report prints it
+    np.testing.assert_allclose(again.reference, np.diag([4.0, 1.0]))
+    assert "variances" in [v.name for v in bg.build_model(x, 3, priors=bg.Priors(reference=None)).free_RVs]
+    with pytest.raises(InvalidPriorError, match=r"reference has shape \(3, 3\); the table has 2 features"):
+        bg.build_model(x, 3, priors=bg.Priors(reference=np.eye(3)))
+    with pytest.raises(InvalidPriorError, match="symmetric and positive definite"):
+        bg.Priors(reference=[[1, 2], [2, 1]])
+    with pytest.raises(InvalidPriorError, match="a reference or lkj_eta, not both"):
+        bg.Priors(reference=np.eye(2), lkj_eta=2.0)
+
+
+def test_iris_after_principal_components():
+    """Rows of a grid, rotated, lie on slanted planes: a mode exists all the same."""
+    from sklearn.datasets import load_iris
+    from sklearn.decomposition import PCA
+    from sklearn.metrics import adjusted_rand_score
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    x = load_iris().data
+    fitted = make_pipeline(StandardScaler(), PCA(), bg.GaussianMixture(3, inference="map", random_state=0)).fit(x)
+    plain = bg.GaussianMixture(3, inference="map", random_state=0).fit(x)
+    assert adjusted_rand_score(fitted.predict(x), plain.predict(x)) > 0.9
