@@ -66,39 +66,62 @@ class PrecisionTracePullback(_OfCoordinates):
     ranks = (2, 1)
 
 
-class Covariances(_OfCoordinates):
-    """Covariances (B, D, D) of y (B, P), the reference's Cholesky factor (D, D) and rounding variances (D,).
+class Factors(_OfCoordinates):
+    """Cholesky factors (B, D, D) of y (B, P) and of an outer one (D, D), which is data."""
 
-    Only y is a variable; the others are data.
-    """
-
-    function = staticmethod(log_cholesky.covariances)
+    function = staticmethod(log_cholesky.factors)
     rank = 3
-    ranks = (2, 2, 1)
+    ranks = (2, 2)
 
     def pullback(self, inputs, outputs, cotangents):
-        y, reference, rounding = inputs
-        return [
-            CovariancesPullback()(y, reference, cotangents[0]),
-            pt.zeros_like(reference),
-            pt.zeros_like(rounding),
-        ]
+        y, outer = inputs
+        return [FactorsPullback()(y, outer, cotangents[0]), pt.zeros_like(outer)]
 
 
-class CovariancesPullback(_OfCoordinates):
-    """The pullback of :class:`Covariances` by y."""
+class FactorsPullback(_OfCoordinates):
+    """The pullback of :class:`Factors` by y."""
 
-    function = staticmethod(log_cholesky.covariances_pullback)
+    function = staticmethod(log_cholesky.factors_pullback)
     ranks = (2, 2, 3)
 
 
+class Covariances(_OfCoordinates):
+    """Covariances (B, D, D) of y (B, P), references' Cholesky factors (G, D, D) and rounding variances (D,), data."""
+
+    function = staticmethod(log_cholesky.covariances)
+    rank = 3
+    ranks = (2, 3, 1)
+
+    def pullback(self, inputs, outputs, cotangents):
+        y, references, rounding = inputs
+        return [*CovariancesPullback()(y, references, cotangents[0]), pt.zeros_like(rounding)]
+
+
+class CovariancesPullback(_OfCoordinates):
+    """The pullback of :class:`Covariances` by y and by the references' factors."""
+
+    function = staticmethod(log_cholesky.covariances_pullback)
+    ranks = (2, 3, 3)
+
+    def make_node(self, *inputs):
+        given = [pt.as_tensor(v, dtype="float64", ndim=r) for v, r in zip(inputs, self.ranks, strict=True)]
+        return Apply(self, given, [pt.tensor(dtype="float64", shape=(None,) * rank) for rank in (2, 3)])
+
+    def perform(self, node, inputs, output_storage):
+        output_storage[0][0], output_storage[1][0] = self.function(*map(np.ascontiguousarray, inputs))
+
+
 @_vectorize_node.register(PrecisionTrace)
+@_vectorize_node.register(Factors)
 @_vectorize_node.register(Covariances)
-def _all_batches_at_once(op, node, y, *shared):
+def _all_batches_at_once(op, node, y, *others):
     """More batch axes are one longer one: a call for all draws, not one for each."""
     if y.type.ndim == 2:
-        return op.make_node(y, *shared)
-    result = op(y.reshape((pt.prod(y.shape[:-1]), y.shape[-1])), *shared)
+        return op.make_node(y, *others)
+    if isinstance(op, Covariances):
+        references, rounding = others
+        others = (references.reshape((-1, *references.shape[-2:])), rounding)
+    result = op(y.reshape((-1, y.shape[-1])), *others)
     return [result.reshape((*y.shape[:-1], *result.shape[1:]), ndim=y.type.ndim - 2 + result.type.ndim)]
 
 
@@ -127,18 +150,23 @@ def _compiled(op, node=None, **kwargs):
     return of_three, version
 
 
-for _op in (PrecisionTrace, PrecisionTracePullback, Covariances, CovariancesPullback):
+for _op in (PrecisionTrace, PrecisionTracePullback, Factors, FactorsPullback, Covariances, CovariancesPullback):
     register_funcify_default_op_cache_key(_op)(_compiled)
 
 
-def _on_batch(op: Op, y, *shared):
+def _on_batch(op: Op, y, *others):
     """An Op of a batch applied to one y, or to several."""
-    return op(y, *shared) if y.type.ndim > 1 else op(y[None], *shared)[0]
+    return op(y, *others) if y.type.ndim > 1 else op(y[None], *others)[0]
+
+
+def factor(y, outer):
+    """Cholesky factor (D, D) of the covariance around the one with the factor ``outer``, as a graph."""
+    return _on_batch(Factors(), y, outer)
 
 
 def covariances(y, reference, rounding):
-    """Covariances (..., D, D) of y (..., P) as a graph."""
-    return _on_batch(Covariances(), y, reference, rounding)
+    """Covariances (..., D, D) of y (..., P) around a reference's Cholesky factor (D, D), as a graph."""
+    return _on_batch(Covariances(), y, reference[None], rounding)
 
 
 # The distribution -----------------------------------------------------------------------------------------------------

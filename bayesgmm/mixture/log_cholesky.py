@@ -136,12 +136,45 @@ def _product(reference, factor):
 
 
 @jit
-def covariances(y, reference, rounding):
-    """Covariances (B, D, D), from the reference's Cholesky factor and the rounding variances (D,)."""
-    n_features = reference.shape[0]
+def factors(y, outer):
+    """Cholesky factors B L (B, D, D) of covariances around the one with the Cholesky factor ``outer`` (D, D)."""
+    n_features = outer.shape[0]
     result = np.empty((y.shape[0], n_features, n_features))
     for b in range(y.shape[0]):
-        product = _product(reference, _triangle(y[b], n_features))
+        result[b] = _product(outer, _triangle(y[b], n_features))
+    return result
+
+
+@jit
+def factors_pullback(y, outer, d_factors):
+    d_y = np.empty(y.shape)
+    d_inner = np.zeros(outer.shape)
+    for b in range(y.shape[0]):
+        _pull_through_outer(outer, d_factors[b], d_inner)
+        _pull_to_y(_triangle(y[b], outer.shape[0]), d_inner, d_y[b])
+    return d_y
+
+
+@jit
+def _pull_through_outer(outer, d_product, d_inner):
+    """The gradient by L, lower triangle, of what has the gradient ``d_product`` by B L."""
+    n_features = outer.shape[0]
+    for i in range(n_features):
+        for j in range(i + 1):
+            total = 0.0
+            for m in range(i, n_features):
+                total += outer[m, i] * d_product[m, j]
+            d_inner[i, j] = total
+
+
+@jit
+def covariances(y, references, rounding):
+    """Covariances (B, D, D), around references of Cholesky factors (G, D, D): B / G of them around each, in order."""
+    n_features = references.shape[1]
+    result = np.empty((y.shape[0], n_features, n_features))
+    each = max(1, y.shape[0] // references.shape[0])
+    for b in range(y.shape[0]):
+        product = _product(references[b // each], _triangle(y[b], n_features))
         for i in range(n_features):
             for j in range(i + 1):
                 total = 0.0
@@ -154,13 +187,18 @@ def covariances(y, reference, rounding):
 
 
 @jit
-def covariances_pullback(y, reference, d_covariances):
-    r"""With F = B L and G the gradient by the covariance, :math:`B^\top (G + G^\top) F` is that by L."""
-    n_features = reference.shape[0]
-    d_y = np.empty(y.shape)
+def covariances_pullback(y, references, d_covariances):
+    r"""Gradients by y (B, P) and by the references' factors (G, D, D).
+
+    With F = B L and G the gradient by the covariance, that by F is :math:`(G + G^\top) F`.
+    """
+    n_features = references.shape[1]
+    d_y, d_references = np.empty(y.shape), np.zeros(references.shape)
     d_product = np.empty((n_features, n_features))
     d_factor = np.zeros((n_features, n_features))
+    each = max(1, y.shape[0] // references.shape[0])
     for b in range(y.shape[0]):
+        reference, d_reference = references[b // each], d_references[b // each]
         factor = _triangle(y[b], n_features)
         product = _product(reference, factor)
         for i in range(n_features):
@@ -170,11 +208,10 @@ def covariances_pullback(y, reference, d_covariances):
                 weight = d_covariances[b, i, m] + d_covariances[b, m, i]
                 for j in range(m + 1):
                     d_product[i, j] += weight * product[m, j]
-        for i in range(n_features):
-            for j in range(i + 1):
-                total = 0.0
-                for m in range(i, n_features):
-                    total += reference[m, i] * d_product[m, j]
-                d_factor[i, j] = total
+        _pull_through_outer(reference, d_product, d_factor)
         _pull_to_y(factor, d_factor, d_y[b])
-    return d_y
+        for i in range(n_features):
+            for m in range(i + 1):
+                for j in range(m + 1):
+                    d_reference[i, m] += d_product[i, j] * factor[m, j]
+    return d_y, d_references

@@ -13,12 +13,13 @@ from bayesgmm.data.table import Table
 from bayesgmm.graph.lkj import LKJCholesky
 from bayesgmm.graph.marginal import MarginalGaussianMixture
 from bayesgmm.graph.means import StartedNormal
-from bayesgmm.graph.relative import RelativeCovariance, covariances as around
+from bayesgmm.graph.relative import RelativeCovariance, covariances as covariances_around, factor
 from bayesgmm.graph.transforms import CorrelationCholeskyTransform, SimplexTransform
 from bayesgmm.graph.user_priors import has_density_at, in_words, is_univariate
 from bayesgmm.mixture.log_cholesky import length
 from bayesgmm.model.covariance import CovarianceType
 from bayesgmm.model.priors import VARIANCE_SHAPE, Prior, Priors
+from bayesgmm.model.relative import EXTRA_ROWS, REFERENCE_SPREAD
 from bayesgmm.model.specification import Specification
 
 # Rows among which the means' initial values are looked for.
@@ -66,8 +67,8 @@ def build_model(
         A ``pm.Model``, with variables ``weights`` (component), ``means`` (component, feature), ``variances`` and
         ``scales``, ``covariances`` in the natural shape of the covariance type (full (component, feature, feature2),
         tied (feature, feature2), diag (component, feature), spherical (component)), and the observed ``x``
-        (obs_id, feature). What the covariances are made of is ``log_cholesky``, or, without a reference,
-        ``variances`` and ``correlation_cholesky``.
+        (obs_id, feature). What the covariances are made of is ``log_cholesky`` around the reference
+        ``reference_log_cholesky``, or, without a reference, ``variances`` and ``correlation_cholesky``.
 
     Raises
     ------
@@ -81,7 +82,7 @@ def build_model(
     >>> import bayesgmm as bg
     >>> model = bg.build_model(bg.datasets.load_faithful(), n_components=2)
     >>> [rv.name for rv in model.free_RVs]
-    ['weights', 'means', 'log_cholesky']
+    ['weights', 'means', 'reference_log_cholesky', 'log_cholesky']
     """
     # The arguments are checked before the data are read, which may take long.
     table = Table.to_fit(X, sample_weight=sample_weight, resolution=resolution)
@@ -160,7 +161,7 @@ def build(specification: Specification, table: Table) -> MixtureModel:
         weights = _weights(priors["weights"])
         means = _means(priors["means"], specification, table)
         if "covariances" in priors:
-            natural = _around_reference(priors["covariances"], specification, rounding)
+            natural = _around_reference(priors, specification, rounding)
         else:
             variances = _variances(priors.get("scales") or priors["variances"], specification)
             cholesky = _correlations(priors["correlations"], covariance) if specification.correlated else None
@@ -197,26 +198,33 @@ def _means(prior: Prior, specification: Specification, table: Table) -> Any:
     return StartedNormal("means", midrange, width, pm.Data("initial_means", initial, dims=dims), dims=dims)
 
 
-def _around_reference(prior: Prior, specification: Specification, rounding: Any) -> Any:
+def _around_reference(priors: Mapping[str, Prior], specification: Specification, rounding: Any) -> Any:
     """Covariances in their natural shape; also declares ``scales`` and ``variances``, which rounding is no part of."""
-    family = specification.covariance
-    dims = ("component",) * family.per_component
+    family, prior = specification.covariance, priors["covariances"]
     n_features = specification.n_features if family.per_feature else 1
-    entries = length(n_features) if family.correlated else n_features
     model = pm.modelcontext(None)
-    model.add_coord("entry", np.arange(entries))
-    reference_dims = family.dims[family.per_component :]
-    reference = pm.Data("reference_cholesky", prior.numbers["reference_cholesky"], dims=reference_dims)
-    rows, spread, wall = (pm.Data(n, prior.numbers[n]) for n in ("reference_rows", "scale_spread", "scale_wall"))
-    y = RelativeCovariance(
-        "log_cholesky",
-        model.dim_lengths["feature"] if family.per_feature else 1,
-        rows, spread, wall,
-        correlated=family.correlated,
-        dims=(*dims, "entry"),
-    )  # fmt: skip
+    model.add_coord("entry", np.arange(length(n_features) if family.correlated else n_features))
+    outer_dims = family.dims[family.per_component :]
+    rounding = rounding + pm.Data("floor", specification.floor, dims="feature")
+
+    def relative(name: str, rows: Any, spread: Any, wall: Any, dims: tuple[str, ...]) -> Any:
+        d = model.dim_lengths["feature"] if family.per_feature else 1
+        return RelativeCovariance(name, d, rows, spread, wall, correlated=family.correlated, dims=dims)
+
+    if "reference" in priors:
+        outer = pm.Data("total_cholesky", priors["reference"].numbers["total_cholesky"], dims=outer_dims)
+        least = model.dim_lengths["feature"] + EXTRA_ROWS if family.correlated else 1 + EXTRA_ROWS
+        around = relative("reference_log_cholesky", least, REFERENCE_SPREAD, 0.0, ("entry",))
+        if family.correlated:
+            reference = factor(around, outer)
+        else:
+            reference = outer * pt.exp(around if family.per_feature else around[0])
+    else:
+        reference = pm.Data("reference_cholesky", prior.numbers["reference_cholesky"], dims=outer_dims)
+    rows, spread, wall = (pm.Data(n, prior.numbers[n]) for n in ("likeness", "scale_spread", "scale_wall"))
+    y = relative("log_cholesky", rows, spread, wall, (*(("component",) * family.per_component), "entry"))
     if family.correlated:
-        natural = around(y, reference, rounding)
+        natural = covariances_around(y, reference, rounding)
         variances = pt.diagonal(natural, axis1=-2, axis2=-1) - rounding
     elif family.per_feature:
         variances = (reference * pt.exp(y)) ** 2

@@ -16,7 +16,7 @@ a hyperplane, would otherwise make the density unbounded, and eta > 1 + D/2 is w
 """
 
 import numbers
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -55,9 +55,9 @@ class Priors:
         Of the LKJ prior of every correlation matrix: there is no reference then. Default without a reference
         (D + 3) / 2. At 1 + D/2 or less the posterior may have no mode.
     reference : "auto", None or (D, D) array, default "auto"
-        The covariance that the components' covariances are centred on, in squared units of the features. "auto": the
-        covariance within clusters, as the table has it, unless ``variances``, ``scales`` or ``lkj_eta`` are given.
-        None: priors of variances and correlations in the features' own axes.
+        The covariance that the components' covariances are centred on, in squared units of the features. "auto": it is
+        learned with them, unless ``variances``, ``scales`` or ``lkj_eta`` are given. None: priors of variances and
+        correlations in the features' own axes.
 
     Raises
     ------
@@ -148,7 +148,7 @@ class Priors:
             priors.append(_users(self.means, "means", (n_components, n_features)))
         scale_shape = covariance.shape(covariance.scale_dims, n_components, n_features)
         if self._around_reference:
-            priors.append(self._relative(table, n_components, covariance))
+            priors += self._relative(table, n_components, covariance)
             return tuple(priors)
         if self.scales is not None:
             priors.append(_users(self.scales, "scales", scale_shape))
@@ -168,7 +168,7 @@ class Priors:
         own = (self.variances, self.scales, self.lkj_eta)
         return self.reference is not None and all(prior is None for prior in own)
 
-    def _relative(self, table: Table, n_components: int, covariance: CovarianceType) -> "Prior":
+    def _relative(self, table: Table, n_components: int, covariance: CovarianceType) -> Iterator["Prior"]:
         given = None if isinstance(self.reference, str) else np.asarray(self.reference, dtype=np.float64)
         if given is not None and len(given) != table.n_features:
             raise InvalidPriorError(
@@ -176,11 +176,13 @@ class Priors:
                 f"({table.n_features}, {table.n_features})."
             )
         prior = relative_prior(table, n_components, covariance, given)
-        numbers = {
-            "reference_cholesky": prior.reference_cholesky, "reference_rows": np.array(prior.rows),
-            "scale_spread": np.array(prior.spread), "scale_wall": np.array(prior.wall),
+        around: dict[str, np.ndarray] = {} if prior.learned else {"reference_cholesky": prior.outer}
+        numbers = around | {
+            "likeness": np.array(prior.rows), "scale_spread": np.array(prior.spread), "scale_wall": np.array(prior.wall)
         }  # fmt: skip
-        return Prior("covariances", "RelativeCovariance", numbers, given=given is not None)
+        if prior.learned:
+            yield Prior("reference", "RelativeCovariance", {"total_cholesky": prior.outer})
+        yield Prior("covariances", "RelativeCovariance", numbers, given=given is not None)
 
     def _concentrations(self, n_components: int) -> np.ndarray:
         concentration = np.asarray(self.concentration, dtype=np.float64)
@@ -231,14 +233,13 @@ class Prior:
             return f"Dirichlet({', '.join(map(brief_number, numbers[0]))})"
         if self.variable == "correlations":
             return f"LKJ({brief_number(numbers[0][0])})"
+        if self.variable == "reference":
+            return f"around the covariance of all rows (standard deviations {_scales(numbers[0])})"
         if self.variable == "covariances":
-            diagonal = np.einsum("ij,ij->i", *(2 * [numbers[0]])) if numbers[0].ndim == 2 else numbers[0] ** 2
-            scales = ", ".join(brief_number(v) for v in np.sqrt(diagonal))
-            shape = f", its shape worth {brief_number(round(float(numbers[1][0]), 1))} rows"
-            return (
-                f"around a reference covariance (standard deviations {scales})"
-                f"{shape if len(diagonal) > 1 else ''}; log of its scale Normal(0, sd {brief_number(numbers[2][0])})"
-            )
+            *around, rows, spread, _ = numbers
+            given = f"a covariance (standard deviations {_scales(around[0])})" if around else "the reference"
+            shape = f", shapes worth {round(float(rows[0]), 1):g} rows" if len(features) > 1 else ""
+            return f"around {given}{shape}, log of each one's scale Normal(0, sd {brief_number(spread[0])})"
         if self.variable == "means":
             each = [f"Normal({brief_number(m)}, sd {brief_number(s)})" for m, s in zip(*numbers, strict=True)]
         else:
@@ -295,6 +296,12 @@ class Prior:
 def default_variance_scale(table: Table, n_components: int) -> np.ndarray:
     """The scale of the default inverse-gamma prior of the variances, (D,), in squared units of the features."""
     return np.asarray(table.moments[1] / (2 * n_components ** (2 / table.n_features)))
+
+
+def _scales(factor: np.ndarray) -> str:
+    """Standard deviations of a covariance, of which the Cholesky factor or they themselves are given."""
+    scales = np.sqrt((factor**2).sum(axis=1)) if factor.ndim == 2 else factor
+    return ", ".join(map(brief_number, scales))
 
 
 def by_feature(features: Sequence[str], words: Sequence[str]) -> str:

@@ -1,18 +1,19 @@
-r"""The reference covariance of the default prior, and how alike the components are, from the table itself.
+r"""What the default prior takes from the table: the covariance of all rows, and how alike the components are.
+
+The rows nu that the components' likeness is worth come from fits of the table:
 
 1. A mixture whose covariances are multiples of one, :math:`\lambda_k R` (tied: equal), is fitted by EM from a few
    starts. Distance between clusters is no part of R, and a component of a few far rows, or one much tighter than the
    others, has a :math:`\lambda_k` of its own.
 2. From the best of these on, EM with covariances that are free but for a prior around R; R is then what is most like
    all of their scatters.
-3. The rows nu that the components' likeness is worth maximise the marginal likelihood of those scatters, which is
-   known in closed form: with :math:`S = B^{-1} C_k B^{-\top}` of eigenvalues e and inverse-Wishart(nu, nu s I),
+3. nu maximises the marginal likelihood of those scatters, which is known in closed form: with
+   :math:`S = B^{-1} C_k B^{-\top}` of eigenvalues e and inverse-Wishart(nu, nu s I),
 
    .. math:: p(S \mid \nu, s) \propto \frac{\Gamma_D(\frac{n + \nu}{2})}{\Gamma_D(\frac{\nu}{2})}
              \prod_j \frac{(\nu s)^{\nu/2}}{(\nu s + e_j)^{(n + \nu)/2}},
 
-   and log s ~ Normal(0, tau). As R was made of the same rows, no more than the *other* components' rows can stand
-   behind it: nu is held below their number.
+   and log s ~ Normal(0, tau).
 
 Celeux and Govaert (1995), Gaussian parsimonious clustering models, Pattern Recognition 28, 781-793,
 https://doi.org/10.1016/0031-3203(94)00125-6 (step 1). Chen (1979), Bayesian inference for a normal dispersion matrix,
@@ -29,7 +30,7 @@ from bayesgmm.data.table import Table
 from bayesgmm.mixture.em import ExpectationMaximisation
 from bayesgmm.mixture.mixture import Mixture
 from bayesgmm.model.covariance import CovarianceType
-from bayesgmm.model.relative import SCALE_SPREAD, RelativePrior
+from bayesgmm.model.relative import EXTRA_ROWS, REFERENCE_SPREAD, SCALE_SPREAD, RelativePrior
 
 # Rows that the estimate is made of, where there are more.
 MOST_ROWS = 4_000
@@ -40,8 +41,8 @@ TOLERANCE = 1e-5
 # A reference is given no direction of less variance than this, in units of the features' variances: exactly collinear
 # features keep a covariance that float64 can hold.
 LEAST_VARIANCE = 1e-8
-# Rows beyond those that the prior needs to be proper: the least, and the grid on which they are looked for.
-EXTRA_ROWS = np.geomspace(1.0, 400.0, 28)
+# The grid on which nu, less the degrees of freedom that the prior needs to be proper, is looked for, and that of s.
+LIKENESSES = np.geomspace(EXTRA_ROWS, 400.0, 28)
 SCALES = np.geomspace(1e-4, 1e4, 121)
 
 
@@ -104,45 +105,51 @@ def held_apart(covariance: np.ndarray) -> np.ndarray:
 def relative_prior(
     table: Table, n_components: int, family: CovarianceType, given: np.ndarray | None = None
 ) -> RelativePrior:
-    """The default prior of a table's covariances, around its own reference or a given one, (D, D)."""
-    few = table.counted.subsample(MOST_ROWS, np.random.default_rng(0))
+    """The default prior of a table's covariances, or the same around a given reference (D, D)."""
     centre, variances = table.moments
     # A spherical covariance is one only while all features keep their common unit.
     units = np.sqrt(variances if family.per_feature else np.full_like(variances, variances.mean()))
+    few = table.counted.subsample(MOST_ROWS, np.random.default_rng(0))
     few = replace(few, values=np.ascontiguousarray((few.values - centre) / units), resolution=None)
-    rounding = table.rounding / units**2
-    common = None if given is None else held_apart(reduced(given / np.outer(units, units), family))
-    best = _proportional_fit(few, n_components, family)
-    first = best.full_covariances[0] if common is None else common
-    if not family.per_component or n_components == 1:
-        # One covariance is like itself: nothing says how alike, and no other rows stand behind it.
-        rows, common = 0.0, first if common is None else common
-    else:
-        prior = _prior(family, first, len(units))
-        em = ExpectationMaximisation(few, prior.covariances)
-        free = em.run(best, max_steps=FURTHER_STEPS, tolerance=TOLERANCE)
-        statistics = em.expect(free)
-        _, scatter = statistics.moments(free.means, free.full_covariances)
-        scatter = reduced(scatter, family)
-        if common is None:
-            common, _ = alike(statistics.counts, scatter, first, family, rounds=10)
-        extra = _extra_rows(statistics.counts, scatter, common, family)
-        others = table.total * (1 - 1 / n_components)
-        rows = extra * others / (extra + others)
-    if given is None:
-        common = held_apart(common - np.diag(rounding))
-    return _prior(family, common, max(rows, EXTRA_ROWS[0]), units)
+    several = family.per_component and n_components > 1
+    common = _total(few) if given is None else given / np.outer(units, units)
+    outer = _factor(held_apart(reduced(common, family)), family, units)
+    extra = EXTRA_ROWS
+    if several and family.per_feature and len(units) > 1:
+        extra = _likeness(few, n_components, family)
+    rows = extra + (len(units) if family.correlated else 1)
+    if several or given is not None:
+        return RelativePrior(family, outer, rows, learned=given is None)
+    return RelativePrior(family, outer, rows, REFERENCE_SPREAD, 0.0, learned=False)
 
 
-def _prior(family: CovarianceType, common: np.ndarray, extra: float, units: np.ndarray | float = 1.0) -> RelativePrior:
-    n_features = len(common)
+def _total(table: Table) -> np.ndarray:
+    """Covariance of all rows of a table that is centred."""
+    return (table.row_weights * table.values.T) @ table.values / table.total
+
+
+def _factor(covariance: np.ndarray, family: CovarianceType, units: np.ndarray) -> np.ndarray:
     if family.correlated:
-        factor = np.linalg.cholesky(common) * np.broadcast_to(units, n_features)[:, None]
-        return RelativePrior(family, factor, n_features + extra)
-    scales = np.sqrt(np.diag(common)) * units
-    if family.per_feature:
-        return RelativePrior(family, scales, 1 + extra)
-    return RelativePrior(family, np.sqrt((scales**2).mean()), 1 + extra)
+        return np.linalg.cholesky(covariance) * units[:, None]
+    scales = np.sqrt(np.diag(covariance)) * units
+    return scales if family.per_feature else np.sqrt((scales**2).mean())
+
+
+def _likeness(table: Table, n_components: int, family: CovarianceType) -> float:
+    """nu, less the degrees of freedom that the prior needs to be proper."""
+    best = _proportional_fit(table, n_components, family)
+    n_features = table.n_features
+    common = reduced(held_apart(best.full_covariances[0]), family)
+    factor = _factor(common, family, np.ones(n_features))
+    # Shapes worth 2 D rows in all, or as many of variances alone: in between the extremes on the benchmark's tables.
+    prior = RelativePrior(family, factor, 2 * n_features if family.correlated else n_features + 1, learned=False)
+    em = ExpectationMaximisation(table, prior.covariances)
+    free = em.run(best, max_steps=FURTHER_STEPS, tolerance=TOLERANCE)
+    statistics = em.expect(free)
+    _, scatter = statistics.moments(free.means, free.full_covariances)
+    scatter = reduced(scatter, family)
+    common, _ = alike(statistics.counts, scatter, common, family, rounds=10)
+    return _extra_rows(statistics.counts, scatter, common, family)
 
 
 def _proportional_fit(table: Table, n_components: int, family: CovarianceType) -> Mixture:
@@ -175,7 +182,7 @@ def _extra_rows(counts: np.ndarray, scatter: np.ndarray, common: np.ndarray, fam
     counts = np.maximum(counts - 1, 0)
     log_prior = -0.5 * (np.log(SCALES) / SCALE_SPREAD) ** 2
     values = []
-    for extra in EXTRA_ROWS:
+    for extra in LIKENESSES:
         nu = extra + (n_features if family.correlated else 1)
         scales = nu * SCALES[:, None]
         total = 0.0
@@ -187,4 +194,4 @@ def _extra_rows(counts: np.ndarray, scatter: np.ndarray, common: np.ndarray, fam
             logs = nu / 2 * n_features * np.log(scales[:, 0]) - (n + nu) / 2 * np.log(scales + e).sum(axis=1)
             total += gammas + logsumexp(logs + log_prior)
         values.append(total)
-    return float(EXTRA_ROWS[int(np.argmax(values))])
+    return float(LIKENESSES[int(np.argmax(values))])

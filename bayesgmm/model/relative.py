@@ -7,7 +7,11 @@ with :math:`B B^\top` the reference covariance, :math:`h_k` the harmonic mean of
 :math:`h_k` has a wide distribution instead,
 :math:`p(\log h) \propto \exp(-\tfrac12 (\log h)^2 / \tau^2 - b / h)`. So a component may be much smaller or larger than
 the others, :math:`\nu` rows say that its shape is like theirs, and the last term, a wall, stops it from closing in on
-rows that lie on a plane or coincide: it falls faster than any number of rows can raise the likelihood. The prior does
+few rows that lie on a plane or coincide.
+
+The reference is a parameter too, around the covariance of all rows T in the same way, with a scale that may be a
+thousand times smaller: distance between clusters is no part of it, and where two clusterings are equally good the
+prior prefers neither. Where there is one covariance only (K = 1, or tied) it stands around T itself. The prior does
 not change under a linear map of the features.
 """
 
@@ -19,13 +23,18 @@ from bayesgmm.mixture import log_cholesky
 from bayesgmm.mixture.mixture import Mixture
 from bayesgmm.model.covariance import CovarianceType
 
-# tau: the standard deviation of a component's log variance, relative to the reference's.
-SCALE_SPREAD = 1.5
-# b: the wall acts like this many rows, divided by the features, of the reference's own covariance.
+# tau: the standard deviation of a component's log variance about the reference's, and of the reference's about T's.
+SCALE_SPREAD, REFERENCE_SPREAD = 1.5, 5.0
+# b: the wall acts like 2 b / D rows of the reference's own covariance.
 SCALE_WALL = 0.01
+# Of the features' variances in all: added to every covariance, so that float64 can hold them whatever the rows are.
+FLOOR = 1e-12
+# Rows that a reference is the shape of; those that the prior needs to be proper, and one more.
+EXTRA_ROWS = 1.0
 # Of the reference: the least that EM adds to a scatter, and the least variance that a start is given.
-LEAST_VARIANCE = 1e-12
-LEAST_SHARE = 1e-6
+LEAST_WEIGHT, LEAST_SHARE = 1e-12, 1e-6
+# Fixed-point rounds in which a reference is found for covariances.
+ROUNDS = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,37 +44,65 @@ class RelativePrior:
     Parameters
     ----------
     family : CovarianceType
-    reference_cholesky : array
-        Cholesky factor (D, D) of the reference where features correlate; its standard deviations, (D,) or (), where
-        not.
+    outer : array
+        Cholesky factor (D, D) of what the reference stands around, or of the reference, where features correlate; its
+        standard deviations, (D,) or (), where not.
     rows : float
         nu, degrees of freedom.
     spread, wall : float
         tau and b.
+    learned : bool
+        Whether the reference is a parameter.
     """
 
     family: CovarianceType
-    reference_cholesky: np.ndarray
+    outer: np.ndarray
     rows: float
     spread: float = SCALE_SPREAD
     wall: float = SCALE_WALL
+    learned: bool = True
 
     @property
-    def reference(self) -> np.ndarray:
-        """The reference covariance in its natural shape: (D, D), (D,) or ()."""
-        factor = self.reference_cholesky
-        return factor @ factor.T if self.family.correlated else factor**2
+    def centre(self) -> np.ndarray:
+        """The covariance of the factor ``outer`` in its natural shape: (D, D), (D,) or ()."""
+        return self.outer @ self.outer.T if self.family.correlated else self.outer**2
+
+    def reference(self, natural: np.ndarray) -> np.ndarray:
+        r"""The reference in its natural shape: the one that natural covariances are most likely around.
+
+        .. math:: R^{-1} = \mathrm{mean}_k(h_k \Sigma_k^{-1}), \qquad h_k = D / \mathrm{tr}(R \Sigma_k^{-1}),
+
+        scaled so that the geometric mean of the h is 1.
+        """
+        if not self.learned:
+            return self.centre
+        if not self.family.per_feature:
+            return np.exp(np.log(natural).mean(axis=0))
+        inverse = np.linalg.inv(natural) if self.family.correlated else 1 / natural
+        reference = natural.mean(axis=0)
+        for _ in range(ROUNDS):
+            harmonic = self._harmonic(reference, inverse)
+            scaled = np.einsum("k,k...->...", harmonic, inverse) / len(inverse)
+            reference = np.linalg.inv(scaled) if self.family.correlated else 1 / scaled
+        return reference * np.exp(np.log(self._harmonic(reference, inverse)).mean())
+
+    def _harmonic(self, reference: np.ndarray, inverse: np.ndarray) -> np.ndarray:
+        """h of the covariances with these inverses (K, ...), (K,)."""
+        if self.family.correlated:
+            return reference.shape[-1] / np.einsum("ij,kji->k", reference, inverse)
+        ratio = reference * inverse
+        return 1 / (ratio.mean(axis=-1) if self.family.per_feature else ratio)
 
     def covariances(self, counts: np.ndarray, scatter: np.ndarray, last: Mixture | None) -> np.ndarray:
         r"""EM's M-step: covariances as a :class:`Mixture` takes them.
 
-        .. math:: \Sigma_k \leftarrow \frac{C_k + w_k B B^\top}{N_k + \nu}, \qquad
+        .. math:: \Sigma_k \leftarrow \frac{C_k + w_k R}{N_k + \nu}, \qquad
                   w_k = \left(\nu - \frac{2 \log h_k}{\tau^2 D}\right) h_k + \frac{2 b}{D},
 
-        with :math:`h_k` that of the covariance before: what maximises a bound of the penalised likelihood that touches
-        it there, so that no step lowers it. A spherical covariance has a scale and no shape: D = 1 and nu = 0.
+        with R and :math:`h_k` those of the covariances before: what maximises a bound of the penalised likelihood that
+        touches it there. A spherical covariance has a scale and no shape: D = 1 and nu = 0.
         """
-        family, reference = self.family, self.reference
+        family = self.family
         n_features = scatter.shape[-1] if family.per_feature else 1
         rows = self.rows if family.per_feature else 0.0
         n, own = counts, scatter
@@ -76,37 +113,53 @@ class RelativePrior:
             if not family.per_feature:
                 own, n = own.sum(axis=1), n * scatter.shape[-1]
         expand = (slice(None), *(None,) * (own.ndim - 1))
-        harmonic = np.ones(len(n)) if last is None else self._harmonic(last)
+        if last is None:
+            pooled = own.sum(axis=0) / n.sum()
+            reference = pooled + LEAST_SHARE * self.centre if self.learned else self.centre
+            harmonic = np.ones(len(n))
+        else:
+            natural = family.pool(last.full_covariances, last.weights)
+            natural = natural if family.per_component else natural[None]
+            reference = self.reference(natural)
+            harmonic = self._harmonic(reference, np.linalg.inv(natural) if family.correlated else 1 / natural)
         weight = (rows - 2 * np.log(harmonic) / (self.spread**2 * n_features)) * harmonic + 2 * self.wall / n_features
-        weight = np.maximum(weight, LEAST_VARIANCE)
+        weight = np.maximum(weight, LEAST_WEIGHT)
         natural = (own + weight[expand] * reference) / (n + rows)[expand]
         natural = natural if family.per_component else natural[0]
         return family.expand(natural, *scatter.shape[:2])
 
-    def _harmonic(self, mixture: Mixture) -> np.ndarray:
-        """h of every covariance, (K,), or (1,) where there is one."""
-        family = self.family
-        natural = family.pool(mixture.full_covariances, mixture.weights)
-        if family.correlated:
-            natural = natural if family.per_component else natural[None]
-            trace = np.einsum("kij,ji->k", np.linalg.inv(natural), self.reference)
-            return natural.shape[-1] / trace
-        ratio = self.reference / natural
-        return 1 / ratio.mean(axis=-1) if family.per_feature else 1 / ratio
+    def coordinates(self, natural: np.ndarray, rounding: np.ndarray) -> dict[str, np.ndarray]:
+        """The unconstrained variables of covariances in their natural shape, by name.
 
-    def coordinates(self, covariances: np.ndarray, rounding: np.ndarray) -> np.ndarray:
-        """The unconstrained ``log_cholesky`` of covariances in their natural shape.
-
-        Of what rounding alone explains a covariance keeps ``LEAST_SHARE`` of the reference.
+        Of what rounding alone explains a covariance keeps ``LEAST_SHARE`` of the rest.
         """
-        if not self.family.correlated:
-            own = rounding if self.family.per_feature else rounding.mean()
-            least = LEAST_SHARE * self.reference
-            scales = np.sqrt(np.maximum(covariances - own, least)) / self.reference_cholesky
-            return np.log(scales if self.family.per_feature else scales[:, None])
-        inverse = np.linalg.inv(self.reference_cholesky)
-        relative = inverse @ (covariances - np.diag(rounding)) @ inverse.T
-        variances, directions = np.linalg.eigh((relative + np.swapaxes(relative, -1, -2)) / 2)
-        variances = np.maximum(variances, LEAST_SHARE)
-        relative = (directions * variances[..., None, :]) @ np.swapaxes(directions, -1, -2)
-        return log_cholesky.coordinates(np.linalg.cholesky(relative))
+        family = self.family
+        if not family.correlated:
+            own = rounding if family.per_feature else rounding.mean()
+            natural = np.maximum(natural - own, LEAST_SHARE * natural)
+            reference = np.sqrt(self.reference(natural))
+            y = np.log(np.sqrt(natural) / reference)
+            around = np.log(reference / self.outer)
+            if not family.per_feature:
+                y, around = y[:, None], around[None]
+        else:
+            natural = _without(natural, np.diag(rounding))
+            reference = np.linalg.cholesky(self.reference(natural))
+            y = _relative(natural, reference)
+            around = _relative(reference @ reference.T, self.outer)
+        return {"log_cholesky": y} | ({"reference_log_cholesky": around} if self.learned else {})
+
+
+def _without(covariances: np.ndarray, rounding: np.ndarray) -> np.ndarray:
+    """Covariances (..., D, D) less the rounding's; what is left keeps ``LEAST_SHARE`` in every direction."""
+    factor = np.linalg.cholesky(covariances)
+    inverse = np.linalg.inv(factor)
+    share, directions = np.linalg.eigh(inverse @ (covariances - rounding) @ np.swapaxes(inverse, -1, -2))
+    turned = factor @ (directions * np.sqrt(np.maximum(share, LEAST_SHARE))[..., None, :])
+    return turned @ np.swapaxes(turned, -1, -2)
+
+
+def _relative(covariances: np.ndarray, outer: np.ndarray) -> np.ndarray:
+    """Log-Cholesky coordinates of covariances (..., D, D) around the one with the factor ``outer``."""
+    inverse = np.linalg.inv(outer)
+    return log_cholesky.coordinates(np.linalg.cholesky(inverse @ covariances @ inverse.T))

@@ -19,7 +19,7 @@ from bayesgmm.mixture.em import EMPTY_COUNT
 from bayesgmm.mixture.mixture import Mixture
 from bayesgmm.model.covariance import COVARIANCE_TYPES, CovarianceType
 from bayesgmm.model.priors import VARIANCE_SHAPE, Prior, Priors, brief_number, by_feature, default_variance_scale
-from bayesgmm.model.relative import RelativePrior
+from bayesgmm.model.relative import FLOOR, RelativePrior
 
 if TYPE_CHECKING:
     from bayesgmm.model.build import MixtureModel
@@ -92,8 +92,13 @@ class Specification:
 
     @property
     def rounding(self) -> np.ndarray:
-        """The rounding variance of each feature, (D,) (Sheppard's correction)."""
-        return self.resolution**2 / 12
+        """What every covariance holds besides, (D,): rounding variances (Sheppard's correction), and float64's own."""
+        return self.resolution**2 / 12 + self.floor
+
+    @property
+    def floor(self) -> np.ndarray:
+        """A variance of each feature, (D,), that keeps every covariance within what float64 can invert."""
+        return FLOOR * self.typical_variance_scale if self.relative_prior is not None else np.zeros(self.n_features)
 
     @property
     def correlated(self) -> bool:
@@ -119,11 +124,13 @@ class Specification:
     @cached_property
     def relative_prior(self) -> RelativePrior | None:
         """The prior of the covariances around a reference, where it is the one."""
-        prior = self.prior("covariances")
+        prior, reference = self.prior("covariances"), self.prior("reference")
         if prior is None:
             return None
-        factor, rows, spread, wall = (np.asarray(value, dtype=np.float64) for value in prior.numbers.values())
-        return RelativePrior(self.covariance, factor, float(rows), float(spread), float(wall))
+        numbers = {**prior.numbers} if reference is None else {**prior.numbers, **reference.numbers}
+        outer = numbers["reference_cholesky" if reference is None else "total_cholesky"]
+        rows, spread, wall = (float(numbers[name]) for name in ("likeness", "scale_spread", "scale_wall"))
+        return RelativePrior(self.covariance, np.asarray(outer), rows, spread, wall, learned=reference is not None)
 
     def covariance_step(self, counts: np.ndarray, scatter: np.ndarray, last: Mixture | None) -> np.ndarray:
         """EM's M-step of the covariances: what the priors make of counts (K,) and scatter (K, D, D).
@@ -224,7 +231,7 @@ class Specification:
         prior = self.prior("covariances")
         if prior is not None:
             assert self.relative_prior is not None
-            return [f"reference={_square(self.relative_prior.reference, self.n_features)}"] if prior.given else []
+            return [f"reference={_square(self.relative_prior.centre, self.n_features)}"] if prior.given else []
         apart = any(prior.users for prior in self.priors if prior.variable != "means")
         usual = self.eta is None or self.eta == (self.n_features + 3) / 2
         return ["reference=None"] if usual and not apart else []

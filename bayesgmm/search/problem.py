@@ -129,9 +129,8 @@ class Problem:
         covariances = family.pool(mixture.full_covariances, mixture.weights)
         values = {"weights": mixture.weights, "means": mixture.means}
         if specification.relative_prior is not None:
-            return self._unconstrained(
-                values | {"log_cholesky": specification.relative_prior.coordinates(covariances, specification.rounding)}
-            )
+            relative = specification.relative_prior.coordinates(covariances, specification.rounding)
+            return self._unconstrained(values | relative)
         diagonal = np.einsum("...ii->...i", covariances) if family.correlated else covariances
         rounding = specification.rounding if family.per_feature else specification.rounding.mean()
         variances = np.maximum(diagonal - rounding, LEAST_VARIANCE_SHARE * diagonal)

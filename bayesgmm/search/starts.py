@@ -22,27 +22,28 @@ def starting_mixtures(
     """``n_init`` starting points after a few EM steps, begun at k-means++ and at random rows in turn."""
     em = ExpectationMaximisation(table, specification.covariance_step)
     n_components = specification.n_components
-    metrics = _metrics(specification, table)
+    # Where features have no correlation in all, and then where they have none within the clusters of the best start.
+    metrics, highest = [whitened(table)], -np.inf
     steps = EM_STEPS if n_components > 1 else 2
     for i in range(n_init):
         if i % 2:
             begin = _random_rows(em, n_components, rng)
         else:
-            rows = metrics[i // 2 % len(metrics)]
+            rows = metrics[-1] if i % 4 else metrics[0]
             begin = em.from_centres(rows, rows[spread_positions(rows, n_components, table.row_weights, rng)])
-        yield em.run(begin, max_steps=steps, tolerance=EM_TOLERANCE)
+        mixture = em.run(begin, max_steps=steps, tolerance=EM_TOLERANCE)
+        reached = em.expect(mixture).log_likelihood
+        if reached > highest:
+            highest, metrics = reached, [metrics[0], _within(mixture, table)]
+        yield mixture
 
 
-def _metrics(specification: Specification, table: Table) -> list[np.ndarray]:
-    """The rows in coordinates without correlation within the clusters, and in all."""
-    metrics = [whitened(table)]
-    prior = specification.relative_prior
-    if prior is not None:
-        centred = table.values - table.moments[0]
-        factor = prior.reference_cholesky
-        within = solve_triangular(factor, centred.T, lower=True).T if factor.ndim == 2 else centred / factor
-        metrics.insert(0, within)
-    return metrics
+def _within(mixture: Mixture, table: Table) -> np.ndarray:
+    """The rows in coordinates in which the components' covariances, each at a common scale, are 1 on average."""
+    covariances = mixture.full_covariances
+    scales = np.exp(np.linalg.slogdet(covariances)[1] / table.n_features)
+    pooled = np.einsum("k,kij->ij", mixture.weights / scales, covariances)
+    return solve_triangular(np.linalg.cholesky(pooled), (table.values - table.moments[0]).T, lower=True).T
 
 
 def _random_rows(em: ExpectationMaximisation, k: int, rng: np.random.Generator) -> Mixture:
