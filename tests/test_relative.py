@@ -30,10 +30,9 @@ def matrices(y, n_features):
     return factor @ factor.transpose(0, 2, 1)
 
 
-def draws(n_features, correlated, n=4_000):
+def draws(n_features, correlated, around, n=4_000):
     prior = RelativeCovariance.dist(
-        n_features, ROWS, SPREAD, WALL, correlated=correlated,
-        shape=(n, log_cholesky.length(n_features) if correlated else n_features),
+        n_features, ROWS, SPREAD, WALL, around, correlated=correlated, shape=(n, len(around))
     )  # fmt: skip
     return pm.draw(prior, random_seed=1)
 
@@ -46,9 +45,11 @@ def test_covariances_and_traces_are_numpys(n_features):
     rounding = rng.uniform(size=n_features)
     relative = matrices(y, n_features)
     np.testing.assert_allclose(
-        log_cholesky.covariances(y, reference[None], rounding), reference @ relative @ reference.T + np.diag(rounding)
+        log_cholesky.covariances(y, reference, rounding), reference @ relative @ reference.T + np.diag(rounding)
     )
-    np.testing.assert_allclose(log_cholesky.precision_trace(y), np.trace(np.linalg.inv(relative), axis1=1, axis2=2))
+    around = 0.5 * rng.normal(size=y.shape[1])
+    expected = np.trace(matrices(around[None], n_features) @ np.linalg.inv(relative), axis1=1, axis2=2)
+    np.testing.assert_allclose(log_cholesky.precision_trace(y, around), expected)
     np.testing.assert_allclose(log_cholesky.coordinates(np.linalg.cholesky(relative)), y, atol=1e-12)
 
 
@@ -59,31 +60,24 @@ def test_pullbacks_are_the_gradients(n_features):
     reference = np.linalg.cholesky(np.cov(rng.normal(size=(n_features, 20))).reshape(n_features, n_features))
     d_covariances, d_trace = rng.normal(size=(2, n_features, n_features)), rng.normal(size=2)
 
-    d_factors = np.tril(rng.normal(size=(2, n_features, n_features)))
-    references = np.stack([reference, 1.3 * reference])
+    around = 0.5 * rng.normal(size=y.shape[1])
 
     def value(flat):
-        own, around = flat[: y.size].reshape(y.shape), np.tril(flat[y.size :].reshape(references.shape))
-        return (log_cholesky.covariances(own, around, np.zeros(n_features)) * d_covariances).sum()
-
-    def outer(flat):
-        return (log_cholesky.factors(flat.reshape(y.shape), reference) * d_factors).sum()
+        return (log_cholesky.covariances(flat.reshape(y.shape), reference, np.zeros(n_features)) * d_covariances).sum()
 
     def trace(flat):
-        return log_cholesky.precision_trace(flat.reshape(y.shape)) @ d_trace
+        return log_cholesky.precision_trace(flat[: y.size].reshape(y.shape), flat[y.size :]) @ d_trace
 
     close = {"rtol": 1e-4, "atol": 1e-5}
-    ours = np.concatenate([g.ravel() for g in log_cholesky.covariances_pullback(y, references, d_covariances)])
-    both = np.concatenate([y.ravel(), references.ravel()])
-    np.testing.assert_allclose(ours, approx_fprime(both, value, 1e-7), **close)
-    ours = log_cholesky.factors_pullback(y, reference, d_factors)
-    np.testing.assert_allclose(ours.ravel(), approx_fprime(y.ravel(), outer, 1e-7), **close)
-    ours = log_cholesky.precision_trace_pullback(y, d_trace)
-    np.testing.assert_allclose(ours.ravel(), approx_fprime(y.ravel(), trace, 1e-7), rtol=1e-4, atol=1e-5)
+    ours = log_cholesky.covariances_pullback(y, reference, d_covariances)
+    np.testing.assert_allclose(ours.ravel(), approx_fprime(y.ravel(), value, 1e-7), **close)
+    ours = np.concatenate([g.ravel() for g in log_cholesky.precision_trace_pullback(y, around, d_trace)])
+    np.testing.assert_allclose(ours, approx_fprime(np.append(y, around), trace, 1e-7), **close)
 
 
-def log_density(y, n_features, correlated):
-    prior = RelativeCovariance.dist(n_features, ROWS, SPREAD, WALL, correlated=correlated, shape=y.shape)
+def log_density(y, n_features, correlated, around=None):
+    around = np.zeros(y.shape[1]) if around is None else around
+    prior = RelativeCovariance.dist(n_features, ROWS, SPREAD, WALL, around, correlated=correlated, shape=y.shape)
     value = pt.matrix()
     return pytensor.function([value], pm.logp(prior, value), mode="FAST_COMPILE")(y)
 
@@ -100,15 +94,17 @@ def scale_density(u):
 @pytest.mark.parametrize("n_features", [1, 2, 3])
 def test_density_is_the_inverse_wisharts_with_another_scale(n_features):
     """SciPy's inverse-Wishart, its trace's chi-square taken out, our scale's density put in, by dM = J dy."""
-    y = 0.6 * np.random.default_rng(0).normal(size=(5, log_cholesky.length(n_features)))
-    relative = matrices(y, n_features)
+    y = 0.6 * np.random.default_rng(0).normal(size=(6, log_cholesky.length(n_features)))
+    y, around = y[:5], y[5]
+    root = np.linalg.inv(np.linalg.cholesky(matrices(around[None], n_features)[0]))
+    relative = root @ matrices(y, n_features) @ root.T
     trace = np.trace(np.linalg.inv(relative), axis1=1, axis2=2)
     wishart = np.array([stats.invwishart(ROWS, np.eye(n_features)).logpdf(m) for m in relative])
     chi_square = stats.chi2(ROWS * n_features).logpdf(trace) + np.log(trace)
     scale = np.log([scale_density(u) for u in np.log(n_features / trace)])
     jacobian = n_features * np.log(2) + (n_features + 1) / 2 * np.linalg.slogdet(relative)[1]
     expected = wishart - chi_square + scale + jacobian
-    np.testing.assert_allclose(log_density(y, n_features, True), expected, rtol=1e-8)
+    np.testing.assert_allclose(log_density(y, n_features, True, around), expected, rtol=1e-8)
 
 
 def test_density_of_diagonal_covariances_integrates_to_one():
@@ -122,8 +118,13 @@ def test_density_of_diagonal_covariances_integrates_to_one():
 @pytest.mark.parametrize("correlated", [True, False])
 def test_draws_have_the_shape_of_an_inverse_wishart_and_the_scale_that_is_said(correlated):
     n_features = 3
-    y = draws(n_features, correlated)
-    relative = matrices(y, n_features) if correlated else np.exp(2 * y)[:, None] * np.eye(n_features)
+    around = np.linspace(-0.7, 0.6, log_cholesky.length(n_features) if correlated else n_features)
+    y = draws(n_features, correlated, around)
+    if correlated:
+        root = np.linalg.inv(np.linalg.cholesky(matrices(around[None], n_features)[0]))
+        relative = root @ matrices(y, n_features) @ root.T
+    else:
+        relative = np.exp(2 * (y - around))[:, None] * np.eye(n_features)
     inverse = np.linalg.inv(relative)
     trace = np.trace(inverse, axis1=1, axis2=2)
     grid = np.linspace(-8, 8, 4001)

@@ -29,8 +29,11 @@ from pytensor.link.numba.linker import NumbaLinker
 import bayesgmm.graph.ops  # noqa: F401 (registers the rewrite that makes one pass of two)
 from bayesgmm.mixture.threads import pointer, raise_interrupt
 
+# Arguments that a call can have for Numba to inline it.
+MOST_INLINED = 30
+
 # Part of the disk cache's key: raise it when `_SOURCE` changes.
-VERSION = 3
+VERSION = 4
 
 # PyTensor writes the Python that it generates to files: without a folder of their own, some twenty in every process
 # stay behind in the temporary one. In a folder they are named by their content, and old ones go (PyTensor 3.3.8).
@@ -176,13 +179,14 @@ def _c_function(graph: _Graph, values: list[np.ndarray]) -> Any:
     function = compile_numba_function_src(
         source,
         "value_and_gradient",
-        # Inlined, so that the graph is optimised once and not a second time inside this function: half the time.
+        # Inlined, so that the graph is optimised once and not a second time inside this function: half the time. Python
+        # hands on more arguments as one tuple, which Numba (0.68) inlines not.
         global_env={
             "__name__": __name__,
             "np": np,
             "carray": numba.carray,
             "pointer": pointer,
-            "graph": numba_njit(graph.function, inline="always"),
+            "graph": numba_njit(graph.function, inline="always" if len(values) < MOST_INLINED else "never"),
         },
         cache_key=None if graph.key is None else f"{graph.key}_{ranks}_{VERSION}_{pytensor.__version__}",
     )

@@ -75,12 +75,11 @@ class LogPosterior:
 
     def _split(self, q: Variable) -> dict[Variable, Variable]:
         """The value variables as parts of the flat vector ``q``; where it is cut is no constant of the graph."""
-        ends = np.cumsum([0, *self._sizes])
+        # One input for all: functions of more than 30 arguments take twice as long to compile.
+        ends = pytensor.shared(np.cumsum([0, *self._sizes]))
         return {
-            v: q[pytensor.shared(start) : pytensor.shared(stop)].reshape(
-                pytensor.shared(np.array(shape, dtype=np.int64)), ndim=v.ndim
-            )
-            for v, start, stop, shape in zip(self._variables, ends[:-1], ends[1:], self._shapes, strict=True)
+            v: q[ends[i] : ends[i + 1]].reshape(pytensor.shared(np.array(shape, dtype=np.int64)), ndim=v.ndim)
+            for i, (v, shape) in enumerate(zip(self._variables, self._shapes, strict=True))
         }
 
     def _log_jacobian(self) -> Variable:

@@ -1,7 +1,7 @@
-r"""Log-Cholesky coordinates of a covariance matrix relative to a reference.
+r"""Log-Cholesky coordinates of a covariance matrix relative to another.
 
-A covariance is :math:`\Sigma = B M B^\top + \mathrm{diag}(\rho_j)` with :math:`B B^\top` the reference and
-:math:`\rho` the rounding variances. The matrix M relative to the reference has the coordinates y, row by row,
+A covariance is :math:`\Sigma = B M B^\top + \mathrm{diag}(\rho_j)` with B the Cholesky factor of a covariance that is
+data, and :math:`\rho` rounding variances. The matrix M relative to it has the coordinates y, row by row,
 
 .. math:: M = L L^\top, \qquad L_{ij} = e^{\ell_i} y_{ij} \; (j < i), \qquad L_{ii} = e^{\ell_i}, \qquad
           y = (\ell_1, y_{21}, \ell_2, y_{31}, y_{32}, \ell_3, \dots).
@@ -85,96 +85,76 @@ def _n_features(n_coordinates):
 
 
 @jit
-def precision_trace(y):
-    """Trace of the inverse of M, (B,)."""
+def _ratio(y, around, n_features):
+    """L, its inverse, and A, the inverse times the reference's factor."""
+    factor = _triangle(y, n_features)
+    inverse = _inverse(factor)
+    return factor, inverse, _product(inverse, _triangle(around, n_features))
+
+
+@jit
+def precision_trace(y, around):
+    r"""Trace of :math:`R M^{-1}`, (B,), with the reference R of coordinates ``around`` (P,).
+
+    It is the sum of squares of :math:`A = L^{-1} L_R`.
+    """
     n_features = _n_features(y.shape[1])
     trace = np.zeros(y.shape[0])
     for b in range(y.shape[0]):
-        inverse = _inverse(_triangle(y[b], n_features))
+        _, _, ratio = _ratio(y[b], around, n_features)
         for i in range(n_features):
             for j in range(i + 1):
-                trace[b] += inverse[i, j] ** 2
+                trace[b] += ratio[i, j] ** 2
     return trace
 
 
 @jit
-def precision_trace_pullback(y, d_trace):
-    r"""With A the inverse of L, :math:`\partial T / \partial L = -2 A^\top A A^\top`."""
+def precision_trace_pullback(y, around, d_trace):
+    r"""Gradients by both: :math:`-2 L^{-\top} A A^\top` by L, :math:`2 L^{-\top} A` by the factor of the reference."""
     n_features = _n_features(y.shape[1])
-    d_y = np.empty(y.shape)
-    half = np.empty((n_features, n_features))
+    d_y, d_around = np.empty(y.shape), np.empty(around.shape)
+    left = np.empty((n_features, n_features))
     d_factor = np.zeros((n_features, n_features))
+    d_reference = np.zeros((n_features, n_features))
     for b in range(y.shape[0]):
-        factor = _triangle(y[b], n_features)
-        inverse = _inverse(factor)
+        factor, inverse, ratio = _ratio(y[b], around, n_features)
         for i in range(n_features):
             for j in range(n_features):
-                half[i, j] = 0.0
+                left[i, j] = 0.0
                 for m in range(max(i, j), n_features):
-                    half[i, j] += inverse[m, i] * inverse[m, j]
+                    left[i, j] += inverse[m, i] * ratio[m, j]
         for i in range(n_features):
             for j in range(i + 1):
                 total = 0.0
                 for m in range(j + 1):
-                    total += half[i, m] * inverse[j, m]
+                    total += left[i, m] * ratio[j, m]
                 d_factor[i, j] = -2.0 * d_trace[b] * total
+                d_reference[i, j] += 2.0 * d_trace[b] * left[i, j]
         _pull_to_y(factor, d_factor, d_y[b])
-    return d_y
+    _pull_to_y(_triangle(around, n_features), d_reference, d_around)
+    return d_y, d_around
 
 
 @jit
-def _product(reference, factor):
-    """B L of two lower triangles."""
-    n_features = factor.shape[0]
+def _product(left, right):
+    """The product of two lower triangles."""
+    n_features = right.shape[0]
     product = np.zeros((n_features, n_features))
     for i in range(n_features):
         for m in range(i + 1):
-            weight = reference[i, m]
+            weight = left[i, m]
             for j in range(m + 1):
-                product[i, j] += weight * factor[m, j]
+                product[i, j] += weight * right[m, j]
     return product
 
 
 @jit
-def factors(y, outer):
-    """Cholesky factors B L (B, D, D) of covariances around the one with the Cholesky factor ``outer`` (D, D)."""
+def covariances(y, outer, rounding):
+    """Covariances (B, D, D), from the factor ``outer`` (D, D) of what y is relative to, and rounding variances (D,)."""
     n_features = outer.shape[0]
     result = np.empty((y.shape[0], n_features, n_features))
     for b in range(y.shape[0]):
-        result[b] = _product(outer, _triangle(y[b], n_features))
-    return result
-
-
-@jit
-def factors_pullback(y, outer, d_factors):
-    d_y = np.empty(y.shape)
-    d_inner = np.zeros(outer.shape)
-    for b in range(y.shape[0]):
-        _pull_through_outer(outer, d_factors[b], d_inner)
-        _pull_to_y(_triangle(y[b], outer.shape[0]), d_inner, d_y[b])
-    return d_y
-
-
-@jit
-def _pull_through_outer(outer, d_product, d_inner):
-    """The gradient by L, lower triangle, of what has the gradient ``d_product`` by B L."""
-    n_features = outer.shape[0]
-    for i in range(n_features):
-        for j in range(i + 1):
-            total = 0.0
-            for m in range(i, n_features):
-                total += outer[m, i] * d_product[m, j]
-            d_inner[i, j] = total
-
-
-@jit
-def covariances(y, references, rounding):
-    """Covariances (B, D, D), around references of Cholesky factors (G, D, D): B / G of them around each, in order."""
-    n_features = references.shape[1]
-    result = np.empty((y.shape[0], n_features, n_features))
-    each = max(1, y.shape[0] // references.shape[0])
-    for b in range(y.shape[0]):
-        product = _product(references[b // each], _triangle(y[b], n_features))
+        product = _product(outer, _triangle(y[b], n_features))
         for i in range(n_features):
             for j in range(i + 1):
                 total = 0.0
@@ -187,20 +167,15 @@ def covariances(y, references, rounding):
 
 
 @jit
-def covariances_pullback(y, references, d_covariances):
-    r"""Gradients by y (B, P) and by the references' factors (G, D, D).
-
-    With F = B L and G the gradient by the covariance, that by F is :math:`(G + G^\top) F`.
-    """
-    n_features = references.shape[1]
-    d_y, d_references = np.empty(y.shape), np.zeros(references.shape)
+def covariances_pullback(y, outer, d_covariances):
+    r"""With F = B L and G the gradient by the covariance, :math:`B^\top (G + G^\top) F` is that by L."""
+    n_features = outer.shape[0]
+    d_y = np.empty(y.shape)
     d_product = np.empty((n_features, n_features))
     d_factor = np.zeros((n_features, n_features))
-    each = max(1, y.shape[0] // references.shape[0])
     for b in range(y.shape[0]):
-        reference, d_reference = references[b // each], d_references[b // each]
         factor = _triangle(y[b], n_features)
-        product = _product(reference, factor)
+        product = _product(outer, factor)
         for i in range(n_features):
             for j in range(n_features):
                 d_product[i, j] = 0.0
@@ -208,10 +183,11 @@ def covariances_pullback(y, references, d_covariances):
                 weight = d_covariances[b, i, m] + d_covariances[b, m, i]
                 for j in range(m + 1):
                     d_product[i, j] += weight * product[m, j]
-        _pull_through_outer(reference, d_product, d_factor)
-        _pull_to_y(factor, d_factor, d_y[b])
         for i in range(n_features):
-            for m in range(i + 1):
-                for j in range(m + 1):
-                    d_reference[i, m] += d_product[i, j] * factor[m, j]
-    return d_y, d_references
+            for j in range(i + 1):
+                total = 0.0
+                for m in range(i, n_features):
+                    total += outer[m, i] * d_product[m, j]
+                d_factor[i, j] = total
+        _pull_to_y(factor, d_factor, d_y[b])
+    return d_y

@@ -13,7 +13,7 @@ from bayesgmm.data.table import Table
 from bayesgmm.graph.lkj import LKJCholesky
 from bayesgmm.graph.marginal import MarginalGaussianMixture
 from bayesgmm.graph.means import StartedNormal
-from bayesgmm.graph.relative import RelativeCovariance, covariances as covariances_around, factor
+from bayesgmm.graph.relative import RelativeCovariance, covariances as covariances_around
 from bayesgmm.graph.transforms import CorrelationCholeskyTransform, SimplexTransform
 from bayesgmm.graph.user_priors import has_density_at, in_words, is_univariate
 from bayesgmm.mixture.log_cholesky import length
@@ -207,30 +207,27 @@ def _around_reference(priors: Mapping[str, Prior], specification: Specification,
     outer_dims = family.dims[family.per_component :]
     rounding = rounding + pm.Data("floor", specification.floor, dims="feature")
 
-    def relative(name: str, rows: Any, spread: Any, wall: Any, dims: tuple[str, ...]) -> Any:
+    def relative(name: str, rows: Any, spread: Any, wall: Any, around: Any, dims: tuple[str, ...]) -> Any:
         d = model.dim_lengths["feature"] if family.per_feature else 1
-        return RelativeCovariance(name, d, rows, spread, wall, correlated=family.correlated, dims=dims)
+        return RelativeCovariance(name, d, rows, spread, wall, around, correlated=family.correlated, dims=dims)
 
+    around = pt.zeros(model.dim_lengths["entry"])
     if "reference" in priors:
         outer = pm.Data("total_cholesky", priors["reference"].numbers["total_cholesky"], dims=outer_dims)
         least = model.dim_lengths["feature"] + EXTRA_ROWS if family.correlated else 1 + EXTRA_ROWS
-        around = relative("reference_log_cholesky", least, REFERENCE_SPREAD, 0.0, ("entry",))
-        if family.correlated:
-            reference = factor(around, outer)
-        else:
-            reference = outer * pt.exp(around if family.per_feature else around[0])
+        around = relative("reference_log_cholesky", least, REFERENCE_SPREAD, 0.0, around, ("entry",))
     else:
-        reference = pm.Data("reference_cholesky", prior.numbers["reference_cholesky"], dims=outer_dims)
+        outer = pm.Data("reference_cholesky", prior.numbers["reference_cholesky"], dims=outer_dims)
     rows, spread, wall = (pm.Data(n, prior.numbers[n]) for n in ("likeness", "scale_spread", "scale_wall"))
-    y = relative("log_cholesky", rows, spread, wall, (*(("component",) * family.per_component), "entry"))
+    y = relative("log_cholesky", rows, spread, wall, around, (*(("component",) * family.per_component), "entry"))
     if family.correlated:
-        natural = covariances_around(y, reference, rounding)
+        natural = covariances_around(y, outer, rounding)
         variances = pt.diagonal(natural, axis1=-2, axis2=-1) - rounding
     elif family.per_feature:
-        variances = (reference * pt.exp(y)) ** 2
+        variances = (outer * pt.exp(y)) ** 2
         natural = variances + rounding
     else:
-        variances = (reference * pt.exp(y[:, 0])) ** 2
+        variances = (outer * pt.exp(y[:, 0])) ** 2
         natural = variances + rounding.mean()
     pm.Deterministic("variances", variances, dims=family.scale_dims)
     pm.Deterministic("scales", pt.sqrt(variances), dims=family.scale_dims)

@@ -137,16 +137,13 @@ class RelativePrior:
         if not family.correlated:
             own = rounding if family.per_feature else rounding.mean()
             natural = np.maximum(natural - own, LEAST_SHARE * natural)
-            reference = np.sqrt(self.reference(natural))
-            y = np.log(np.sqrt(natural) / reference)
-            around = np.log(reference / self.outer)
+            y, around = (np.log(v / self.centre) / 2 for v in (natural, self.reference(natural)))
             if not family.per_feature:
                 y, around = y[:, None], around[None]
         else:
             natural = _without(natural, np.diag(rounding))
-            reference = np.linalg.cholesky(self.reference(natural))
-            y = _relative(natural, reference)
-            around = _relative(reference @ reference.T, self.outer)
+            y = _relative(natural, self.outer)
+            around = _relative(self.reference(natural), self.outer) if self.learned else y
         return {"log_cholesky": y} | ({"reference_log_cholesky": around} if self.learned else {})
 
 
