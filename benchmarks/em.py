@@ -8,8 +8,8 @@ from problems import clusters
 from sklearn.mixture import GaussianMixture
 
 from bayesgmm.data.table import Table
-from bayesgmm.mixture.em import ExpectationMaximisation
 from bayesgmm.mixture.mixture import Mixture
+from bayesgmm.model.em import ExpectationMaximisation
 
 SHAPES = [(10_000, 2, 3, 20), (100_000, 10, 8, 10), (1_000_000, 2, 5, 10)]
 

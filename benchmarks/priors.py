@@ -17,11 +17,11 @@ from sklearn.mixture import GaussianMixture
 from sklearn.model_selection import KFold
 
 import bayesgmm as bg
-from bayesgmm.data.seeds import spread_positions
+from bayesgmm.data.seeds import spread_positions, whitened
 from bayesgmm.data.table import Table
-from bayesgmm.mixture.em import ExpectationMaximisation
 from bayesgmm.mixture.mixture import Mixture
 from bayesgmm.model.covariance import COVARIANCE_TYPES
+from bayesgmm.model.em import ExpectationMaximisation
 from bayesgmm.model.reference import relative_prior
 from bayesgmm.model.relative import RelativePrior
 
@@ -49,17 +49,22 @@ def first_default(x, n_components):
 
 @dataclass(frozen=True)
 class InverseWishart:
-    """Plain inverse-Wishart around a reference: no scale of its own for a component."""
+    """Inverse-Wishart around a learned reference: no scale of its own for a component."""
 
-    reference: np.ndarray
     rows: float
 
+    def reference(self, covariances):
+        return np.linalg.inv(np.linalg.inv(covariances).mean(axis=0))
+
     def __call__(self, counts, scatter, last):
-        return (scatter + self.rows * self.reference) / (counts + self.rows)[:, None, None]
+        common = scatter.sum(axis=0) / counts.sum() if last is None else self.reference(last.covariances)
+        return (scatter + self.rows * common) / (counts + self.rows)[:, None, None]
 
     def log_density(self, mixture):
-        trace = np.einsum("ij,kji->", self.reference, np.linalg.inv(mixture.covariances))
-        return -self.rows / 2 * (np.linalg.slogdet(mixture.covariances)[1].sum() + trace)
+        common = self.reference(mixture.covariances)
+        trace = np.einsum("ij,kji->", common, np.linalg.inv(mixture.covariances))
+        log_det = np.linalg.slogdet(mixture.covariances)[1] - np.linalg.slogdet(common)[1]
+        return -self.rows / 2 * (log_det.sum() + trace)
 
 
 @dataclass(frozen=True)
@@ -73,27 +78,26 @@ class Relative:
 
     def log_density(self, mixture):
         p, d = self.prior, mixture.n_features
-        inverse = np.linalg.inv(mixture.covariances)
-        trace = np.einsum("ij,kji->k", p.reference, inverse)
-        log_det = np.linalg.slogdet(mixture.covariances)[1] - np.linalg.slogdet(p.reference)[1]
+        common = p.reference(mixture.covariances)
+        trace = np.einsum("ij,kji->k", common, np.linalg.inv(mixture.covariances))
+        log_det = np.linalg.slogdet(mixture.covariances)[1] - np.linalg.slogdet(common)[1]
         u = np.log(d / trace)
         shape = -p.rows / 2 * log_det - p.rows * d / 2 * np.log(trace)
         return (shape - u**2 / (2 * p.spread**2) - p.wall * np.exp(-u)).sum()
 
 
 def by_em(prior_of: Callable) -> Fitted:
-    """The highest of EM from k-means++ and random rows, climbed to the top."""
+    """The highest of EM from k-means++ in two metrics, run to its end."""
 
     def fitted(x, n_components):
         table = Table.to_fit(x, resolution=None)
         prior = prior_of(table, n_components)
         em = ExpectationMaximisation(table, prior)
         rng = np.random.default_rng(0)
-        reference = prior.prior.reference if isinstance(prior, Relative) else prior.reference
-        metric = np.linalg.solve(np.linalg.cholesky(reference), (x - x.mean(axis=0)).T).T
+        metrics = [(x - x.mean(axis=0)) / x.std(axis=0), whitened(table)]
         best, highest = None, -np.inf
         for i in range(STARTS):
-            rows = metric if i % 2 else (x - x.mean(axis=0)) / x.std(axis=0)
+            rows = metrics[i % 2]
             centres = rows[spread_positions(rows, n_components, table.row_weights, rng)]
             mixture = em.run(em.from_centres(rows, centres), max_steps=STEPS, tolerance=1e-8)
             value = em.expect(mixture).log_likelihood + prior.log_density(mixture)
@@ -113,20 +117,12 @@ def relative(**changes) -> Callable:
     return prior_of
 
 
-def total(table):
-    """Cholesky factor of the covariance of all rows."""
-    x = table.values - table.moments[0]
-    return np.linalg.cholesky(x.T @ x / len(x) + 1e-8 * np.diag(table.moments[1]))
-
-
 CANDIDATES: dict[str, Fitted] = {
     "scikit-learn": scikit_learn(1e-6),
     "scikit-learn, 1e-3": scikit_learn(1e-3),
     "no reference (the first default)": first_default,
-    "inverse-Wishart around the reference": by_em(
-        lambda t, k: InverseWishart(relative_prior(t, k, FULL).reference, t.n_features + 2)
-    ),
-    "around the total covariance": by_em(relative(reference_cholesky=total)),
+    "inverse-Wishart around a learned reference": by_em(lambda t, k: InverseWishart(t.n_features + 2)),
+    "around the total covariance": by_em(relative(learned=False)),
     "shape worth D + 2 rows": by_em(relative(rows=lambda t: t.n_features + 2)),
     "shape worth 2 D rows": by_em(relative(rows=lambda t: 2 * t.n_features)),
     "scale's spread 3": by_em(relative(spread=3.0)),

@@ -12,6 +12,7 @@ import warnings
 
 import numpy as np
 from arviz_stats.ecdf_utils import ecdf_pit
+from scipy.stats import invwishart
 
 import bayesgmm as bg
 from bayesgmm.mixture import kernel
@@ -26,7 +27,12 @@ PRIOR = {
     "concentration": np.full(N_COMPONENTS, 4.0),
     "midrange": np.zeros(N_FEATURES),
     "range": np.full(N_FEATURES, 4.0),
-    "variance_scale": np.full(N_FEATURES, 1.0),
+    "total_cholesky": np.eye(N_FEATURES),
+    "reference_cholesky": np.eye(N_FEATURES),
+    "reference_spread": 0.5,
+    "likeness": 6.0,
+    "scale_spread": 0.7,
+    "scale_wall": 0.02,
 }
 # The chance that a right sampler is rejected, over all functions together.
 LEVEL = 0.01
@@ -40,27 +46,46 @@ def model_of(covariance_type, rows=None):
 
 
 def with_prior(model, prior):
+    """The model with the numbers of a prior, as far as it has them."""
     for name, value in prior.items():
-        variable = model[name]
-        variable.set_value(np.asarray(value if variable.ndim else np.mean(value), dtype=np.float64))
+        if name in model.named_vars:
+            variable, value = model[name], np.asarray(value, dtype=np.float64)
+            # Of what is no matrix in a family, the diagonal, or its one value.
+            value = np.diag(value) if value.ndim == 2 and variable.ndim < 2 else value
+            variable.set_value(value if variable.ndim else np.array(value.mean()))
     return model
 
 
+def relative_draw(rng, n_features, rows, spread, wall, correlated):
+    """A covariance around the identity by SciPy and NumPy alone: inverse-Wishart's shape, a scale of its own."""
+    if correlated:
+        shape = np.reshape(invwishart(rows, np.eye(n_features)).rvs(random_state=rng), (n_features, n_features))
+    else:
+        shape = np.diag(1 / rng.chisquare(rows, size=n_features))
+    while True:
+        u = rng.normal(0, spread)
+        if rng.random() < np.exp(-wall * np.exp(-u)):
+            break
+    return shape * np.exp(u) * np.trace(np.linalg.inv(shape)) / n_features
+
+
 def prior_draw(rng, structure):
-    """Parameters from ``PRIOR`` by NumPy alone: weights, means, natural covariances."""
+    """Parameters from ``PRIOR`` by NumPy and SciPy alone: weights, means, natural covariances."""
     k, d = N_COMPONENTS, N_FEATURES
     weights = rng.dirichlet(PRIOR["concentration"])
     means = rng.normal(PRIOR["midrange"], PRIOR["range"], size=(k, d))
-    shape = structure.shape(structure.scale_dims, k, d)
-    variances = PRIOR["variance_scale"][0] / rng.gamma(1.5, size=shape)
-    if not structure.correlated:
-        return weights, means, variances
-    # LKJ(eta) of two features: (r + 1) / 2 ~ Beta(eta, eta).
-    r = 2 * rng.beta((d + 3) / 2, (d + 3) / 2, size=shape[:-1]) - 1
-    covariances = np.empty((*shape, d))
-    covariances[..., 0, 0], covariances[..., 1, 1] = variances[..., 0], variances[..., 1]
-    covariances[..., 0, 1] = covariances[..., 1, 0] = r * np.sqrt(variances.prod(axis=-1))
-    return weights, means, covariances
+    own, correlated = d if structure.per_feature else 1, structure.correlated
+    numbers = PRIOR["likeness"], PRIOR["scale_spread"], PRIOR["scale_wall"]
+    if not structure.per_component:
+        # One covariance stands around what is known.
+        return weights, means, relative_draw(rng, own, *numbers, correlated)
+    least = own + 1 if correlated else 2
+    root = np.linalg.cholesky(relative_draw(rng, own, least, PRIOR["reference_spread"], 0.0, correlated))
+    covariances = np.array([root @ relative_draw(rng, own, *numbers, correlated) @ root.T for _ in range(k)])
+    if correlated:
+        return weights, means, covariances
+    variances = np.einsum("kii->ki", covariances)
+    return weights, means, variances if structure.per_feature else variances[:, 0]
 
 
 def quantities(weights, means, natural, structure, x):

@@ -3,7 +3,7 @@
 import pytest
 from calibration import PRIOR, model_of, outside, ranks, with_prior
 
-from bayesgmm.graph import compiled
+from bayesgmm.graph import compiled, relative
 from bayesgmm.graph.ops import MixtureLogDensity
 from bayesgmm.model import build
 
@@ -11,8 +11,8 @@ TYPES = ["full", "tied", "diag", "spherical"]
 
 
 def doubled_prior_scale():
-    """Data from the prior, inference with means' and variances' prior scales doubled."""
-    wrong = {"range": 2 * PRIOR["range"], "variance_scale": 2 * PRIOR["variance_scale"]}
+    """Data from the prior, inference with the prior scales of the means and the reference doubled."""
+    wrong = {"range": 2 * PRIOR["range"], "total_cholesky": 2 * PRIOR["total_cholesky"]}
     return with_prior(model_of("full"), PRIOR | wrong)
 
 
@@ -25,6 +25,14 @@ def missing_log_determinant(monkeypatch):
         return right(name, weights * determinant**0.5, means, covariances, *args, **kwargs)
 
     monkeypatch.setattr(build, "MarginalGaussianMixture", wrong)
+    return model_of("full")
+
+
+def missing_prior_term(monkeypatch):
+    """The covariances' prior lacks the determinant of the reference, which normalises it."""
+    right = relative.half_log_determinant
+    monkeypatch.setattr(relative, "half_log_determinant", lambda y, around, *args: right(y, 0 * around, *args))
+    monkeypatch.setattr(compiled, "_functions", {})
     return model_of("full")
 
 
@@ -61,11 +69,14 @@ def test_ranks_are_uniform_in_many_replications(covariance_type):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("wrong", ["doubled prior scales", "missing log-determinant", "wrong gradient"])
+@pytest.mark.parametrize(
+    "wrong", ["doubled prior scales", "missing log-determinant", "missing prior term", "wrong gradient"]
+)
 def test_wrong_inference_is_rejected(wrong, monkeypatch):
     model, replications, seed = {
         "doubled prior scales": lambda m: (doubled_prior_scale(), 500, 1),
         "missing log-determinant": lambda m: (missing_log_determinant(m), 200, 1),
+        "missing prior term": lambda m: (missing_prior_term(m), 200, 1),
         # Chains that hardly move take the longest trajectories there are: 8 seconds a fit.
         "wrong gradient": lambda m: (wrong_gradient(m), 40, 1),
     }[wrong](monkeypatch)

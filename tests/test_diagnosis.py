@@ -223,9 +223,9 @@ KINDS = ["x = y in 40 rows", "a line of 60 rows, shuffled", "all rows", "a plane
 
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("kind", KINDS)
-def test_rows_on_a_slanted_plane_are_named(kind, seed):
+def test_rows_on_a_slanted_plane_are_named_where_priors_cannot_bear_them(kind, seed):
     x = slanted(kind, seed)
-    model = bg.build_model(x, 2, resolution=None)
+    model = bg.build_model(x, 2, resolution=None, priors=bg.Priors(reference=None))
     with pytest.raises(ImproperPosteriorError, match=r"rows lie exactly on a (line|plane).*Drop one of") as caught:
         bg.find_MAP(model, random_seed=seed)
     count = {"x = y in 40 rows": 40, "a line of 60 rows, shuffled": 60, "all rows": 300}.get(kind, 80)
@@ -237,12 +237,12 @@ def test_rows_on_a_slanted_plane_are_named(kind, seed):
 def test_each_remedy_for_a_slanted_plane_works():
     x = slanted("x = y in 40 rows", 0)
     for model in (
-        bg.build_model(x, 2, resolution=0.01),
+        bg.build_model(x, 2, resolution=0.01, priors=bg.Priors(reference=None)),
         bg.build_model(x, 2, resolution=None, priors=bg.Priors(lkj_eta=22.0)),
-        bg.build_model(x[:, :1], 2, resolution=None),
-        bg.build_model(x, 2, covariance_type="diag", resolution=None),
+        bg.build_model(x[:, :1], 2, resolution=None, priors=bg.Priors(reference=None)),
+        bg.build_model(x, 2, covariance_type="diag", resolution=None, priors=bg.Priors(reference=None)),
         # No remedy is needed: the covariance that all rows share cannot close in on 40 of them.
-        bg.build_model(x, 2, covariance_type="tied", resolution=None),
+        bg.build_model(x, 2, covariance_type="tied", resolution=None, priors=bg.Priors(reference=None)),
     ):
         estimate = bg.find_MAP(model, n_init=4, random_seed=1)
         assert estimate.converged
@@ -251,7 +251,29 @@ def test_each_remedy_for_a_slanted_plane_works():
 
 def test_a_tied_covariance_fails_only_if_all_rows_lie_on_a_line():
     with pytest.raises(ImproperPosteriorError, match="300 rows lie exactly on a line"):
-        bg.find_MAP(bg.build_model(slanted("all rows", 0), 2, covariance_type="tied", resolution=None), random_seed=1)
+        bg.find_MAP(
+            bg.build_model(
+                slanted("all rows", 0), 2, covariance_type="tied", resolution=None, priors=bg.Priors(reference=None)
+            ),
+            random_seed=1,
+        )
+
+
+@pytest.mark.parametrize("covariance_type", ["full", "tied"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_default_has_a_mode_whatever_plane_rows_lie_on(kind, covariance_type):
+    """And a component that rests on such rows is named with them."""
+    x = slanted(kind, 0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", CollapsedComponentWarning)
+        estimate = bg.find_MAP(
+            bg.build_model(x, 2, covariance_type=covariance_type, resolution=None), n_init=4, random_seed=1
+        )
+    assert np.isfinite(estimate.log_posterior)
+    assert all(np.isfinite(value).all() for value in estimate.point.values())
+    diagnosis = bg.diagnose(estimate.laplace(100, random_seed=1)) if estimate.mode.factor is not None else None
+    if kind != "all rows" and covariance_type == "full" and diagnosis is not None:
+        assert "narrowest component" in diagnosis.table.index
 
 
 def test_sound_data_with_strong_correlations_are_not_refused():

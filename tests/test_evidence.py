@@ -70,7 +70,7 @@ def largest_z(ours, theirs):
 def test_posterior_moments_agree_with_pymcs_own_mixture_and_nuts():
     """Within 4 combined MCSE; a model whose covariances are 10 % too large is rejected by the same bound."""
     x, _ = draw_rows(np.random.default_rng(11), 300, *TRUTH)
-    model = bg.build_model(x, 2, resolution=None)
+    model = bg.build_model(x, 2, resolution=None, priors=bg.Priors(reference=None))
     estimate = bg.find_MAP(model, random_seed=1)
     ours = bg.sample(model, draws=4000, start=estimate, random_seed=1, progressbar=False)
     start = {name: estimate.point[name] for name in ("weights", "means", "variances")}

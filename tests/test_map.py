@@ -9,17 +9,17 @@ from sklearn.datasets import make_blobs
 
 import bayesgmm as bg
 from bayesgmm.exceptions import CollapsedComponentWarning, ConvergenceWarning, UnboundedPosteriorWarning
+from bayesgmm.model.em import ExpectationMaximisation
 from bayesgmm.search import climb as climb_module, find_map, problem as problem_module
 from bayesgmm.search.curvature import negative_hessian
-from bayesgmm.search.em import ExpectationMaximisation
 from bayesgmm.search.starts import starting_mixtures
 
 # Maximum log-likelihoods of Old Faithful (mclust finds the same).
 KNOWN = [("full", 2, -1130.264), ("tied", 3, -1126.316), ("diag", 2, -1147.806)]
 
 
-def em_of(model):
-    return ExpectationMaximisation(model.specification, model.table)
+def starts_of(model, n):
+    return list(starting_mixtures(model.specification, model.table, n, np.random.default_rng(0)))
 
 
 def nearly_flat():
@@ -48,7 +48,7 @@ def test_default_priors_stay_near_the_maximum_likelihood(faithful_map):
 
 def test_pymcs_own_optimiser_finds_nothing_better(faithful_model, faithful_map):
     """pm.find_MAP from a start beside our answer comes to the same point."""
-    beside = {name: faithful_map.point[name] for name in ("weights", "means", "variances", "correlation_cholesky")}
+    beside = {rv.name: faithful_map.point[rv.name] for rv in faithful_model.free_RVs}
     beside["means"] = beside["means"] + [[0.1, 1.0], [-0.1, 2.0]]
     theirs = pm.find_MAP(
         model=faithful_model, initvals=beside, jitter=False, progressbar=False, return_inferencedata=True
@@ -58,15 +58,19 @@ def test_pymcs_own_optimiser_finds_nothing_better(faithful_model, faithful_map):
 
 
 def test_em_never_lowers_the_penalised_likelihood(faithful):
-    em = em_of(bg.build_model(faithful, 3))
-    [mixture] = starting_mixtures(em, 1, np.random.default_rng(0))
+    model = bg.build_model(faithful, 3, resolution=None)
+    em = ExpectationMaximisation(model.table, model.specification.covariance_step)
+    [mixture] = starts_of(model, 1)
+    prior = model.specification.relative_prior
 
     def penalised(mixture, log_likelihood):
-        # what the M-step maximises: the likelihood and the inverse-gamma kernels of the covariances
-        prior = faithful.var(ddof=0).to_numpy() * 3 ** (-2 / 2)
-        inverse = np.linalg.inv(mixture.covariances)
-        log_det = np.linalg.slogdet(mixture.covariances)[1]
-        return log_likelihood - 0.5 * (5.0 * log_det + np.einsum("kii,i->k", inverse, prior)).sum()
+        # what the M-step maximises: the likelihood and the prior of the covariances at its best reference
+        common = prior.reference(mixture.covariances)
+        trace = np.einsum("ij,kji->k", common, np.linalg.inv(mixture.covariances))
+        log_det = np.linalg.slogdet(mixture.covariances)[1] - np.linalg.slogdet(common)[1]
+        u = np.log(2 / trace)
+        shape = -prior.rows / 2 * log_det - prior.rows * np.log(trace)
+        return log_likelihood + (shape - u**2 / (2 * prior.spread**2) - prior.wall * np.exp(-u)).sum()
 
     last = -np.inf
     for _ in range(50):
@@ -77,9 +81,9 @@ def test_em_never_lowers_the_penalised_likelihood(faithful):
 
 
 def test_starts_differ_and_are_reproducible(faithful):
-    em = em_of(bg.build_model(faithful, 3))
-    first = [m.means for m in starting_mixtures(em, 6, np.random.default_rng(0))]
-    again = [m.means for m in starting_mixtures(em, 6, np.random.default_rng(0))]
+    model = bg.build_model(faithful, 3)
+    first = [m.means for m in starts_of(model, 6)]
+    again = [m.means for m in starts_of(model, 6)]
     np.testing.assert_array_equal(first, again)
     assert len({tuple(np.round(m, 8).ravel()) for m in first}) > 1
 
@@ -283,7 +287,7 @@ def test_the_evidence_of_a_mode_is_the_textbooks_for_one_component():
     from scipy.stats import invgamma, norm
 
     x = np.random.default_rng(0).normal(1.0, 2.0, size=200)
-    model = bg.build_model(x[:, None], 1, resolution=None)
+    model = bg.build_model(x[:, None], 1, resolution=None, priors=bg.Priors(reference=None))
     mode = bg.find_MAP(model, n_init=1, random_seed=0).mode
     means, variances = (model.specification.prior(name).numbers for name in ("means", "variances"))
     peak = norm(x.mean(), x.std()).logpdf(x).sum()

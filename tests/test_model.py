@@ -44,7 +44,9 @@ def test_variables_have_the_natural_shapes_and_named_dims(faithful, covariance_t
     assert model.named_vars_to_dims["x"] == ("obs_id", "feature")
     assert [rv.name for rv in model.observed_RVs] == ["x"]
     assert not model.potentials
-    assert ("correlation_cholesky" in model.named_vars) == (covariance_type in ("full", "tied"))
+    own = bg.build_model(faithful, 2, covariance_type=covariance_type, priors=bg.Priors(reference=None))
+    assert ("correlation_cholesky" in own.named_vars) == (covariance_type in ("full", "tied"))
+    assert tuple(own["covariances"].shape.eval(mode=INTERPRETED)) == shape
     assert model.specification.covariance.name == covariance_type
 
 
@@ -52,14 +54,14 @@ def test_variables_have_the_natural_shapes_and_named_dims(faithful, covariance_t
 @pytest.mark.parametrize(("n_components", "n_features"), [(1, 1), (3, 1), (1, 2)])
 def test_one_feature_and_one_component_build(covariance_type, n_components, n_features):
     x = np.random.default_rng(0).normal(size=(30, n_features))
-    model = bg.build_model(x, n_components, covariance_type=covariance_type)
-    assert model.specification.n_components == n_components
+    assert bg.build_model(x, n_components, covariance_type=covariance_type).specification.n_components == n_components
+    model = bg.build_model(x, n_components, covariance_type=covariance_type, priors=bg.Priors(reference=None))
     assert ("correlation_cholesky" in model.named_vars) == (n_features > 1 and covariance_type in ("full", "tied"))
 
 
-def test_default_log_prior_is_the_documented_one(faithful):
+def test_log_prior_without_a_reference_is_the_documented_one(faithful):
     """Every factor by SciPy, at a point; LKJ's for D = 2, where the correlation's density is a Beta on (-1, 1)."""
-    model = bg.build_model(faithful, 2)
+    model = bg.build_model(faithful, 2, priors=bg.Priors(reference=None))
     x = faithful.to_numpy()
     rng = np.random.default_rng(1)
     weights, means = np.array([0.3, 0.7]), rng.normal([3, 70], [1, 10], size=(2, 2))
@@ -282,7 +284,7 @@ def test_posterior_predictive_and_log_likelihood_work_with_no_help(faithful_mode
 
 def test_graphviz_works_with_no_help(faithful_model):
     source = pm.model_to_graphviz(faithful_model).source
-    assert all(name in source for name in ("weights", "means", "variances", "correlation_cholesky", "x"))
+    assert all(name in source for name in ("weights", "means", "log_cholesky", "reference_log_cholesky", "x"))
 
 
 @pytest.mark.parametrize("mode", ["NUMBA", INTERPRETED], ids=["numba", "numpy"])

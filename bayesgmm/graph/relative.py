@@ -218,7 +218,7 @@ def _numba_draw(op, node):
 
 
 class RelativeCovariance(Continuous):
-    """Coordinates of a covariance around that of coordinates ``around`` (P,); ``correlated=False``: log scales alone."""
+    """Coordinates of a covariance around that of coordinates ``around`` (P,); not ``correlated``: log scales alone."""
 
     rv_type = RelativeRV
 
@@ -246,20 +246,32 @@ def _log_density(op, values, rng, size, n_features, rows, spread, wall, around, 
     n_features, rows, spread, wall = (pt.squeeze(v) for v in (n_features, rows, spread, wall))
     # PyMC gives the reference the axes of the covariances around it.
     around = pt.squeeze(around, axis=tuple(range(around.type.ndim - 1)))
-    i = pt.arange(n_features)
     if op.correlated:
+        i = pt.arange(n_features)
         trace = _on_batch(PrecisionTrace(), y, around)
-        half_log_determinant = (y - around)[..., i * (i + 3) // 2].sum(axis=-1)
         log_gamma = pt.gammaln((rows - i) / 2).sum() + n_features * (n_features - 1) / 4 * np.log(np.pi)
     else:
         trace = pt.exp(2 * (around - y)).sum(axis=-1)
-        half_log_determinant = (y - around).sum(axis=-1)
         log_gamma = n_features * pt.gammaln(rows / 2)
     whole = rows * n_features / 2
     u = pt.log(n_features) - pt.log(trace)
-    shape = pt.gammaln(whole) - log_gamma - rows * half_log_determinant - whole * pt.log(trace)
+    shape = (
+        pt.gammaln(whole)
+        - log_gamma
+        - rows * half_log_determinant(y, around, n_features, op.correlated)
+        - whole * pt.log(trace)
+    )
     scale = -(u**2) / (2 * spread**2) - wall * pt.exp(-u) - _log_scale_normaliser(spread, wall)
     return n_features * np.log(2) + shape + scale
+
+
+def half_log_determinant(y, around, n_features, correlated):
+    """Half the log determinant of a covariance relative to the reference."""
+    difference = y - around
+    if correlated:
+        i = pt.arange(n_features)
+        difference = difference[..., i * (i + 3) // 2]
+    return difference.sum(axis=-1)
 
 
 def _log_scale_normaliser(spread, wall):

@@ -19,7 +19,7 @@ from bayesgmm.graph.user_priors import has_density_at, in_words, is_univariate
 from bayesgmm.mixture.log_cholesky import length
 from bayesgmm.model.covariance import CovarianceType
 from bayesgmm.model.priors import VARIANCE_SHAPE, Prior, Priors
-from bayesgmm.model.relative import EXTRA_ROWS, REFERENCE_SPREAD
+from bayesgmm.model.relative import EXTRA_ROWS
 from bayesgmm.model.specification import Specification
 
 # Rows among which the means' initial values are looked for.
@@ -214,8 +214,9 @@ def _around_reference(priors: Mapping[str, Prior], specification: Specification,
     around = pt.zeros(model.dim_lengths["entry"])
     if "reference" in priors:
         outer = pm.Data("total_cholesky", priors["reference"].numbers["total_cholesky"], dims=outer_dims)
+        spread = pm.Data("reference_spread", priors["reference"].numbers["reference_spread"])
         least = model.dim_lengths["feature"] + EXTRA_ROWS if family.correlated else 1 + EXTRA_ROWS
-        around = relative("reference_log_cholesky", least, REFERENCE_SPREAD, 0.0, around, ("entry",))
+        around = relative("reference_log_cholesky", least, spread, 0.0, around, ("entry",))
     else:
         outer = pm.Data("reference_cholesky", prior.numbers["reference_cholesky"], dims=outer_dims)
     rows, spread, wall = (pm.Data(n, prior.numbers[n]) for n in ("likeness", "scale_spread", "scale_wall"))

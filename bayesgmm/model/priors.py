@@ -26,6 +26,7 @@ from bayesgmm.data.table import Table
 from bayesgmm.exceptions import InvalidPriorError, ModelError
 from bayesgmm.model.covariance import CovarianceType
 from bayesgmm.model.reference import relative_prior
+from bayesgmm.model.relative import REFERENCE_SPREAD
 
 if TYPE_CHECKING:
     from pytensor.tensor import TensorVariable
@@ -181,7 +182,8 @@ class Priors:
             "likeness": np.array(prior.rows), "scale_spread": np.array(prior.spread), "scale_wall": np.array(prior.wall)
         }  # fmt: skip
         if prior.learned:
-            yield Prior("reference", "RelativeCovariance", {"total_cholesky": prior.outer})
+            spread = np.array(REFERENCE_SPREAD)
+            yield Prior("reference", "RelativeCovariance", {"total_cholesky": prior.outer, "reference_spread": spread})
         yield Prior("covariances", "RelativeCovariance", numbers, given=given is not None)
 
     def _concentrations(self, n_components: int) -> np.ndarray:
@@ -234,7 +236,8 @@ class Prior:
         if self.variable == "correlations":
             return f"LKJ({brief_number(numbers[0][0])})"
         if self.variable == "reference":
-            return f"around the covariance of all rows (standard deviations {_scales(numbers[0])})"
+            scales = f"standard deviations {_scales(numbers[0])}"
+            return f"around the covariance of all rows ({scales}), log of its scale Normal(0, sd {numbers[1][0]:g})"
         if self.variable == "covariances":
             *around, rows, spread, _ = numbers
             given = f"a covariance (standard deviations {_scales(around[0])})" if around else "the reference"

@@ -27,9 +27,9 @@ from scipy.special import gammaln, logsumexp, multigammaln
 
 from bayesgmm.data.seeds import spread_positions, whitened
 from bayesgmm.data.table import Table
-from bayesgmm.mixture.em import ExpectationMaximisation
 from bayesgmm.mixture.mixture import Mixture
 from bayesgmm.model.covariance import CovarianceType
+from bayesgmm.model.em import ExpectationMaximisation
 from bayesgmm.model.relative import EXTRA_ROWS, REFERENCE_SPREAD, SCALE_SPREAD, RelativePrior
 
 # Rows that the estimate is made of, where there are more.

@@ -15,9 +15,9 @@ import numpy as np
 from bayesgmm.arguments import check_choice, check_count
 from bayesgmm.data.table import Table
 from bayesgmm.exceptions import InvalidDataError, InvalidPriorError, StorageError
-from bayesgmm.mixture.em import EMPTY_COUNT
 from bayesgmm.mixture.mixture import Mixture
 from bayesgmm.model.covariance import COVARIANCE_TYPES, CovarianceType
+from bayesgmm.model.em import EMPTY_COUNT
 from bayesgmm.model.priors import VARIANCE_SHAPE, Prior, Priors, brief_number, by_feature, default_variance_scale
 from bayesgmm.model.relative import FLOOR, RelativePrior
 

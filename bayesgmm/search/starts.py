@@ -7,8 +7,8 @@ from scipy.linalg import solve_triangular
 
 from bayesgmm.data.seeds import spread_positions, whitened
 from bayesgmm.data.table import Table
-from bayesgmm.mixture.em import ExpectationMaximisation
 from bayesgmm.mixture.mixture import Mixture
+from bayesgmm.model.em import ExpectationMaximisation
 from bayesgmm.model.specification import Specification
 
 # Enough for EM to settle on one optimum's hillside; the optimiser climbs the rest faster.
