@@ -9,7 +9,13 @@ from test_modes import two_clusterings
 from test_posterior import scramble
 
 import bayesgmm as bg
-from bayesgmm.exceptions import ImproperPosteriorError, MultipleModesWarning, UnboundedPosteriorWarning
+from bayesgmm.exceptions import (
+    CollapsedComponentWarning,
+    ConvergenceWarning,
+    ImproperPosteriorError,
+    MultipleModesWarning,
+    UnboundedPosteriorWarning,
+)
 from bayesgmm.posterior import chains
 from bayesgmm.posterior.invariants import ambiguous_share, groups_of_chains, invariants
 from bayesgmm.record.fit import Fit
@@ -265,7 +271,8 @@ def test_the_default_has_a_mode_whatever_plane_rows_lie_on(kind, covariance_type
     """And a component that rests on such rows is named with them."""
     x = slanted(kind, 0)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", CollapsedComponentWarning)
+        for category in (CollapsedComponentWarning, ConvergenceWarning):
+            warnings.simplefilter("ignore", category)
         estimate = bg.find_MAP(
             bg.build_model(x, 2, covariance_type=covariance_type, resolution=None), n_init=4, random_seed=1
         )

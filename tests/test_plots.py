@@ -80,7 +80,7 @@ def test_unsure_rows_are_small_and_grey(faithful_draws, soft):
     order = np.argsort(-np.abs(np.diff(soft["probability"], axis=1)[:, 0]), kind="stable")
     sizes = points.get_sizes()
     assert (np.diff(sizes) <= 1e-12).all()
-    assert sizes[-1] < 0.8 * sizes[0]
+    assert sizes[-1] < 0.85 * sizes[0]
     least = soft["probability"].values[order[-1]]
     np.testing.assert_allclose(points.get_facecolors()[-1][:3], certainty_colours(least[None])[0])
 

@@ -28,7 +28,7 @@ SCALE_SPREAD, REFERENCE_SPREAD = 1.5, 5.0
 # b: the wall acts like 2 b / D rows of the reference's own covariance.
 SCALE_WALL = 0.01
 # Of the features' variances in all: added to every covariance, so that float64 can hold them whatever the rows are.
-FLOOR = 1e-12
+FLOOR = 1e-10
 # Rows that a reference is the shape of; those that the prior needs to be proper, and one more.
 EXTRA_ROWS = 1.0
 # Of the reference: the least that EM adds to a scatter, and the least variance that a start is given.
@@ -67,30 +67,46 @@ class RelativePrior:
         """The covariance of the factor ``outer`` in its natural shape: (D, D), (D,) or ()."""
         return self.outer @ self.outer.T if self.family.correlated else self.outer**2
 
+    @property
+    def floor(self) -> np.ndarray:
+        """Variances that every covariance is given besides: (D,), or () of a spherical one."""
+        return FLOOR * (np.diag(self.centre) if self.family.correlated else self.centre)
+
     def reference(self, natural: np.ndarray) -> np.ndarray:
-        r"""The reference in its natural shape: the one that natural covariances are most likely around.
+        r"""The reference in its natural shape: the one that natural covariances (K, ...) are most likely around.
 
         .. math:: R^{-1} = \mathrm{mean}_k(h_k \Sigma_k^{-1}), \qquad h_k = D / \mathrm{tr}(R \Sigma_k^{-1}),
 
         scaled so that the geometric mean of the h is 1.
         """
-        if not self.learned:
-            return self.centre
-        if not self.family.per_feature:
-            return np.exp(np.log(natural).mean(axis=0))
-        inverse = np.linalg.inv(natural) if self.family.correlated else 1 / natural
-        reference = natural.mean(axis=0)
-        for _ in range(ROUNDS):
-            harmonic = self._harmonic(reference, inverse)
-            scaled = np.einsum("k,k...->...", harmonic, inverse) / len(inverse)
-            reference = np.linalg.inv(scaled) if self.family.correlated else 1 / scaled
-        return reference * np.exp(np.log(self._harmonic(reference, inverse)).mean())
+        root = self._root(natural)
+        return root @ root.T if self.family.correlated else root**2
 
-    def _harmonic(self, reference: np.ndarray, inverse: np.ndarray) -> np.ndarray:
-        """h of the covariances with these inverses (K, ...), (K,)."""
+    def _root(self, natural: np.ndarray) -> np.ndarray:
+        """A root F of the reference F F^T; standard deviations where features do not correlate."""
+        correlated = self.family.correlated
+        if not self.learned:
+            return self.outer
+        if not self.family.per_feature:
+            return np.exp(np.log(natural).mean(axis=0) / 2)
+        root = np.linalg.cholesky(natural.mean(axis=0)) if correlated else np.sqrt(natural.mean(axis=0))
+        # By factors throughout: inverses of inverses would not stay positive definite where covariances hardly are.
+        whiteners = np.linalg.inv(np.linalg.cholesky(natural)) if correlated else 1 / np.sqrt(natural)
+        for _ in range(ROUNDS):
+            harmonic = self._harmonic(root, natural)
+            if correlated:
+                precision = np.einsum("k,kji,kjl->il", harmonic / len(natural), whiteners, whiteners)
+                root = np.linalg.inv(np.linalg.cholesky(precision)).T
+            else:
+                root = 1 / np.sqrt((harmonic[:, None] * whiteners**2).mean(axis=0))
+        return root * np.exp(np.log(self._harmonic(root, natural)).mean() / 2)
+
+    def _harmonic(self, root: np.ndarray, natural: np.ndarray) -> np.ndarray:
+        """h of natural covariances (K, ...) relative to the reference of a root, (K,)."""
         if self.family.correlated:
-            return reference.shape[-1] / np.einsum("ij,kji->k", reference, inverse)
-        ratio = reference * inverse
+            ratio = np.linalg.solve(np.linalg.cholesky(natural), np.broadcast_to(root, natural.shape))
+            return root.shape[-1] / (ratio**2).sum(axis=(-2, -1))
+        ratio = root**2 / natural
         return 1 / (ratio.mean(axis=-1) if self.family.per_feature else ratio)
 
     def covariances(self, counts: np.ndarray, scatter: np.ndarray, last: Mixture | None) -> np.ndarray:
@@ -121,12 +137,26 @@ class RelativePrior:
             natural = family.pool(last.full_covariances, last.weights)
             natural = natural if family.per_component else natural[None]
             reference = self.reference(natural)
-            harmonic = self._harmonic(reference, np.linalg.inv(natural) if family.correlated else 1 / natural)
+            harmonic = self._harmonic(self._root(natural), natural)
         weight = (rows - 2 * np.log(harmonic) / (self.spread**2 * n_features)) * harmonic + 2 * self.wall / n_features
         weight = np.maximum(weight, LEAST_WEIGHT)
-        natural = (own + weight[expand] * reference) / (n + rows)[expand]
+        floor = np.diag(self.floor) if family.correlated else self.floor
+        natural = (own + weight[expand] * reference) / (n + rows)[expand] + floor
+        if family.correlated:
+            natural = self._held_apart(natural)
         natural = natural if family.per_component else natural[0]
         return family.expand(natural, *scatter.shape[:2])
+
+    def _held_apart(self, covariances: np.ndarray) -> np.ndarray:
+        """Covariances (K, D, D), made positive definite where rounding errors of the scatter left them not so."""
+        try:
+            np.linalg.cholesky(covariances)
+        except np.linalg.LinAlgError:
+            inverse = np.linalg.inv(self.outer)
+            variances, directions = np.linalg.eigh(inverse @ covariances @ inverse.T)
+            turned = self.outer @ (directions * np.sqrt(np.maximum(variances, 10 * FLOOR))[:, None, :])
+            return turned @ np.swapaxes(turned, -1, -2)
+        return covariances
 
     def coordinates(self, natural: np.ndarray, rounding: np.ndarray) -> dict[str, np.ndarray]:
         """The unconstrained variables of covariances in their natural shape, by name.
@@ -142,8 +172,12 @@ class RelativePrior:
                 y, around = y[:, None], around[None]
         else:
             natural = _without(natural, np.diag(rounding))
-            y = _relative(natural, self.outer)
-            around = _relative(self.reference(natural), self.outer) if self.learned else y
+            inverse = np.linalg.inv(self.outer)
+            y = log_cholesky.coordinates(inverse @ np.linalg.cholesky(natural))
+            around = y
+            if self.learned:
+                upper = np.linalg.qr((inverse @ self._root(natural)).T, mode="r")
+                around = log_cholesky.coordinates(upper.T * np.sign(np.diag(upper)))
         return {"log_cholesky": y} | ({"reference_log_cholesky": around} if self.learned else {})
 
 
@@ -154,9 +188,3 @@ def _without(covariances: np.ndarray, rounding: np.ndarray) -> np.ndarray:
     share, directions = np.linalg.eigh(inverse @ (covariances - rounding) @ np.swapaxes(inverse, -1, -2))
     turned = factor @ (directions * np.sqrt(np.maximum(share, LEAST_SHARE))[..., None, :])
     return turned @ np.swapaxes(turned, -1, -2)
-
-
-def _relative(covariances: np.ndarray, outer: np.ndarray) -> np.ndarray:
-    """Log-Cholesky coordinates of covariances (..., D, D) around the one with the factor ``outer``."""
-    inverse = np.linalg.inv(outer)
-    return log_cholesky.coordinates(np.linalg.cholesky(inverse @ covariances @ inverse.T))

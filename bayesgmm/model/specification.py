@@ -19,7 +19,7 @@ from bayesgmm.mixture.mixture import Mixture
 from bayesgmm.model.covariance import COVARIANCE_TYPES, CovarianceType
 from bayesgmm.model.em import EMPTY_COUNT
 from bayesgmm.model.priors import VARIANCE_SHAPE, Prior, Priors, brief_number, by_feature, default_variance_scale
-from bayesgmm.model.relative import FLOOR, RelativePrior
+from bayesgmm.model.relative import RelativePrior
 
 if TYPE_CHECKING:
     from bayesgmm.model.build import MixtureModel
@@ -98,7 +98,8 @@ class Specification:
     @property
     def floor(self) -> np.ndarray:
         """A variance of each feature, (D,), that keeps every covariance within what float64 can invert."""
-        return FLOOR * self.typical_variance_scale if self.relative_prior is not None else np.zeros(self.n_features)
+        own = 0.0 if self.relative_prior is None else self.relative_prior.floor
+        return np.array(np.broadcast_to(own, (self.n_features,)))
 
     @property
     def correlated(self) -> bool:
