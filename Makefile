@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?=
 
-.PHONY: help demo test evidence bench profile lint format docs clean
+.PHONY: help demo test evidence bench priors profile lint format docs clean
 .DEFAULT_GOAL := help
 
 help:
@@ -17,6 +17,7 @@ help:
 	@echo "make docs      the site, in docs/_build/html"
 	@echo "make evidence  the slow statistical tests"
 	@echo "make bench     speed against PyMC, NumPyro, Stan and scikit-learn; writes docs/benchmarks.md (half an hour)"
+	@echo "make priors    priors of the covariances on many tables; writes docs/priors.csv (an hour)"
 	@echo "make profile   where the time of a fit goes"
 	@echo "PYTHON=...     the Python to use (3.12 or newer)"
 
@@ -58,6 +59,10 @@ bench: venv
 	$(call install,bench,--group bench)
 	@for script in $(BENCHMARKS); do echo "benchmarks/$$script.py"; $(BIN)/python -W ignore benchmarks/$$script.py || exit 1; done
 	$(BIN)/python benchmarks/page.py
+
+priors: venv
+	$(call install,bench,--group bench)
+	$(BIN)/python -W ignore benchmarks/priors.py
 
 profile: venv
 	$(call install,run,)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
 INFERENCES = ("nuts", "map")
+STARTS = ("dispersed",)
 # Draws that `inference_data_` holds after a MAP fit.
 LAPLACE_DRAWS = 1000
 LARGEST_SEED = 2**31 - 1
@@ -44,6 +45,8 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         Starts of the search for the mode.
     draws, tune, chains, cores : int
         Of NUTS; see :func:`bayesgmm.sample`.
+    start : {"dispersed"} or None, default None
+        Where chains start: at the mode, or at every mode that the starts found to hold some of the posterior.
     random_state : int, RandomState or None
     progressbar : bool, default True
         Show a bar on a terminal or in a notebook where there is much to compute.
@@ -88,6 +91,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         tune=None,
         chains=4,
         cores=None,
+        start=None,
         random_state=None,
         progressbar=True,
     ):
@@ -101,6 +105,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         self.tune = tune
         self.chains = chains
         self.cores = cores
+        self.start = start
         self.random_state = random_state
         self.progressbar = progressbar
 
@@ -154,6 +159,8 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         check_choice(self.inference, "inference", INFERENCES)
         check_count(self.n_init, "n_init")
         if self.inference == "nuts":
+            if self.start is not None:
+                check_choice(self.start, "start", STARTS)
             for name in ("draws", "chains"):
                 check_count(getattr(self, name), name)
 
@@ -167,7 +174,8 @@ class GaussianMixture(DensityMixin, BaseEstimator):
             chains=self.chains,
             cores=self.cores,
             random_seed=seed,
-            start=self.map_,
+            start=self.start,
+            estimate=self.map_,
             progressbar=self.progressbar,
         )
         fit = Fit.of(self._inference_data).in_proportion

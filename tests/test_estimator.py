@@ -177,3 +177,15 @@ def test_predicting_too_early_or_with_other_columns(faithful, map_fit):
         unnamed.predict(faithful.to_numpy()[:, :1])
     with pytest.raises(InvalidDataError, match="Input X contains NaN: row 1, column 'waiting'"):
         map_fit.predict(faithful.assign(waiting=[1.0, np.nan] + [1.0] * 270))
+
+
+def test_chains_start_where_they_are_told_to():
+    """Both of two equally good clusterings have chains, of the search that the estimator keeps."""
+    rng = np.random.default_rng(0)
+    corners = np.array([[-1, -1], [-1, 1], [1, -1], [1, 1]]) * 3.0
+    x = np.concatenate([rng.normal(size=(30, 2)) + corner for corner in corners])
+    x = np.concatenate([x, x[:, ::-1]])
+    gmm = bg.GaussianMixture(2, covariance_type="diag", start="dispersed", draws=100, random_state=1).fit(x)
+    assert set(gmm.inference_data_["sample_stats"]["start_mode"].values) == {0, 1}
+    with pytest.raises(bg.exceptions.InvalidArgumentError, match="unknown start 'everywhere'"):
+        bg.GaussianMixture(2, start="everywhere").fit(x)

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -59,6 +59,10 @@ def fit(
     store: Annotated[
         Path | None, typer.Option(help="New folder that keeps draws as they come, should the process be killed.")
     ] = None,
+    start: Annotated[
+        Literal["dispersed"] | None,
+        typer.Option(help="dispersed: chains start at every mode that was found. Default: at the best."),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Fit a mixture to a table and save its draws.
@@ -70,10 +74,12 @@ def fit(
 
         import bayesgmm as bg
         from bayesgmm.arguments import check_choice, check_count
-        from bayesgmm.estimator import INFERENCES
+        from bayesgmm.estimator import INFERENCES, STARTS
 
         n_components = number_of_components(components)
         check_choice(inference, "inference", INFERENCES)
+        if start is not None:
+            check_choice(start, "start", STARTS)
         check_count(draws, "draws")
         check_count(chains, "chains")
         names = None if columns is None else split_names(columns)
@@ -92,7 +98,7 @@ def fit(
         began = time.perf_counter()
         if inference == "nuts":
             dt = bg.sample(
-                model, draws=draws, chains=chains, start=estimate, random_seed=seed, store=store,
+                model, draws=draws, chains=chains, start=start, estimate=estimate, random_seed=seed, store=store,
                 progressbar=not json,
             )  # fmt: skip
             said = f"NUTS in {time.perf_counter() - began:.1f} s: {chains} chains of {draws} draws.\n"

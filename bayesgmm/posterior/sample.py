@@ -13,6 +13,7 @@ from bayesgmm.sampling.nutpie import Settings
 from bayesgmm.sampling.nuts import DEFAULT_TUNE, Start, run_nuts
 from bayesgmm.sampling.run import Run
 from bayesgmm.sampling.store import Store
+from bayesgmm.search.estimate import MapEstimate
 
 if TYPE_CHECKING:
     import pymc as pm
@@ -28,6 +29,7 @@ def sample(
     cores: int | None = None,
     random_seed: Any = None,
     start: Start = None,
+    estimate: MapEstimate | None = None,
     relabel: str | None = "stephens",
     store: str | os.PathLike | None = None,
     progressbar: bool = True,
@@ -53,6 +55,8 @@ def sample(
         "dispersed" starts chains at each of them. Chains that then stay apart are not pooled: the tree keeps each
         chain's share in ``sample_stats["chain_weight"]``, by Pareto-smoothed importance sampling of the modes, and
         this package's summaries use it.
+    estimate : MapEstimate, optional
+        What ``find_MAP(model)`` found, so that it need not be searched for again.
     relabel : {"stephens", "ecr"} or None, default "stephens"
         How to undo label switching (:func:`bayesgmm.relabel`); None leaves the sampler's labels.
     store : path, optional
@@ -96,7 +100,8 @@ def sample(
         progressbar=progressbar and is_watched(),
     )
     run = run_nuts(
-        model, check_count(chains, "chains"), settings, start=start, random_seed=random_seed, store=store
+        model, check_count(chains, "chains"), settings, start=start, estimate=estimate, random_seed=random_seed,
+        store=store,
     )  # fmt: skip
     return _finished(run, relabel)
 

@@ -43,7 +43,7 @@ def _draws(fit: Fit) -> Iterator[str]:
     starts = [] if how.starts is None else [f"n_init={len(how.starts)}"]
     search = ", ".join(["model", *starts, *_seed(how.map_seed)])
     # An integer seed of the search's own: there was one before the draws.
-    apart = how.method == "laplace" or (how.map_seed is not None and not how.dispersed)
+    apart = how.method == "laplace" or how.map_seed is not None
     if apart:
         yield f"estimate = bg.find_MAP({search})"
     if how.method == "laplace":
@@ -52,8 +52,10 @@ def _draws(fit: Fit) -> Iterator[str]:
             yield f"dt = bg.relabel(dt, method={how.relabelled!r})"
         return
     given = ["model"]
-    if apart or how.dispersed:
-        given.append("start=estimate" if apart else 'start="dispersed"')
+    if how.dispersed:
+        given.append('start="dispersed"')
+    if apart:
+        given.append("estimate=estimate" if how.dispersed else "start=estimate")
     given.append(f"draws={fit.n_draws}")
     if how.tuning_steps is not None:
         given.append(f"tune={how.tuning_steps}")

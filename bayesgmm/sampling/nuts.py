@@ -25,14 +25,21 @@ Start = MapEstimate | Literal["dispersed"] | None
 
 
 def run_nuts(
-    model: Any, n_chains: int, settings: Settings, *, start: Start, random_seed: Any, store: Any = None
+    model: Any,
+    n_chains: int,
+    settings: Settings,
+    *,
+    start: Start,
+    estimate: MapEstimate | None = None,
+    random_seed: Any,
+    store: Any = None,
 ) -> Run:
     """Draws of the posterior, started at the modes, labels as the sampler left them; see :func:`bayesgmm.sample`."""
     problem = Problem.of(model)
     if store is not None:
         check_new_store(store)
     rng = np.random.default_rng(random_seed)
-    estimate = _estimate(model, start, rng, settings.progressbar)
+    estimate = _estimate(model, start, estimate, rng, settings.progressbar)
     if estimate.problem.model is model and estimate.problem.is_current:
         problem = estimate.problem
     _check_start(problem, estimate)
@@ -59,14 +66,20 @@ def run_nuts(
     return replace(run, chains=done)
 
 
-def _estimate(model: Any, start: Start, rng: np.random.Generator, progressbar: bool) -> MapEstimate:
+def _estimate(
+    model: Any, start: Start, estimate: MapEstimate | None, rng: np.random.Generator, progressbar: bool
+) -> MapEstimate:
     if isinstance(start, MapEstimate):
         return start
-    if start is None or (isinstance(start, str) and start == "dispersed"):
+    if start is not None and not (isinstance(start, str) and start == "dispersed"):
+        raise InvalidArgumentError(
+            f"start = {start!r} must be a MapEstimate of this model (find_MAP), 'dispersed' or None."
+        )
+    if estimate is None:
         return find_MAP(model, random_seed=rng, progressbar=progressbar)
-    raise InvalidArgumentError(
-        f"start = {start!r} must be a MapEstimate of this model (find_MAP), 'dispersed' or None."
-    )
+    if not isinstance(estimate, MapEstimate):
+        raise InvalidArgumentError(f"estimate = {estimate!r} must be a MapEstimate of this model (find_MAP) or None.")
+    return estimate
 
 
 def _where_to_start(
