@@ -30,9 +30,11 @@ PRIOR = {
     "total_cholesky": np.eye(N_FEATURES),
     "reference_cholesky": np.eye(N_FEATURES),
     "reference_spread": 0.5,
+    "reference_ceiling": 0.6,
     "likeness": 6.0,
     "scale_spread": 0.7,
     "scale_wall": 0.02,
+    "scale_ceiling": 0.1,
 }
 # The chance that a right sampler is rejected, over all functions together.
 LEVEL = 0.01
@@ -56,7 +58,7 @@ def with_prior(model, prior):
     return model
 
 
-def relative_draw(rng, n_features, rows, spread, wall, correlated):
+def relative_draw(rng, n_features, rows, spread, wall, ceiling, correlated):
     """A covariance around the identity by SciPy and NumPy alone: inverse-Wishart's shape, a scale of its own."""
     if correlated:
         shape = np.reshape(invwishart(rows, np.eye(n_features)).rvs(random_state=rng), (n_features, n_features))
@@ -64,7 +66,7 @@ def relative_draw(rng, n_features, rows, spread, wall, correlated):
         shape = np.diag(1 / rng.chisquare(rows, size=n_features))
     while True:
         u = rng.normal(0, spread)
-        if rng.random() < np.exp(-wall * np.exp(-u)):
+        if rng.random() < np.exp(-wall * np.exp(-u) - ceiling * np.exp(u)):
             break
     return shape * np.exp(u) * np.trace(np.linalg.inv(shape)) / n_features
 
@@ -75,12 +77,13 @@ def prior_draw(rng, structure):
     weights = rng.dirichlet(PRIOR["concentration"])
     means = rng.normal(PRIOR["midrange"], PRIOR["range"], size=(k, d))
     own, correlated = d if structure.per_feature else 1, structure.correlated
-    numbers = PRIOR["likeness"], PRIOR["scale_spread"], PRIOR["scale_wall"]
+    numbers = (PRIOR["likeness"], *(PRIOR[f"scale_{name}"] for name in ("spread", "wall", "ceiling")))
     if not structure.per_component:
         # One covariance stands around what is known.
         return weights, means, relative_draw(rng, own, *numbers, correlated)
     least = own + 1 if correlated else 2
-    root = np.linalg.cholesky(relative_draw(rng, own, least, PRIOR["reference_spread"], 0.0, correlated))
+    around = least, PRIOR["reference_spread"], 0.0, PRIOR["reference_ceiling"]
+    root = np.linalg.cholesky(relative_draw(rng, own, *around, correlated))
     covariances = np.array([root @ relative_draw(rng, own, *numbers, correlated) @ root.T for _ in range(k)])
     if correlated:
         return weights, means, covariances

@@ -15,7 +15,7 @@ from bayesgmm.mixture import log_cholesky
 from bayesgmm.model.covariance import COVARIANCE_TYPES
 from bayesgmm.search.problem import Problem
 
-ROWS, SPREAD, WALL = 6.5, 1.2, 0.03
+ROWS, SPREAD, WALL, CEILING = 6.5, 1.2, 0.03, 0.4
 
 
 def matrices(y, n_features):
@@ -32,7 +32,7 @@ def matrices(y, n_features):
 
 def draws(n_features, correlated, around, n=4_000):
     prior = RelativeCovariance.dist(
-        n_features, ROWS, SPREAD, WALL, around, correlated=correlated, shape=(n, len(around))
+        n_features, ROWS, SPREAD, WALL, CEILING, around, correlated=correlated, shape=(n, len(around))
     )  # fmt: skip
     return pm.draw(prior, random_seed=1)
 
@@ -77,7 +77,9 @@ def test_pullbacks_are_the_gradients(n_features):
 
 def log_density(y, n_features, correlated, around=None):
     around = np.zeros(y.shape[1]) if around is None else around
-    prior = RelativeCovariance.dist(n_features, ROWS, SPREAD, WALL, around, correlated=correlated, shape=y.shape)
+    prior = RelativeCovariance.dist(
+        n_features, ROWS, SPREAD, WALL, CEILING, around, correlated=correlated, shape=y.shape
+    )
     value = pt.matrix()
     return pytensor.function([value], pm.logp(prior, value), mode="FAST_COMPILE")(y)
 
@@ -86,7 +88,7 @@ def scale_density(u):
     """p(u) by SciPy."""
 
     def kernel(v):
-        return np.exp(-(v**2) / (2 * SPREAD**2) - WALL * np.exp(-v))
+        return np.exp(-(v**2) / (2 * SPREAD**2) - WALL * np.exp(-v) - CEILING * np.exp(v))
 
     return kernel(u) / integrate.quad(kernel, -20, 20)[0]
 

@@ -207,20 +207,22 @@ def _around_reference(priors: Mapping[str, Prior], specification: Specification,
     outer_dims = family.dims[family.per_component :]
     rounding = rounding + pm.Data("floor", specification.floor, dims="feature")
 
-    def relative(name: str, rows: Any, spread: Any, wall: Any, around: Any, dims: tuple[str, ...]) -> Any:
+    def relative(name: str, numbers: tuple[Any, ...], around: Any, dims: tuple[str, ...]) -> Any:
         d = model.dim_lengths["feature"] if family.per_feature else 1
-        return RelativeCovariance(name, d, rows, spread, wall, around, correlated=family.correlated, dims=dims)
+        return RelativeCovariance(name, d, *numbers, around, correlated=family.correlated, dims=dims)
 
     around = pt.zeros(model.dim_lengths["entry"])
     if "reference" in priors:
-        outer = pm.Data("total_cholesky", priors["reference"].numbers["total_cholesky"], dims=outer_dims)
-        spread = pm.Data("reference_spread", priors["reference"].numbers["reference_spread"])
+        given = priors["reference"].numbers
+        outer = pm.Data("total_cholesky", given["total_cholesky"], dims=outer_dims)
         least = model.dim_lengths["feature"] + EXTRA_ROWS if family.correlated else 1 + EXTRA_ROWS
-        around = relative("reference_log_cholesky", least, spread, 0.0, around, ("entry",))
+        spread, ceiling = (pm.Data(n, given[n]) for n in ("reference_spread", "reference_ceiling"))
+        around = relative("reference_log_cholesky", (least, spread, 0.0, ceiling), around, ("entry",))
     else:
         outer = pm.Data("reference_cholesky", prior.numbers["reference_cholesky"], dims=outer_dims)
-    rows, spread, wall = (pm.Data(n, prior.numbers[n]) for n in ("likeness", "scale_spread", "scale_wall"))
-    y = relative("log_cholesky", rows, spread, wall, around, (*(("component",) * family.per_component), "entry"))
+    names = ("likeness", "scale_spread", "scale_wall", "scale_ceiling")
+    numbers = tuple(pm.Data(name, prior.numbers[name]) for name in names)
+    y = relative("log_cholesky", numbers, around, (*(("component",) * family.per_component), "entry"))
     if family.correlated:
         natural = covariances_around(y, outer, rounding)
         variances = pt.diagonal(natural, axis1=-2, axis2=-1) - rounding

@@ -26,7 +26,7 @@ from bayesgmm.data.table import Table
 from bayesgmm.exceptions import InvalidPriorError, ModelError
 from bayesgmm.model.covariance import CovarianceType
 from bayesgmm.model.reference import relative_prior
-from bayesgmm.model.relative import REFERENCE_SPREAD
+from bayesgmm.model.relative import REFERENCE_CEILING, REFERENCE_SPREAD
 
 if TYPE_CHECKING:
     from pytensor.tensor import TensorVariable
@@ -179,11 +179,12 @@ class Priors:
         prior = relative_prior(table, n_components, covariance, given)
         around: dict[str, np.ndarray] = {} if prior.learned else {"reference_cholesky": prior.outer}
         numbers = around | {
-            "likeness": np.array(prior.rows), "scale_spread": np.array(prior.spread), "scale_wall": np.array(prior.wall)
+            "likeness": np.array(prior.rows), "scale_spread": np.array(prior.spread),
+            "scale_wall": np.array(prior.wall), "scale_ceiling": np.array(prior.ceiling),
         }  # fmt: skip
         if prior.learned:
-            spread = np.array(REFERENCE_SPREAD)
-            yield Prior("reference", "RelativeCovariance", {"total_cholesky": prior.outer, "reference_spread": spread})
+            own = {"reference_spread": np.array(REFERENCE_SPREAD), "reference_ceiling": np.array(REFERENCE_CEILING)}
+            yield Prior("reference", "RelativeCovariance", {"total_cholesky": prior.outer} | own)
         yield Prior("covariances", "RelativeCovariance", numbers, given=given is not None)
 
     def _concentrations(self, n_components: int) -> np.ndarray:
@@ -239,7 +240,7 @@ class Prior:
             scales = f"standard deviations {_scales(numbers[0])}"
             return f"around the covariance of all rows ({scales}), log of its scale Normal(0, sd {numbers[1][0]:g})"
         if self.variable == "covariances":
-            *around, rows, spread, _ = numbers
+            *around, rows, spread, _, _ = numbers
             given = f"a covariance (standard deviations {_scales(around[0])})" if around else "the reference"
             shape = f", shapes worth {round(float(rows[0]), 1):g} rows" if len(features) > 1 else ""
             return f"around {given}{shape}, log of each one's scale Normal(0, sd {brief_number(spread[0])})"

@@ -30,7 +30,7 @@ from bayesgmm.data.table import Table
 from bayesgmm.mixture.mixture import Mixture
 from bayesgmm.model.covariance import CovarianceType
 from bayesgmm.model.em import ExpectationMaximisation
-from bayesgmm.model.relative import EXTRA_ROWS, REFERENCE_SPREAD, SCALE_SPREAD, RelativePrior
+from bayesgmm.model.relative import EXTRA_ROWS, REFERENCE_CEILING, REFERENCE_SPREAD, SCALE_SPREAD, RelativePrior
 
 # Rows that the estimate is made of, where there are more.
 MOST_ROWS = 4_000
@@ -120,7 +120,7 @@ def relative_prior(
     rows = extra + (len(units) if family.correlated else 1)
     if several or given is not None:
         return RelativePrior(family, outer, rows, learned=given is None)
-    return RelativePrior(family, outer, rows, REFERENCE_SPREAD, 0.0, learned=False)
+    return RelativePrior(family, outer, rows, REFERENCE_SPREAD, 0.0, learned=False, ceiling=REFERENCE_CEILING)
 
 
 def _total(table: Table) -> np.ndarray:

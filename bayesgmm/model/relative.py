@@ -5,9 +5,9 @@ r"""The default prior of the covariances: each around a common reference, at a s
 with :math:`B B^\top` the reference covariance, :math:`h_k` the harmonic mean of :math:`M_k`'s eigenvalues and
 :math:`N_k` its shape: that of an inverse-Wishart matrix with :math:`\nu` degrees of freedom, whose scale
 :math:`h_k` has a wide distribution instead,
-:math:`p(\log h) \propto \exp(-\tfrac12 (\log h)^2 / \tau^2 - b / h)`. So a component may be much smaller or larger than
-the others, :math:`\nu` rows say that its shape is like theirs, and the last term, a wall, stops it from closing in on
-few rows that lie on a plane or coincide.
+:math:`p(\log h) \propto \exp(-\tfrac12 (\log h)^2 / \tau^2 - b / h - c h)`. So a component may be much smaller or
+larger than the others, :math:`\nu` rows say that its shape is like theirs, and b / h, a wall, stops it from closing in
+on few rows that lie on a plane or coincide.
 
 The reference is a parameter too, around the covariance of all rows T in the same way, with a scale that may be a
 thousand times smaller: distance between clusters is no part of it, and where two clusterings are equally good the
@@ -25,6 +25,9 @@ from bayesgmm.model.covariance import CovarianceType
 
 # tau: the standard deviation of a component's log variance about the reference's, and of the reference's about T's.
 SCALE_SPREAD, REFERENCE_SPREAD = 1.5, 5.0
+# c: the ceiling of what stands around T. Clusters are no wider than all rows: with it 98 % of the prior predictive rows
+# of Old Faithful, iris and wine span 5 to 7 times the data's range.
+REFERENCE_CEILING = 1.0
 # b: the wall acts like 2 b / D rows of the reference's own covariance.
 SCALE_WALL = 0.01
 # Of the features' variances in all: added to every covariance, so that float64 can hold them whatever the rows are.
@@ -49,8 +52,8 @@ class RelativePrior:
         standard deviations, (D,) or (), where not.
     rows : float
         nu, degrees of freedom.
-    spread, wall : float
-        tau and b.
+    spread, wall, ceiling : float
+        tau, b and c.
     learned : bool
         Whether the reference is a parameter.
     """
@@ -61,6 +64,7 @@ class RelativePrior:
     spread: float = SCALE_SPREAD
     wall: float = SCALE_WALL
     learned: bool = True
+    ceiling: float = 0.0
 
     @property
     def centre(self) -> np.ndarray:

@@ -130,8 +130,10 @@ class Specification:
             return None
         numbers = {**prior.numbers} if reference is None else {**prior.numbers, **reference.numbers}
         outer = numbers["reference_cholesky" if reference is None else "total_cholesky"]
-        rows, spread, wall = (float(numbers[name]) for name in ("likeness", "scale_spread", "scale_wall"))
-        return RelativePrior(self.covariance, np.asarray(outer), rows, spread, wall, learned=reference is not None)
+        names = ("likeness", "scale_spread", "scale_wall", "scale_ceiling")
+        rows, spread, wall, ceiling = (float(numbers[name]) for name in names)
+        learned = reference is not None
+        return RelativePrior(self.covariance, np.asarray(outer), rows, spread, wall, learned, ceiling)
 
     def covariance_step(self, counts: np.ndarray, scatter: np.ndarray, last: Mixture | None) -> np.ndarray:
         """EM's M-step of the covariances: what the priors make of counts (K,) and scatter (K, D, D).
