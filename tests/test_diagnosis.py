@@ -173,7 +173,7 @@ def test_a_collapsed_component_is_named_with_its_rows(faithful_draws):
 
 
 def test_too_few_draws_are_flagged(faithful_model, faithful_map):
-    dt = bg.sample(faithful_model, draws=20, tune=50, chains=2, start=faithful_map, random_seed=1, progressbar=False)
+    dt = bg.sample(faithful_model, draws=20, tune=200, chains=2, start=faithful_map, random_seed=1, progressbar=False)
     assert sum("effective sample size" in reason for reason in bg.diagnose(dt).reasons) == 1
     for draws in (1, 2, 3):
         assert bg.diagnose(dt.isel(draw=slice(0, draws))).verdict == "caution"

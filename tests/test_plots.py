@@ -72,7 +72,7 @@ def test_a_component_that_is_now_and_then_the_priors_does_not_shrink_the_picture
     limits = bg.plot_clusters(faithful_draws).axis()
     far = faithful_draws.copy(deep=True)
     far["posterior"]["covariances"].values[:, ::7, 1] *= 1e4
-    assert bg.plot_clusters(far).axis() == pytest.approx(limits, rel=0.02)
+    assert bg.plot_clusters(far).axis() == pytest.approx(limits, rel=0.05)
 
 
 def test_unsure_rows_are_small_and_grey(faithful_draws, soft):
