@@ -18,6 +18,8 @@ from bayesgmm.mixture.statistics import Statistics
 
 # Rows that each component is granted on top of its own, so that an emptied one keeps a place.
 EMPTY_COUNT = 1e-3
+# Of k-means, after which EM goes on: few clusters move any more.
+LLOYD_STEPS = 10
 
 # Counts (K,), scatter (K, D, D) and the mixture before the step (None: there is none yet) -> covariances as a Mixture
 # takes them.
@@ -62,11 +64,19 @@ class ExpectationMaximisation:
         return mixture
 
     def from_centres(self, rows: np.ndarray, centres: np.ndarray) -> Mixture:
-        """A first mixture: every row goes to the nearest centre (K, D) in the coordinates of ``rows`` (N, D)."""
+        """A first mixture: k-means of ``rows`` (N, D), the table in some coordinates, from centres (K, D) on."""
         x, weight = self.table.values, self.table.row_weights
-        distance = ((rows**2).sum(axis=1)[:, None] - 2 * rows @ centres.T) + (centres**2).sum(axis=1)
-        one_hot = np.eye(len(centres))[distance.argmin(axis=1)] * weight[:, None]
-        counts = one_hot.sum(axis=0)
+        squares = (rows**2).sum(axis=1)[:, None]
+        nearest = None
+        for _ in range(LLOYD_STEPS):
+            last, nearest = nearest, (squares - 2 * rows @ centres.T + (centres**2).sum(axis=1)).argmin(axis=1)
+            if last is not None and (last == nearest).all():
+                break
+            one_hot = np.eye(len(centres))[nearest] * weight[:, None]
+            counts = one_hot.sum(axis=0)
+            # A centre without rows stays where it is.
+            kept = counts > 0
+            centres = np.where(kept[:, None], (one_hot.T @ rows) / np.where(kept, counts, 1.0)[:, None], centres)
         means = (one_hot.T @ x) / np.maximum(counts, np.finfo(float).tiny)[:, None]
         means[counts == 0] = self.table.moments[0]
         scatter = np.empty((len(centres), x.shape[1], x.shape[1]))

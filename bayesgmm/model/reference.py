@@ -156,8 +156,8 @@ def _proportional_fit(table: Table, n_components: int, family: CovarianceType) -
     """The best of a few fits of covariances that are multiples of one."""
     em = ExpectationMaximisation(table, _Proportional(family))
     rng = np.random.default_rng(0)
-    # k-means++ where the features have no correlation in all, then where they have none within the clusters so far.
-    metric = whitened(table)
+    # k-means in units of the features, then where they have no correlation in all, then none within clusters so far.
+    metric = table.values
     best, highest = None, -np.inf
     for i in range(STARTS if n_components > 1 else 1):
         if i % STARTS == STARTS - 1:
@@ -168,7 +168,8 @@ def _proportional_fit(table: Table, n_components: int, family: CovarianceType) -
         log_likelihood = em.expect(mixture).log_likelihood
         if best is None or log_likelihood > highest:
             best, highest = mixture, log_likelihood
-            metric = np.linalg.solve(np.linalg.cholesky(mixture.full_covariances[0]), table.values.T).T
+            within = np.linalg.solve(np.linalg.cholesky(mixture.full_covariances[0]), table.values.T).T
+        metric = whitened(table) if i == 0 else within
     assert best is not None
     return best
 

@@ -43,7 +43,7 @@ def find_MAP(model: "pm.Model", *, n_init: int = 10, random_seed: Any = None, pr
 
     over the parameters themselves (no Jacobian), as ``pm.find_MAP`` defines it. A mixture has several local maxima,
     and PyMC's initial point, at which all components are alike, is a stationary point; so there are many starts:
-    k-means++ on whitened data and random rows in turn, each followed by EM steps and climbed by L-BFGS with the exact
+    k-means in three metrics and random rows in turn, each followed by EM steps and climbed by L-BFGS with the exact
     gradient.
 
     Parameters

@@ -1,4 +1,4 @@
-"""Where to start: k-means++ in two metrics, and random rows, each followed by a few EM steps."""
+"""Where to start: k-means in three metrics, and random rows, each followed by a few EM steps."""
 
 from collections.abc import Iterator
 
@@ -19,22 +19,30 @@ EM_TOLERANCE = 1e-6
 def starting_mixtures(
     specification: Specification, table: Table, n_init: int, rng: np.random.Generator
 ) -> Iterator[Mixture]:
-    """``n_init`` starting points after a few EM steps, begun at k-means++ and at random rows in turn."""
+    """``n_init`` starting points after a few EM steps: k-means in three metrics and random rows in turn.
+
+    The metrics are those of features in units of their standard deviations, where a cluster that shows in few of many
+    features is not lost among the others; without correlation in all; and without correlation within the clusters of
+    the best start so far, where long clusters are round.
+    """
     em = ExpectationMaximisation(table, specification.covariance_step)
     n_components = specification.n_components
-    # Where features have no correlation in all, and then where they have none within the clusters of the best start.
-    metrics, highest = [whitened(table)], -np.inf
+    centre, variances = table.moments
+    metrics = [(table.values - centre) / np.sqrt(variances), whitened(table)]
+    metrics.append(metrics[1])
+    highest = -np.inf
     steps = EM_STEPS if n_components > 1 else 2
     for i in range(n_init):
-        if i % 2:
+        kind = i % (len(metrics) + 1)
+        if kind == len(metrics):
             begin = _random_rows(em, n_components, rng)
         else:
-            rows = metrics[-1] if i % 4 else metrics[0]
+            rows = metrics[kind]
             begin = em.from_centres(rows, rows[spread_positions(rows, n_components, table.row_weights, rng)])
         mixture = em.run(begin, max_steps=steps, tolerance=EM_TOLERANCE)
         reached = em.expect(mixture).log_likelihood
         if reached > highest:
-            highest, metrics = reached, [metrics[0], _within(mixture, table)]
+            highest, metrics[2] = reached, _within(mixture, table)
         yield mixture
 
 
