@@ -25,7 +25,7 @@ stands with the least and the greatest of its rounds, as machines are noisy. Rat
 faster. The scripts are in `benchmarks/`; `make profile` shows where the time of a fit goes.
 
 The models are the same for all: Dirichlet weights, normal means, inverse-gamma variances, LKJ correlations, with the
-numbers of this package's default priors. (N, D, K) are rows, features, components.
+numbers of this package's `Priors(reference=None)`. (N, D, K) are rows, features, components.
 """
 
 

@@ -21,7 +21,7 @@ def clusters(n_rows: int, n_features: int, n_components: int, seed: int = 0) -> 
 
 
 def prior_numbers(x: np.ndarray, n_components: int) -> dict[str, Any]:
-    """The numbers of bayesgmm's default priors, for the others to use the same."""
+    """The numbers of bayesgmm's priors without a reference, for the others to use the same."""
     d = x.shape[1]
     return {
         "midrange": (x.min(axis=0) + x.max(axis=0)) / 2,

@@ -75,27 +75,25 @@ class _Chains:
 
 def chain_checks(fit: Fit) -> Iterator[Check]:
     chains = _Chains(fit)
-    yield from _stuck(chains)
     if fit.n_draws < LEAST_DRAWS:
         yield Check(
             "draws", fit.n_draws, LEAST_DRAWS, False,
             sentence=lambda: f"fewer than {LEAST_DRAWS} draws a chain say nothing. Draw more.",
         )  # fmt: skip
         return
+    yield _stuck(chains)
     if fit.n_chains > 1:
         yield _invariant_rhat(chains)
     yield from _labelled(chains)
     yield from _sample_sizes(chains)
 
 
-def _stuck(chains: _Chains) -> Iterator[Check]:
+def _stuck(chains: _Chains) -> Check:
     """A chain that did not move."""
     density = chains.quantities["log_density"].transpose("chain", "draw", "point").values
-    if density.shape[1] < 2:
-        return
     repeated = (np.diff(density, axis=1) == 0).all(axis=2).mean(axis=1)
     worst = int(repeated.argmax())
-    yield Check(
+    return Check(
         "share of repeated draws", float(repeated[worst]), REPEATED_LIMIT, bool(repeated[worst] <= REPEATED_LIMIT),
         "fail",
         lambda: f"chain {chains.fit.chain_names[worst]} is stuck: {repeated[worst]:.0%} of its draws repeat the one "
