@@ -18,7 +18,8 @@ from bayesgmm.graph.transforms import CorrelationCholeskyTransform, SimplexTrans
 from bayesgmm.graph.user_priors import has_density_at, in_words, is_univariate
 from bayesgmm.mixture.log_cholesky import length
 from bayesgmm.model.covariance import CovarianceType
-from bayesgmm.model.priors import VARIANCE_SHAPE, Prior, Priors
+from bayesgmm.model.prior import VARIANCE_SHAPE, Prior
+from bayesgmm.model.priors import Priors
 from bayesgmm.model.relative import EXTRA_ROWS
 from bayesgmm.model.specification import Specification
 

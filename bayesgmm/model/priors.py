@@ -16,23 +16,21 @@ a hyperplane, would otherwise make the density unbounded, and eta > 1 + D/2 is w
 """
 
 import numbers
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from bayesgmm.data.table import Table
-from bayesgmm.exceptions import InvalidPriorError, ModelError
+from bayesgmm.exceptions import InvalidPriorError
 from bayesgmm.model.covariance import CovarianceType
+from bayesgmm.model.prior import Prior, written
 from bayesgmm.model.reference import relative_prior
 from bayesgmm.model.relative import REFERENCE_CEILING, REFERENCE_SPREAD
 
 if TYPE_CHECKING:
     from pytensor.tensor import TensorVariable
-
-# The inverse-gamma's shape: 3/2 is the marginal of an inverse-Wishart with D + 2 degrees of freedom.
-VARIANCE_SHAPE = 1.5
 
 
 @dataclass(frozen=True)
@@ -197,130 +195,9 @@ class Priors:
         return np.array(np.broadcast_to(concentration, (n_components,)))
 
 
-@dataclass(frozen=True, eq=False)
-class Prior:
-    """One prior in numbers.
-
-    Parameters
-    ----------
-    variable : str
-        What it is the prior of: weights, means, variances or scales, correlations.
-    distribution : str or None
-        The distribution's name; PyMC's where ``users`` is set. None: a user's that is not just a name and numbers.
-    numbers : dict
-        Its numbers by the names under which the model keeps them (``pm.Data``).
-    users : bool
-        Whether a user gave it in place of the default.
-    source : PyMC distribution, optional
-        What the user gave; it does not go into files.
-    words : str
-        Of a user's prior.
-    given : bool
-        Whether a default's numbers came from the user: the reference.
-    """
-
-    variable: str
-    distribution: str | None
-    numbers: Mapping[str, np.ndarray]
-    users: bool = False
-    source: Any = field(default=None, repr=False)
-    words: str = ""
-    given: bool = False
-
-    def in_words(self, features: Sequence[str]) -> str:
-        """The prior with its numbers, feature by feature where these differ."""
-        if self.users:
-            return self.words
-        numbers = [np.atleast_1d(value) for value in self.numbers.values()]
-        if self.variable == "weights":
-            return f"Dirichlet({', '.join(map(brief_number, numbers[0]))})"
-        if self.variable == "correlations":
-            return f"LKJ({brief_number(numbers[0][0])})"
-        if self.variable == "reference":
-            scales = f"standard deviations {_scales(numbers[0])}"
-            return f"around the covariance of all rows ({scales}), log of its scale Normal(0, sd {numbers[1][0]:g})"
-        if self.variable == "covariances":
-            *around, rows, spread, _, _ = numbers
-            given = f"a covariance (standard deviations {_scales(around[0])})" if around else "the reference"
-            shape = f", shapes worth {round(float(rows[0]), 1):g} rows" if len(features) > 1 else ""
-            return f"around {given}{shape}, log of each one's scale Normal(0, sd {brief_number(spread[0])})"
-        if self.variable == "means":
-            each = [f"Normal({brief_number(m)}, sd {brief_number(s)})" for m, s in zip(*numbers, strict=True)]
-        else:
-            each = [f"InverseGamma({VARIANCE_SHAPE:g}, {brief_number(s)})" for s in numbers[0]]
-        return each[0] if len(each) < len(features) else by_feature(features, each)
-
-    @property
-    def variance_scale(self) -> np.ndarray | None:
-        """The scale of the default inverse-gamma prior of the variances, (D,) or a number; None of others."""
-        return None if self.users or self.variable != "variances" else np.asarray(self.numbers["variance_scale"])
-
-    def with_numbers(self, numbers: Mapping[str, np.ndarray]) -> "Prior":
-        """The same prior with other numbers, by their names; names that it does not have are passed over."""
-        own = {name: np.asarray(numbers.get(name, value)) for name, value in self.numbers.items()}
-        if all(_alike(own[name], value) for name, value in self.numbers.items()):
-            return self
-        words = _written(self.distribution, tuple(own.values())) if self.users and self.distribution else self.words
-        return replace(self, numbers=own, source=None if self.distribution else self.source, words=words)
-
-    def variable_of(self, shape: tuple[int, ...], parameters: Mapping[str, Any] | None = None) -> Any:
-        """A user's prior as an unnamed PyMC distribution of a shape, of ``parameters`` by name instead of its numbers.
-
-        Raises
-        ------
-        ModelError
-            The prior was read from a file that could not hold it.
-        """
-        from bayesgmm.graph import user_priors
-
-        if self.distribution is not None:
-            given = self.numbers if parameters is None else parameters
-            made = user_priors.put_together(self.distribution, [given[name] for name in self.numbers])
-            return user_priors.fitted(made, self.variable, shape)
-        if self.source is None:
-            raise ModelError(
-                f"this fit has a prior of the {self.variable} of its own ({self.words}), which only its own model can "
-                "make: pass that model (open_run(path, model=model))."
-            )
-        return user_priors.fitted(self.source, self.variable, shape)
-
-    def vanishes_at_zero(self) -> bool:
-        """Whether the density goes to 0 at 0 faster than any power, so that nothing can close in on it."""
-        from bayesgmm.graph import user_priors
-
-        if not self.users:
-            return True
-        made = self.source
-        if self.distribution is not None:
-            made = user_priors.put_together(self.distribution, self.numbers.values())
-        # Of what stands in a file as words only, nobody knows.
-        return made is not None and user_priors.vanishes_at_zero(made)
-
-
 def default_variance_scale(table: Table, n_components: int) -> np.ndarray:
     """The scale of the default inverse-gamma prior of the variances, (D,), in squared units of the features."""
     return np.asarray(table.moments[1] / (2 * n_components ** (2 / table.n_features)))
-
-
-def _scales(factor: np.ndarray) -> str:
-    """Standard deviations of a covariance, of which the Cholesky factor or they themselves are given."""
-    scales = np.sqrt((factor**2).sum(axis=1)) if factor.ndim == 2 else factor
-    return ", ".join(map(brief_number, scales))
-
-
-def by_feature(features: Sequence[str], words: Sequence[str]) -> str:
-    """Words for each feature, one after the other."""
-    return "; ".join(f"{shortened(name)}: {said}" for name, said in zip(features, words, strict=True))
-
-
-def shortened(name: str, most: int = 60) -> str:
-    """A name that is not too long for a heading."""
-    return name if len(name) <= most else f"{name[: most - 1]}\u2026"
-
-
-def brief_number(value: Any) -> str:
-    """A number that was set rather than estimated."""
-    return f"{float(value):.6g}"
 
 
 def _users(prior: Any, variable: str, shape: tuple[int, ...]) -> Prior:
@@ -336,7 +213,7 @@ def _users(prior: Any, variable: str, shape: tuple[int, ...]) -> Prior:
         return Prior(variable, None, {}, users=True, source=prior, words=words)
     name, parameters = apart
     numbers = {f"{variable}_prior_{i}": value for i, value in enumerate(parameters)}
-    return Prior(variable, name, numbers, users=True, source=prior, words=_written(name, parameters))
+    return Prior(variable, name, numbers, users=True, source=prior, words=written(name, parameters))
 
 
 def _is_distribution(prior: Any) -> bool:
@@ -346,19 +223,3 @@ def _is_distribution(prior: Any) -> bool:
     from bayesgmm.graph.user_priors import is_unnamed_distribution
 
     return is_unnamed_distribution(prior)
-
-
-def _alike(numbers: np.ndarray, value: np.ndarray) -> bool:
-    """Whether numbers are a value, or that value for every entry of a parameter."""
-    try:
-        return np.array_equal(numbers, np.broadcast_to(value, numbers.shape))
-    except ValueError:
-        return False
-
-
-def _written(name: str, parameters: tuple[np.ndarray, ...]) -> str:
-    """A distribution as a user may have written it."""
-    from bayesgmm.graph import user_priors
-
-    shown = ", ".join(np.array2string(np.asarray(p), separator=", ") for p in parameters)
-    return user_priors.written(name, parameters) or f"{name}({shown})"

@@ -18,7 +18,8 @@ from bayesgmm.exceptions import InvalidDataError, InvalidPriorError, StorageErro
 from bayesgmm.mixture.mixture import Mixture
 from bayesgmm.model.covariance import COVARIANCE_TYPES, CovarianceType
 from bayesgmm.model.em import EMPTY_COUNT
-from bayesgmm.model.priors import VARIANCE_SHAPE, Prior, Priors, brief_number, by_feature, default_variance_scale
+from bayesgmm.model.prior import VARIANCE_SHAPE, Prior, brief_number, by_feature
+from bayesgmm.model.priors import Priors, default_variance_scale
 from bayesgmm.model.relative import RelativePrior
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import numpy as np
 
 from bayesgmm.arguments import check_ci_prob, check_count
 from bayesgmm.exceptions import InvalidArgumentError
-from bayesgmm.model.priors import shortened
+from bayesgmm.model.prior import shortened
 from bayesgmm.record.fit import Fit
 from bayesgmm.record.storage import check_writable, write_whole
 from bayesgmm.reports.axes import percent

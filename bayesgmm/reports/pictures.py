@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bayesgmm.model.priors import shortened
+from bayesgmm.model.prior import shortened
 from bayesgmm.progress import progress
 from bayesgmm.reports.axes import Drawable, figure_of, percent
 from bayesgmm.reports.clusters import SHOWN_DRAWS, Clusters
