@@ -17,8 +17,10 @@ from bayesgmm.record.fit import Fit
 if TYPE_CHECKING:
     import xarray as xr
 
+
 INFERENCES = ("nuts", "map")
-STARTS = ("dispersed",)
+# Where chains start, as `sample` has it; without chains there is nothing to disperse.
+STARTS = {"nuts": ("auto", "heaviest", "dispersed"), "map": ("auto", "heaviest")}
 # Draws that `inference_data_` holds after a MAP fit.
 LAPLACE_DRAWS = 1000
 LARGEST_SEED = 2**31 - 1
@@ -41,12 +43,14 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         Default: scaled to the data.
     resolution : "auto", None, float or (D,) array, default "auto"
         The step that each feature was recorded to; see :func:`bayesgmm.build_model`.
-    n_init : int, default 10
-        Starts of the search for the mode.
+    n_init : int or "auto", default "auto"
+        Starts of the search for the mode; see :func:`bayesgmm.find_MAP`.
     draws, tune, chains, cores : int
         Of NUTS; see :func:`bayesgmm.sample`.
-    start : {"dispersed"} or None, default None
-        Where chains start: at the mode, or at every mode that the starts found to hold some of the posterior.
+    start : {"auto", "heaviest", "dispersed"}, default "auto"
+        Under "nuts", where chains start; see :func:`bayesgmm.sample`. Under "map", which mode is taken: "auto" the one
+        of the highest density, which is what MAP means, with a warning where it holds little of the posterior;
+        "heaviest" the one that holds most.
     random_state : int, RandomState or None
     progressbar : bool, default True
         Show a bar on a terminal or in a notebook where there is much to compute.
@@ -86,12 +90,12 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         inference="nuts",
         priors=None,
         resolution="auto",
-        n_init=10,
+        n_init="auto",
         draws=1000,
         tune=None,
         chains=4,
         cores=None,
-        start=None,
+        start="auto",
         random_state=None,
         progressbar=True,
     ):
@@ -127,7 +131,12 @@ class GaussianMixture(DensityMixin, BaseEstimator):
 
         Raises
         ------
-        InvalidDataError, InvalidDataTypeError, InvalidArgumentError, InvalidPriorError
+        InvalidDataError, InvalidDataTypeError, InvalidPriorError
+
+        Warns
+        -----
+        MultipleModesWarning
+            The mode that was taken holds little of the posterior, or chains could not start at every mode.
         """
         from bayesgmm.model.build import build_model
         from bayesgmm.search.find_map import find_MAP
@@ -145,6 +154,8 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         random = check_random_state(self.random_state)
         seeds = [int(random.randint(LARGEST_SEED)) for _ in range(3 if self.inference == "nuts" else 2)]
         self.map_ = find_MAP(model, n_init=self.n_init, random_seed=seeds[0], progressbar=self.progressbar)
+        if self.inference == "map":
+            self.map_ = self.map_.taken(self.start)
         self._laplace_seed = seeds[1]
         self.converged_ = self.map_.converged
         self.n_iter_ = int(self.map_.starts.iterations[self.map_.starts.best])
@@ -157,10 +168,8 @@ class GaussianMixture(DensityMixin, BaseEstimator):
 
     def _check_arguments(self) -> None:
         check_choice(self.inference, "inference", INFERENCES)
-        check_count(self.n_init, "n_init")
+        check_choice(self.start, f"start (inference={self.inference!r})", STARTS[self.inference])
         if self.inference == "nuts":
-            if self.start is not None:
-                check_choice(self.start, "start", STARTS)
             for name in ("draws", "chains"):
                 check_count(getattr(self, name), name)
 

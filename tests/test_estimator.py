@@ -33,6 +33,7 @@ REASONS = {
 )
 @pytest.mark.filterwarnings("ignore:.*it raised SkipTest:sklearn.exceptions.SkipTestWarning")
 @pytest.mark.filterwarnings("ignore::bayesgmm.exceptions.ConvergenceWarning")
+@pytest.mark.filterwarnings("ignore::bayesgmm.exceptions.MultipleModesWarning")
 def test_scikit_learn_contract(estimator, check):
     check(estimator)
 
@@ -187,5 +188,5 @@ def test_chains_start_where_they_are_told_to():
     x = np.concatenate([x, x[:, ::-1]])
     gmm = bg.GaussianMixture(2, covariance_type="diag", start="dispersed", draws=100, random_state=1).fit(x)
     assert set(gmm.inference_data_["sample_stats"]["start_mode"].values) == {0, 1}
-    with pytest.raises(bg.exceptions.InvalidArgumentError, match="unknown start 'everywhere'"):
+    with pytest.raises(bg.exceptions.InvalidArgumentError, match=r"unknown start .*'everywhere'"):
         bg.GaussianMixture(2, start="everywhere").fit(x)

@@ -8,18 +8,29 @@ import pytest
 from sklearn.datasets import make_blobs
 
 import bayesgmm as bg
-from bayesgmm.exceptions import CollapsedComponentWarning, ConvergenceWarning, UnboundedPosteriorWarning
+from bayesgmm.exceptions import (
+    CollapsedComponentWarning,
+    ConvergenceWarning,
+    InvalidArgumentError,
+    UnboundedPosteriorWarning,
+)
 from bayesgmm.model.em import ExpectationMaximisation
-from bayesgmm.search import climb as climb_module, find_map, problem as problem_module
+from bayesgmm.search import (
+    ascents as ascents_module,
+    climb as climb_module,
+    problem as problem_module,
+    starts as starts_module,
+)
 from bayesgmm.search.curvature import negative_hessian
-from bayesgmm.search.starts import starting_mixtures
+from bayesgmm.search.starts import StartingMixtures
 
 # Maximum log-likelihoods of Old Faithful (mclust finds the same).
 KNOWN = [("full", 2, -1130.264), ("tied", 3, -1126.316), ("diag", 2, -1147.806)]
 
 
 def starts_of(model, n):
-    return list(starting_mixtures(model.specification, model.table, n, np.random.default_rng(0)))
+    starting = StartingMixtures(model.specification, model.table, np.random.default_rng(0))
+    return [starting.make(i, None)[1] for i in range(n)]
 
 
 def nearly_flat():
@@ -42,8 +53,8 @@ def test_default_priors_stay_near_the_maximum_likelihood(faithful_map):
     assert faithful_map.converged
     assert faithful_map.gradient_norm < 1e-3
     assert faithful_map.starts.n_optima == 1
-    assert faithful_map.starts.log_posterior.shape == (10,)
-    assert faithful_map.starts.moved.all()
+    assert faithful_map.starts.log_posterior.shape == (12,)
+    assert faithful_map.starts.moved[faithful_map.starts.optimum == 0].all()
 
 
 def test_pymcs_own_optimiser_finds_nothing_better(faithful_model, faithful_map):
@@ -99,13 +110,54 @@ def test_distinct_optima_are_counted_up_to_labels():
 
 def test_starts_that_come_together_share_a_climb(monkeypatch):
     x, _ = make_blobs(400, centers=[[-5, 0], [5, 0]], random_state=1)
-    climbs, climb = [], find_map.climb
-    monkeypatch.setattr(find_map, "climb", lambda *a, **k: climbs.append(climb(*a, **k)) or climbs[-1])
+    climbs, climb = [], ascents_module.climb
+    monkeypatch.setattr(ascents_module, "climb", lambda *a, **k: climbs.append(climb(*a, **k)) or climbs[-1])
     estimate = bg.find_MAP(bg.build_model(x, 2), n_init=10, random_seed=1)
     assert 1 <= len(climbs) < 10
     assert len(estimate.starts.log_posterior) == 10
     assert estimate.starts.n_optima == 1
     assert estimate.log_posterior == pytest.approx(max(o.log_posterior for o in climbs), abs=1e-8)
+
+
+def test_relocations_reach_what_fresh_starts_do_not(monkeypatch):
+    """A small dense cluster within a wide one: as many starts of the other kinds end 60 nats below."""
+    rng = np.random.default_rng(0)
+    wide, dense = 5.0 * rng.normal(size=(80, 4)), np.r_[6, 0, 0, 0] + 0.5 * rng.normal(size=(18, 4))
+    x = np.concatenate([wide, dense, np.r_[-6, 0, 0, 0] + 2.0 * rng.normal(size=(40, 4))])
+    model = bg.build_model(x, 2, resolution=None)
+    estimate = bg.find_MAP(model, n_init=30, random_seed=0)
+    starts = estimate.starts
+    assert starts.kind[:3] == ("k-means", "whitened k-means", "random rows")
+    assert starts.kind[starts.best] == "relocation"
+    smaller = int(estimate.mixture.weights.argmin())
+    assert (estimate.mixture.responsibilities(x)[80:98, smaller] > 0.9).all()
+    # The control: the same search without relocations.
+    monkeypatch.setattr(starts_module, "MOST_RELOCATIONS", 0)
+    fresh = bg.find_MAP(model, n_init=30, random_seed=0)
+    assert "relocation" not in fresh.starts.kind
+    assert fresh.log_posterior < estimate.log_posterior - 40
+
+
+def test_a_start_that_is_given_up_is_no_optimum(monkeypatch):
+    x, _ = make_blobs(1000, centers=[(6 * i, 6 * j) for i in range(5) for j in range(5)], random_state=0)
+    monkeypatch.setattr(ascents_module, "NATS_AHEAD", -50.0)
+    monkeypatch.setattr(ascents_module, "STEPS_AHEAD", 0)
+    starts = bg.find_MAP(bg.build_model(x, 25, covariance_type="spherical"), n_init=6, random_seed=0).starts
+    given_up = starts.optimum < 0
+    assert given_up.any()
+    assert not starts.converged[given_up].any()
+    assert (starts.log_posterior[given_up] < starts.optima[0] - 50).all()
+    assert starts.n_optima == len(starts.optima) == starts.optimum.max() + 1
+
+
+def test_an_automatic_number_of_starts(faithful_model):
+    starts = bg.find_MAP(faithful_model, random_seed=1).starts
+    assert len(starts) == 12
+    assert starts.at_best >= 3
+    assert len(bg.find_MAP(bg.build_model(faithful_model.table.values, 1), random_seed=1).starts) == 1
+    for bad in ("many", 0, 1.5):
+        with pytest.raises(InvalidArgumentError, match="n_init"):
+            bg.find_MAP(faithful_model, n_init=bad)
 
 
 def test_features_that_nearly_determine_each_other_are_climbed_to_the_top():

@@ -134,13 +134,15 @@ def test_simulated_rows_have_the_mixtures_moments(covariance_type, n_draws):
 
 def test_mixtures_match_whatever_the_order_of_their_components():
     mixture = mixture_of(np.random.default_rng(5))
-    scales = np.ones(2)
     assert mixture.matches(
-        Mixture(*(v[[2, 0, 1]] for v in (mixture.weights, mixture.means, mixture.covariances))), scales, 1e-9
+        Mixture(*(v[[2, 0, 1]] for v in (mixture.weights, mixture.means, mixture.covariances))), 1e-9
     )
-    moved = Mixture(mixture.weights, mixture.means + 0.1, mixture.covariances)
-    assert not mixture.matches(moved, scales, 0.05)
-    assert mixture.matches(moved, scales, 0.2)
+    moved = Mixture(mixture.weights, mixture.means + 0.1 * mixture.scales, mixture.covariances)
+    assert not mixture.matches(moved, 0.05)
+    assert mixture.matches(moved, 0.2)
+    # Whatever the units, and however far apart the components are.
+    far = Mixture(mixture.weights, 1e6 * mixture.means, mixture.covariances)
+    assert not far.matches(Mixture(far.weights, far.means + 0.1 * far.scales, far.covariances), 0.05)
 
 
 def test_widths_do_not_depend_on_units_and_rows_are_named():

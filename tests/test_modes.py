@@ -87,7 +87,7 @@ def test_a_second_clustering_is_announced_and_dispersed_chains_find_it(square):
 
     with warnings.catch_warnings():
         warnings.simplefilter("error", MultipleModesWarning)
-        both = bg.sample(model, start="dispersed", draws=500, random_seed=1, progressbar=False)
+        both = bg.sample(model, start="auto", estimate=estimate, draws=500, random_seed=1, progressbar=False)
     weight = both["sample_stats"]["chain_weight"].values
     started = both["sample_stats"]["start_mode"].values
     np.testing.assert_array_equal(started, [0, 0, 1, 1])
@@ -99,8 +99,8 @@ def test_a_second_clustering_is_announced_and_dispersed_chains_find_it(square):
 
 
 def test_summaries_weigh_chains_that_stay_apart(square):
-    model, _ = square
-    dt = bg.sample(model, start="dispersed", draws=200, random_seed=1, progressbar=False)
+    model, estimate = square
+    dt = bg.sample(model, estimate=estimate, draws=200, random_seed=1, progressbar=False)
     assert Fit.of(dt).in_proportion.tree is not dt
     weighted = dt.copy(deep=True)
     weighted["sample_stats"]["chain_weight"][...] = [0.4, 0.4, 0.1, 0.1]
@@ -121,5 +121,76 @@ def test_one_mode_leaves_nothing_to_disperse(faithful_model):
     assert "chain_weight" not in dt["sample_stats"]
     assert Fit.of(dt).in_proportion.tree is dt
     assert dt["posterior"].sizes["chain"] == 4
-    with pytest.raises(InvalidArgumentError, match="'dispersed' or None"):
+    with pytest.raises(InvalidArgumentError, match="'heaviest', 'dispersed', or a MapEstimate"):
         bg.sample(faithful_model, start="everywhere")
+
+
+def narrow_or_wide():
+    """Rows that two components can tell apart in two ways: 15 narrow rows and the rest, or 40 less narrow and the rest.
+
+    The densities at the two optima differ by 0.3 nats, in favour of the narrow one, whose mean has a posterior less
+    than half as wide in each of four directions.
+    """
+    rng = np.random.default_rng(0)
+    wide = 5.0 * rng.normal(size=(80, 4))
+    narrow = np.r_[6, 0, 0, 0] + 0.5 * rng.normal(size=(15, 4))
+    return np.concatenate([wide, narrow, np.r_[-6, 0, 0, 0] + 1.26 * rng.normal(size=(40, 4))])
+
+
+@pytest.fixture(scope="module")
+def dense_or_heavy():
+    model = bg.build_model(narrow_or_wide(), 2, covariance_type="spherical", resolution=None)
+    return model, bg.find_MAP(model, n_init=25, random_seed=0)
+
+
+def test_the_highest_density_need_not_hold_the_mass(dense_or_heavy):
+    _, estimate = dense_or_heavy
+    assert estimate.share < 0.1
+    heaviest, dense = estimate.modes
+    assert dense is estimate
+    assert heaviest.share == pytest.approx(1 - estimate.share)
+    assert heaviest.log_posterior < estimate.log_posterior
+    assert estimate.mixture.scales.min() < 0.6 < heaviest.mixture.scales.min()
+    # Each is an estimate of its own, with the same idea of all modes.
+    assert heaviest.modes[0] is heaviest
+    assert heaviest.modes[1].log_posterior == estimate.log_posterior
+    assert estimate.laplace(50, random_seed=1)["posterior"].attrs["mode_shares"][0] == pytest.approx(estimate.share)
+    with pytest.warns(MultipleModesWarning, match="holds about 4% of the posterior, and another mode 96%"):
+        assert estimate.taken("auto") is estimate
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert estimate.taken("heaviest") is heaviest
+        assert heaviest.taken("auto") is heaviest
+
+
+def test_chains_start_where_the_mass_is(dense_or_heavy):
+    model, estimate = dense_or_heavy
+
+    def scales(start):
+        dt = bg.sample(model, estimate=estimate, start=start, draws=50, chains=2, random_seed=1, progressbar=False)
+        return dt["posterior"]["scales"].min("component").mean(("draw",)).values, dt["posterior"].attrs["start"]
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", MultipleModesWarning)
+        by_default, written = scales("auto")
+        assert (by_default > 0.8).all()
+        assert written == "auto"
+        assert (scales("dispersed")[0] > 0.8).tolist() == [True, False]
+    with pytest.warns(MultipleModesWarning, match="holding about 4%, 96%"):
+        dense, written = scales(estimate)
+    assert (dense < 0.8).all()
+    assert written == "estimate"
+    with pytest.warns(MultipleModesWarning, match="holding about 96%, 4%"):
+        assert scales(estimate.modes[0])[1] == "estimate.modes[0]"
+
+
+def test_the_estimator_warns_of_a_highest_density_that_holds_little():
+    x = narrow_or_wide()
+    settings = {"covariance_type": "spherical", "inference": "map", "n_init": 25, "resolution": None}
+    with pytest.warns(MultipleModesWarning, match="try start='heaviest', or inference='nuts'"):
+        dense = bg.GaussianMixture(2, random_state=0, **settings).fit(x)
+    heavy = bg.GaussianMixture(2, random_state=0, start="heaviest", **settings).fit(x)
+    assert dense.covariances_.min() < 0.36 < heavy.covariances_.min()
+    assert heavy.map_.share > 0.9
+    with pytest.raises(InvalidArgumentError, match=r"unknown start .*'dispersed': choose one of 'auto', 'heaviest'"):
+        bg.GaussianMixture(2, inference="map", start="dispersed").fit(x)

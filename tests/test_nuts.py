@@ -204,7 +204,7 @@ def test_bad_arguments_are_refused(faithful, faithful_model, faithful_map):
         bg.sample(faithful_model, chains=1.5)
     with pytest.raises(InvalidArgumentError, match="unknown relabel 'magic'"):
         bg.sample(faithful_model, relabel="magic")
-    with pytest.raises(InvalidArgumentError, match="must be a MapEstimate"):
+    with pytest.raises(InvalidArgumentError, match="or a MapEstimate"):
         bg.sample(faithful_model, start={"means": 0})
     with pytest.raises(ModelError, match="another model's"):
         bg.sample(bg.build_model(faithful, 2, covariance_type="diag"), start=faithful_map)

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -60,9 +60,12 @@ def fit(
         Path | None, typer.Option(help="New folder that keeps draws as they come, should the process be killed.")
     ] = None,
     start: Annotated[
-        Literal["dispersed"] | None,
-        typer.Option(help="dispersed: chains start at every mode that was found. Default: at the best."),
-    ] = None,
+        str,
+        typer.Option(
+            help="Where chains start: auto (where the posterior's mass is), heaviest or dispersed modes. "
+            "With --inference map: auto is the highest density, heaviest the mode that holds most."
+        ),
+    ] = "auto",
     json: Json = False,
 ) -> None:
     """Fit a mixture to a table and save its draws.
@@ -78,8 +81,7 @@ def fit(
 
         n_components = number_of_components(components)
         check_choice(inference, "inference", INFERENCES)
-        if start is not None:
-            check_choice(start, "start", STARTS)
+        check_choice(start, "start", STARTS[inference])
         check_count(draws, "draws")
         check_count(chains, "chains")
         names = None if columns is None else split_names(columns)
@@ -103,6 +105,7 @@ def fit(
             )  # fmt: skip
             said = f"NUTS in {time.perf_counter() - began:.1f} s: {chains} chains of {draws} draws.\n"
         else:
+            estimate = estimate.taken(start)
             dt = estimate.laplace(draws * chains, random_seed=seed)
             said = f"Laplace approximation: {draws * chains} draws.\n"
         # Saved before anything else can go wrong.

@@ -183,16 +183,14 @@ class Mixture:
 
     # Against another ------------------------------------------------------------------------------------------------
 
-    def matches(self, other: "Mixture", feature_scales: np.ndarray, tolerance: float) -> bool:
-        """Whether two mixtures agree in weights, means and scales, up to the order of the components.
+    def matches(self, other: "Mixture", tolerance: float) -> bool:
+        """Whether two mixtures agree up to the order of the components.
 
-        Means and scales are compared in units of ``feature_scales`` (D,).
+        The weights, the logs of the scales, and the means in units of the scales agree to ``tolerance``.
         """
-
-        def side_by_side(mixture: Mixture) -> np.ndarray:
-            return np.column_stack(
-                [mixture.weights, mixture.means / feature_scales, mixture.scales / feature_scales]
-            )  # fmt: skip
-
-        cost = np.abs(side_by_side(self)[:, None] - side_by_side(other)[None]).max(axis=2)
+        scales, theirs = self.scales[:, None], other.scales[None]
+        cost = np.maximum(
+            np.abs(self.means[:, None] - other.means[None]) / np.sqrt(scales * theirs), np.abs(np.log(scales / theirs))
+        ).max(axis=2)
+        cost = np.maximum(cost, np.abs(self.weights[:, None] - other.weights[None]))
         return bool(cost[linear_sum_assignment(cost)].max() < tolerance)

@@ -52,20 +52,20 @@ class ExpectationMaximisation:
         means, scatter = statistics.moments(mixture.means, mixture.full_covariances)
         return self.maximise(statistics.counts, means, scatter, mixture), statistics.log_likelihood
 
-    def run(self, mixture: Mixture, *, max_steps: int, tolerance: float) -> Mixture:
-        """Steps until the log-likelihood gains less than ``tolerance`` nats a row."""
-        last = -np.inf
+    def run(self, mixture: Mixture, *, max_steps: int, tolerance: float) -> tuple[Mixture, float]:
+        """Steps until the log-likelihood gains less than ``tolerance`` nats a row; also the last step's gain, nats."""
+        last, gain = -np.inf, 0.0
         enough = tolerance * self.table.total
         for _ in range(max_steps):
             following, log_likelihood = self.step(mixture)
             if not np.isfinite(following.covariances).all() or log_likelihood - last < enough:
                 break
-            mixture, last = following, log_likelihood
-        return mixture
+            mixture, gain, last = following, log_likelihood - last, log_likelihood
+        return mixture, gain if np.isfinite(gain) else 0.0
 
     def from_centres(self, rows: np.ndarray, centres: np.ndarray) -> Mixture:
         """A first mixture: k-means of ``rows`` (N, D), the table in some coordinates, from centres (K, D) on."""
-        x, weight = self.table.values, self.table.row_weights
+        weight = self.table.row_weights
         squares = (rows**2).sum(axis=1)[:, None]
         nearest = None
         for _ in range(LLOYD_STEPS):
@@ -77,10 +77,17 @@ class ExpectationMaximisation:
             # A centre without rows stays where it is.
             kept = counts > 0
             centres = np.where(kept[:, None], (one_hot.T @ rows) / np.where(kept, counts, 1.0)[:, None], centres)
-        means = (one_hot.T @ x) / np.maximum(counts, np.finfo(float).tiny)[:, None]
+        return self.from_responsibilities(np.eye(len(centres))[nearest])
+
+    def from_responsibilities(self, responsibilities: np.ndarray, last: Mixture | None = None) -> Mixture:
+        """M-step from each component's part in each row, (N, K)."""
+        x = self.table.values
+        parts = responsibilities * self.table.row_weights[:, None]
+        counts = parts.sum(axis=0)
+        means = (parts.T @ x) / np.maximum(counts, np.finfo(float).tiny)[:, None]
         means[counts == 0] = self.table.moments[0]
-        scatter = np.empty((len(centres), x.shape[1], x.shape[1]))
+        scatter = np.empty((len(counts), x.shape[1], x.shape[1]))
         for k, mean in enumerate(means):
             centred = x - mean
-            scatter[k] = (one_hot[:, k] * centred.T) @ centred
-        return self.maximise(counts, means, scatter)
+            scatter[k] = (parts[:, k] * centred.T) @ centred
+        return self.maximise(counts, means, scatter, last)

@@ -144,7 +144,7 @@ def _likeness(table: Table, n_components: int, family: CovarianceType) -> float:
     # Shapes worth 2 D rows in all, or as many of variances alone: in between the extremes on the benchmark's tables.
     prior = RelativePrior(family, factor, 2 * n_features if family.correlated else n_features + 1, learned=False)
     em = ExpectationMaximisation(table, prior.covariances)
-    free = em.run(best, max_steps=FURTHER_STEPS, tolerance=TOLERANCE)
+    free, _ = em.run(best, max_steps=FURTHER_STEPS, tolerance=TOLERANCE)
     statistics = em.expect(free)
     _, scatter = statistics.moments(free.means, free.full_covariances)
     scatter = reduced(scatter, family)
@@ -164,7 +164,7 @@ def _proportional_fit(table: Table, n_components: int, family: CovarianceType) -
             positions = rng.choice(table.n_rows, n_components, replace=False)
         else:
             positions = np.array(spread_positions(metric, n_components, table.row_weights, rng))
-        mixture = em.run(em.from_centres(metric, metric[positions]), max_steps=STEPS, tolerance=TOLERANCE)
+        mixture, _ = em.run(em.from_centres(metric, metric[positions]), max_steps=STEPS, tolerance=TOLERANCE)
         log_likelihood = em.expect(mixture).log_likelihood
         if best is None or log_likelihood > highest:
             best, highest = mixture, log_likelihood

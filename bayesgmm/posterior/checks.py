@@ -9,6 +9,7 @@ from bayesgmm.posterior.chains import LEAST_DRAWS, chain_checks
 from bayesgmm.posterior.check import NO_LIMIT, Check
 from bayesgmm.record.fit import Fit
 from bayesgmm.record.provenance import percentages
+from bayesgmm.record.starts import FOUND_OFTEN, Starts
 
 # Betancourt (2016), https://arxiv.org/abs/1604.00695.
 EBFMI_LIMIT = 0.3
@@ -83,6 +84,8 @@ def _modes(fit: Fit) -> Iterator[Check]:
         )  # fmt: skip
     if provenance.starts is None:
         return
+    if fit.n_components > 1:
+        yield _best_found_again(provenance.starts)
     optima = provenance.starts.optima
     yield Check("distinct optima", optima.size, NO_LIMIT, True)
     if optima.size > 1:
@@ -109,6 +112,21 @@ def _modes(fit: Fit) -> Iterator[Check]:
             sentence=lambda: f"the modes' shares are rough: the Pareto shape of their importance weights is "
             f"{worst:.2f}.",
         )  # fmt: skip
+
+
+def _best_found_again(starts: Starts) -> Check:
+    """Whether the search came back to its best optimum: one that a single start found may not be the best there is."""
+    times = starts.at_best
+
+    def sentence() -> str:
+        found = "once" if times == 1 else f"{times} times"
+        apart = ", and no two starts ended at the same optimum" if len(starts) == starts.n_optima > 1 else ""
+        return (
+            f"the search may have missed the best optimum: of {len(starts)} starts the best was found {found}{apart}. "
+            "Try more starts (find_MAP(n_init=100)), fewer components, or a simpler covariance_type."
+        )
+
+    return Check("starts that found the best optimum", times, FOUND_OFTEN, times >= FOUND_OFTEN, sentence=sentence)
 
 
 # The components -------------------------------------------------------------------------------------------------------

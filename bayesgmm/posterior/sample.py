@@ -28,13 +28,13 @@ def sample(
     chains: int = 4,
     cores: int | None = None,
     random_seed: Any = None,
-    start: Start = None,
+    start: Start = "auto",
     estimate: MapEstimate | None = None,
     relabel: str | None = "stephens",
     store: str | os.PathLike | None = None,
     progressbar: bool = True,
 ) -> "xr.DataTree":
-    """Draw from the posterior of a mixture by NUTS, from the MAP on, and relabel the draws.
+    """Draw from the posterior of a mixture by NUTS, from where its mass is, and relabel the draws.
 
     Parameters
     ----------
@@ -49,12 +49,13 @@ def sample(
         Processors to use: chains run side by side, and a pass over many rows shares what they leave. Default: all.
     random_seed : int or numpy.random.Generator, optional
         The same seed gives the same draws on the same machine, whatever ``cores`` is.
-    start : MapEstimate or "dispersed", optional
-        Where chains start, without jitter. Default: all at ``find_MAP(model)``. Chains that start at one mode may never
-        see another; where the starts found others that hold more than 1 % of the posterior, a warning says so.
-        "dispersed" starts chains at each of them. Chains that then stay apart are not pooled: the tree keeps each
-        chain's share in ``sample_stats["chain_weight"]``, by Pareto-smoothed importance sampling of the modes, and
-        this package's summaries use it.
+    start : "auto", "heaviest", "dispersed" or MapEstimate, default "auto"
+        Where chains start, without jitter: chains that start at one mode may never see another. "auto": at the mode
+        that holds most of the posterior, or where none holds 95 % of what the starts found, at every mode that holds
+        more than 1 %. "heaviest" and "dispersed" are the one or the other whatever the modes hold. An estimate, such as
+        ``find_MAP(model)`` or one of its ``modes``: all at that one. Chains that started apart and stay apart are not
+        pooled: the tree keeps each chain's share in ``sample_stats["chain_weight"]``, by Pareto-smoothed importance
+        sampling of the modes, and this package's summaries use it.
     estimate : MapEstimate, optional
         What ``find_MAP(model)`` found, so that it need not be searched for again.
     relabel : {"stephens", "ecr"} or None, default "stephens"
@@ -77,7 +78,8 @@ def sample(
     Warns
     -----
     MultipleModesWarning
-        The posterior has other modes than those that chains start at.
+        The posterior has other modes than those that chains start at, by a user's choice of ``start`` or for want of
+        chains.
 
     References
     ----------

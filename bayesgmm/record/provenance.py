@@ -39,6 +39,8 @@ class Modes:
         Of the posterior, by Laplace's method; NaN where unknown.
     log_evidence : (M,) array
         Log of each mode's part of the evidence, by Laplace's method.
+    optima : (M,) int array
+        Which of the starts' optima each mode is above. The first is that of the draws.
     started_shares, started_pareto_k : (M',) arrays or None
         Of the modes that chains were started at, if several: shares by importance sampling, and how far to rely on
         them.
@@ -46,6 +48,7 @@ class Modes:
 
     shares: np.ndarray
     log_evidence: np.ndarray
+    optima: np.ndarray
     started_shares: np.ndarray | None = None
     started_pareto_k: np.ndarray | None = None
 
@@ -71,8 +74,8 @@ class Provenance:
     seed, map_seed : int or None
         Of the draws, and of the search.
     tuning_steps : int or None
-    dispersed : bool
-        Whether chains were started at every mode.
+    start : str
+        Where chains were started, as a user would write it.
     modes : Modes or None
     complete : bool
         Whether the run ended by itself.
@@ -91,7 +94,7 @@ class Provenance:
     seed: int | None = None
     map_seed: int | None = None
     tuning_steps: int | None = None
-    dispersed: bool = False
+    start: str = ""
     modes: Modes | None = None
     complete: bool = True
     relabelled: str | None = None
@@ -116,8 +119,8 @@ class Provenance:
                 attrs[name] = value
         if self.tuning_steps is not None:
             attrs["tuning_steps"] = self.tuning_steps
-        if self.dispersed:
-            attrs["start"] = "dispersed"
+        if self.start:
+            attrs["start"] = self.start
         if self.converged is not None:
             attrs["map_converged"] = int(self.converged)
         if self.starts is not None:
@@ -129,9 +132,14 @@ class Provenance:
                 "starts_converged": self.starts.converged.astype(np.int64),
                 "starts_moved": self.starts.moved.astype(np.int64),
                 "starts_iterations": self.starts.iterations,
+                "starts_kind": ", ".join(self.starts.kind),
             }
         if self.modes is not None:
-            attrs |= {"mode_shares": self.modes.shares, "mode_log_evidence": self.modes.log_evidence}
+            attrs |= {
+                "mode_shares": self.modes.shares,
+                "mode_log_evidence": self.modes.log_evidence,
+                "mode_optima": self.modes.optima,
+            }
             if self.modes.started_shares is not None:
                 attrs["started_mode_shares"] = self.modes.started_shares
                 attrs["started_mode_pareto_k"] = self.modes.started_pareto_k
@@ -154,17 +162,20 @@ class Provenance:
         if reached is not None and optimum is not None:
             unknown = np.zeros(len(reached), dtype=bool)
             iterations = array("starts_iterations", int)
+            kinds = str(attrs["starts_kind"]).split(", ") if "starts_kind" in attrs else ["unknown"] * len(reached)
             starts = Starts(
                 reached, optimum,
                 unknown if (converged := array("starts_converged", bool)) is None else converged,
                 unknown if (moved := array("starts_moved", bool)) is None else moved,
                 np.zeros(len(reached), dtype=int) if iterations is None else iterations,
+                tuple(kinds),
             )  # fmt: skip
         shares, modes = array("mode_shares"), None
         if shares is not None:
-            evidence = array("mode_log_evidence")
+            evidence, optima = array("mode_log_evidence"), array("mode_optima", int)
             modes = Modes(
                 shares, np.full(len(shares), np.nan) if evidence is None else evidence,
+                np.arange(len(shares)) if optima is None else optima,
                 array("started_mode_shares"), array("started_mode_pareto_k"),
             )  # fmt: skip
         return cls(
@@ -175,7 +186,7 @@ class Provenance:
             seed=whole("random_seed"),
             map_seed=whole("map_random_seed"),
             tuning_steps=whole("tuning_steps"),
-            dispersed=attrs.get("start") == "dispersed",
+            start=str(attrs.get("start", "")),
             modes=modes,
             complete=bool(attrs.get("complete", 1)),
             relabelled=str(attrs["relabelled"]) if "relabelled" in attrs else None,

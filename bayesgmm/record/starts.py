@@ -4,6 +4,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+# An optimum that as many starts ended at is taken for the best there is.
+FOUND_OFTEN = 3
+# In place of the optimum of a start that was given up on the way, far below the best.
+GIVEN_UP = -1
+
 
 @dataclass(frozen=True)
 class Starts:
@@ -12,13 +17,16 @@ class Starts:
     Attributes
     ----------
     log_posterior : (n_init,) array
-        Log posterior (nats, without Jacobian) that each start reached, in the order the starts were made.
+        Log posterior (nats, without Jacobian) that each start reached, in the order the starts were made; of a start
+        that was given up, where it stood.
     optimum : (n_init,) int array
-        Which distinct optimum each start reached; 0 is the best.
+        Which distinct optimum each start reached; 0 is the best, -1 a start that was given up far below it.
     converged, moved : (n_init,) bool arrays
         Whether each start's optimiser reached a maximum, and whether it climbed at all.
     iterations : (n_init,) int array
         Optimiser iterations.
+    kind : (n_init,) tuple of str
+        How each start was made.
     """
 
     log_posterior: np.ndarray
@@ -26,6 +34,7 @@ class Starts:
     converged: np.ndarray
     moved: np.ndarray
     iterations: np.ndarray
+    kind: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.log_posterior)
@@ -39,6 +48,11 @@ class Starts:
     def best(self) -> int:
         """The best start."""
         return int(self.order[0])
+
+    @property
+    def at_best(self) -> int:
+        """How many starts ended at the best optimum."""
+        return int((self.optimum == 0).sum())
 
     @property
     def n_optima(self) -> int:

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Search:
-    """The starts, and the shares of the posterior of the first of their optima, (M,)."""
+    """The starts, and the shares of the posterior of some of their optima."""
 
     starts: Starts
-    shares: np.ndarray
+    shares: dict[int, float]
 
     @classmethod
     def of(cls, provenance: Provenance) -> "Search":
@@ -36,7 +36,8 @@ class Search:
         """
         if provenance.starts is None:
             raise ModelError("the tree keeps no record of its starts: it was not made by bayesgmm.sample or laplace.")
-        return cls(provenance.starts, np.empty(0) if provenance.modes is None else provenance.modes.shares)
+        modes = provenance.modes
+        return cls(provenance.starts, {} if modes is None else dict(zip(modes.optima, modes.shares, strict=True)))
 
     @property
     def words(self) -> str:
@@ -73,7 +74,7 @@ class Search:
         return ax
 
     def _named(self, optimum: int, count: int) -> str:
-        share = f", {percentages([self.shares[optimum]])} of the posterior" if optimum < len(self.shares) else ""
+        share = f", {percentages([self.shares[optimum]])} of the posterior" if optimum in self.shares else ""
         return f"optimum {optimum}: {count} start{'s' * (count > 1)}{share}"
 
 

@@ -6,7 +6,7 @@ from bayesgmm.model.specification import Specification
 from bayesgmm.record.fit import Fit
 
 # What `sample` does unless a user says otherwise.
-DEFAULT_RELABEL = "stephens"
+DEFAULT_RELABEL, DEFAULT_START = "stephens", "auto"
 
 
 def recipe(fit: Fit) -> str | None:
@@ -52,10 +52,11 @@ def _draws(fit: Fit) -> Iterator[str]:
             yield f"dt = bg.relabel(dt, method={how.relabelled!r})"
         return
     given = ["model"]
-    if how.dispersed:
-        given.append('start="dispersed"')
-    if apart:
-        given.append("estimate=estimate" if how.dispersed else "start=estimate")
+    start = how.start or "estimate"  # draws of old releases started at the estimate
+    if not start.startswith("estimate"):
+        given += [f'start="{start}"'] * (start != DEFAULT_START) + ["estimate=estimate"] * apart
+    elif apart:
+        given.append(f"start={start}")
     given.append(f"draws={fit.n_draws}")
     if how.tuning_steps is not None:
         given.append(f"tune={how.tuning_steps}")

@@ -2,26 +2,29 @@
 
 import warnings
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from bayesgmm.exceptions import InvalidArgumentError, ModelError, MultipleModesWarning, SamplingError
 from bayesgmm.graph.axes import InAxes
-from bayesgmm.record.provenance import Modes, percentages, seed_of
+from bayesgmm.record.provenance import others_that_matter, percentages, seed_of
 from bayesgmm.sampling.nutpie import LIBRARY, Settings, run_chains
 from bayesgmm.sampling.run import Chain, Plan, Run
 from bayesgmm.sampling.store import Store, check_new_store
 from bayesgmm.search.estimate import MapEstimate
 from bayesgmm.search.find_map import find_MAP
-from bayesgmm.search.mode import Mode, chains_per_mode, distinct_modes, importance_shares, shares
+from bayesgmm.search.mode import chains_per_mode, importance_shares
 from bayesgmm.search.problem import Problem
 
 # Chains start at the mode and in its axes, so little is left to learn. Measured over N = 272 to 5,000, D = 1 to 10,
 # K = 1 to 5: from 200 on, more tuning gains nothing.
 DEFAULT_TUNE = 200
 
-Start = MapEstimate | Literal["dispersed"] | None
+STARTS = ("auto", "heaviest", "dispersed")
+Start = MapEstimate | str
+# What the other modes hold beside one that holds this share moves no interval.
+NEARLY_ALL = 0.95
 
 
 def run_nuts(
@@ -39,19 +42,30 @@ def run_nuts(
     if store is not None:
         check_new_store(store)
     rng = np.random.default_rng(random_seed)
-    estimate = _estimate(model, start, estimate, rng, settings.progressbar)
+    _check_start(start, estimate)
+    if isinstance(start, MapEstimate):
+        estimate = start
+    elif estimate is None:
+        estimate = find_MAP(model, random_seed=rng, progressbar=settings.progressbar)
     if estimate.problem.model is model and estimate.problem.is_current:
         problem = estimate.problem
-    _check_start(problem, estimate)
-    dispersed = isinstance(start, str)
-    modes, counts, found = _where_to_start(problem, estimate, n_chains, dispersed, rng)
+    else:
+        estimate = replace(estimate, optima=replace(estimate.optima, problem=problem))
+    _check_estimate(problem, estimate)
+    order, counts = _where_to_start(estimate, start, n_chains)
+    modes = [estimate.optima.mode(i) for i, n in zip(order, counts, strict=True) if n]
+    counts = tuple(n for n in counts if n)
+    found = estimate.optima.record(order)
+    if len(modes) > 1:
+        weight, shape = importance_shares(problem.sampling_density, modes, rng)
+        found = replace(found, started_shares=weight, started_pareto_k=shape)
     plan = Plan(settings.draws, settings.tune, counts)
     provenance = estimate.provenance.changed(
         method="nuts",
         library=LIBRARY,
         seed=seed_of(random_seed),
         tuning_steps=settings.tune,
-        dispersed=dispersed,
+        start=start if isinstance(start, str) else _written(estimate),
         modes=found,
     )
     run = Run(problem, modes, plan, [], provenance)
@@ -66,55 +80,52 @@ def run_nuts(
     return replace(run, chains=done)
 
 
-def _estimate(
-    model: Any, start: Start, estimate: MapEstimate | None, rng: np.random.Generator, progressbar: bool
-) -> MapEstimate:
-    if isinstance(start, MapEstimate):
-        return start
-    if start is not None and not (isinstance(start, str) and start == "dispersed"):
+def _check_start(start: Start, estimate: MapEstimate | None) -> None:
+    if not (isinstance(start, MapEstimate) or (isinstance(start, str) and start in STARTS)):
         raise InvalidArgumentError(
-            f"start = {start!r} must be a MapEstimate of this model (find_MAP), 'dispersed' or None."
+            f"start = {start!r} must be one of {', '.join(map(repr, STARTS))}, or a MapEstimate of this model "
+            "(find_MAP, or one of its modes)."
         )
-    if estimate is None:
-        return find_MAP(model, random_seed=rng, progressbar=progressbar)
-    if not isinstance(estimate, MapEstimate):
+    if not (estimate is None or isinstance(estimate, MapEstimate)):
         raise InvalidArgumentError(f"estimate = {estimate!r} must be a MapEstimate of this model (find_MAP) or None.")
-    return estimate
 
 
-def _where_to_start(
-    problem: Problem, estimate: MapEstimate, n_chains: int, dispersed: bool, rng: np.random.Generator
-) -> tuple[list[Mode], tuple[int, ...], Modes]:
-    """The modes at which chains start, how many chains at each, and what is known of all modes."""
-    modes = distinct_modes(problem, estimate.near_optima)
-    found = Modes(shares(modes), np.array([mode.log_evidence for mode in modes]))
-    others = found.others
-    if not dispersed:
-        if others:
-            warnings.warn(
-                f"the posterior has different modes: the starts found {1 + len(others)}, holding about "
-                f"{percentages([found.shares[0], *others])} of it (Laplace). All chains start at the first and may "
-                "never see the others: try start='dispersed', fewer components, or more informative priors.",
-                MultipleModesWarning,
-                stacklevel=4,
-            )
-        return modes[:1], (n_chains,), found
-    counts = chains_per_mode(found.shares, n_chains)
-    if len(others) + 1 > (counts > 0).sum():
+def _where_to_start(estimate: MapEstimate, start: Start, n_chains: int) -> tuple[list[int], tuple[int, ...]]:
+    """Optima, the first of them those at whose modes chains start, and how many chains at each."""
+    optima = estimate.optima
+    order = optima.by_share
+    if isinstance(start, MapEstimate):
+        order = [estimate.index, *(i for i in order if optima.mode(i) is not estimate.mode)]
+    share = np.array([optima.share(i) for i in order])
+    apart = start == "dispersed" or (start == "auto" and not share[0] >= NEARLY_ALL)
+    counts = chains_per_mode(share, n_chains) if apart else np.array([n_chains] + [0] * (len(order) - 1))
+    others = others_that_matter(share)
+    if not apart and others and start != "auto":
+        warnings.warn(
+            f"the posterior has different modes: the starts found {1 + len(others)}, holding about "
+            f"{percentages([share[0], *others])} of it (Laplace). All chains start at the first and may "
+            "never see the others: try start='auto', fewer components, or more informative priors.",
+            MultipleModesWarning,
+            stacklevel=5,
+        )
+    if apart and len(others) + 1 > (counts > 0).sum():
         warnings.warn(
             f"the posterior has {1 + len(others)} different modes, more than the {n_chains} chains: "
             "those that hold least are left out. Ask for more chains.",
             MultipleModesWarning,
-            stacklevel=4,
+            stacklevel=5,
         )
-    used = [mode for mode, n in zip(modes, counts, strict=True) if n]
-    if len(used) > 1:
-        weight, shape = importance_shares(problem.sampling_density, used, rng)
-        found = replace(found, started_shares=weight, started_pareto_k=shape)
-    return used, tuple(int(n) for n in counts if n), found
+    return order, tuple(int(n) for n in counts)
 
 
-def _check_start(problem: Problem, estimate: MapEstimate) -> None:
+def _written(estimate: MapEstimate) -> str:
+    """An estimate as a user may have written it: what find_MAP returned is the first."""
+    matter = estimate.optima.that_matter
+    i = estimate.index
+    return f"estimate.modes[{matter.index(i)}]" if i > 0 and i in matter else "estimate"
+
+
+def _check_estimate(problem: Problem, estimate: MapEstimate) -> None:
     if estimate.q.shape != (problem.n_parameters,):
         raise ModelError(
             f"start has {estimate.q.size} unconstrained parameters, the model has {problem.n_parameters}: "

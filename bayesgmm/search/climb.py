@@ -34,6 +34,11 @@ class Optimum:
     moved: bool
     message: str
 
+    @classmethod
+    def given_up(cls, q: np.ndarray, log_posterior: float) -> "Optimum":
+        """A start that was not worth a climb."""
+        return cls(q, log_posterior, np.inf, np.inf, 0, False, "given up far below the best")
+
     @property
     def converged(self) -> bool:
         """The gain that the optimiser's own quadratic model still promises is negligible."""

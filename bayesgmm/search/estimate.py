@@ -1,5 +1,6 @@
 """What the search for the posterior mode gives: the mode, what became of every start, and the curvature."""
 
+import warnings
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -7,17 +8,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayesgmm.arguments import check_count
-from bayesgmm.exceptions import ModelError
+from bayesgmm.exceptions import ModelError, MultipleModesWarning
 from bayesgmm.mixture.mixture import Mixture
 from bayesgmm.record.fit import LOG_POSTERIOR, Fit
 from bayesgmm.record.provenance import Provenance, seed_of
 from bayesgmm.record.starts import Starts
 from bayesgmm.search.curvature import negative_hessian, precision_cholesky
 from bayesgmm.search.mode import Mode
+from bayesgmm.search.optima import Optima
 from bayesgmm.search.problem import Problem
 
 if TYPE_CHECKING:
     import xarray as xr
+
+# The highest density is warned about where it holds less of the posterior than this, and another mode more.
+LITTLE_SHARE = 0.5
 
 
 @dataclass(frozen=True)
@@ -47,9 +52,32 @@ class MapEstimate:
     converged: bool
     starts: Starts
     q: np.ndarray = field(repr=False)
-    near_optima: tuple[np.ndarray, ...] = field(repr=False)
-    problem: Problem = field(repr=False)
+    optima: Optima = field(repr=False)
+    index: int = field(default=0, repr=False)
     random_seed: Any = field(default=None, repr=False)
+
+    @classmethod
+    def at(cls, optima: Optima, index: int, random_seed: Any = None) -> "MapEstimate":
+        """The estimate at one of several optima."""
+        problem, optimum = optima.problem, optima.found[index]
+        mixture = problem.mixture(optimum.q)
+        return cls(
+            point={name: value[0] for name, value in problem.constrain(optimum.q).items()},
+            log_posterior=optimum.log_posterior,
+            log_likelihood=sum(mixture.statistics(*chunk).log_likelihood for chunk in problem.table.chunks()),
+            gradient_norm=optimum.gradient_norm,
+            converged=optimum.converged,
+            starts=optima.starts,
+            q=optimum.q,
+            optima=optima,
+            index=index,
+            random_seed=random_seed,
+        )
+
+    @property
+    def problem(self) -> Problem:
+        """What was fitted."""
+        return self.optima.problem
 
     @cached_property
     def standard_errors(self) -> dict[str, np.ndarray]:
@@ -75,10 +103,48 @@ class MapEstimate:
         """The mixture at the mode."""
         return self.problem.mixture(self.q)
 
-    @cached_property
+    @property
     def mode(self) -> Mode:
         """The mode of the density of the unconstrained parameters, Jacobian included, above this one."""
-        return Mode.near(self.problem, self.q)
+        return self.optima.mode(self.index)
+
+    @property
+    def share(self) -> float:
+        r"""How much of the posterior is near this estimate, by Laplace's method.
+
+        .. math:: Z_m \Big/ \sum_j Z_j, \qquad
+                  \log Z_m = \log p(x, \hat q_m) + \tfrac P2 \log 2\pi - \tfrac12 \log|H_m| ,
+
+        of the modes that the starts found; H is the negative Hessian of the log-density of the unconstrained
+        parameters. The highest density need not hold the most: a component on a single row is narrow. NaN where the
+        density is not curved downwards in every direction.
+        """
+        return self.optima.share(self.index)
+
+    def taken(self, start: str) -> "MapEstimate":
+        """This estimate for "auto", with a warning where it holds little; for "heaviest" that which holds most."""
+        if start == "heaviest" and self.modes:
+            return self.modes[0]
+        if self.share < LITTLE_SHARE and self.modes[0].share > self.share:
+            warnings.warn(
+                f"the highest density, which is what MAP means, holds about {self.share:.0%} of the posterior, and "
+                f"another mode {self.modes[0].share:.0%} (Laplace): try start='heaviest', or inference='nuts'.",
+                MultipleModesWarning,
+                stacklevel=3,
+            )
+        return self
+
+    @cached_property
+    def modes(self) -> tuple["MapEstimate", ...]:
+        """Every distinct optimum that holds 1 % of the posterior or more, or an unknown share, as an estimate.
+
+        From the one that holds most on: ``estimate.modes[0]`` is where most of the posterior is. Its own
+        ``log_posterior`` may be lower than that of this estimate.
+        """
+        return tuple(
+            self if i == self.index else MapEstimate.at(self.optima, i, self.random_seed)
+            for i in self.optima.that_matter
+        )
 
     def laplace(self, draws: int = 1000, *, random_seed: Any = None) -> "xr.DataTree":
         """Draws of the Laplace approximation, as a tree with one chain.
@@ -110,7 +176,10 @@ class MapEstimate:
         q = self.mode.draws(draws, np.random.default_rng(random_seed))
         posterior = {name: values[None] for name, values in self.problem.constrain(q).items()}
         log_posterior = np.array([self.problem.sampling_density(row)[0] for row in q])[None]
-        provenance = self.provenance.changed(method="laplace", seed=seed_of(random_seed))
+        others = [i for i in self.optima.by_share if self.optima.mode(i) is not self.mode]
+        provenance = self.provenance.changed(
+            method="laplace", seed=seed_of(random_seed), modes=self.optima.record([self.index, *others])
+        )
         return Fit.write(self.problem.model, posterior, {LOG_POSTERIOR: log_posterior}, provenance).tree
 
     @property

@@ -12,46 +12,52 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayesgmm.arguments import check_count
-from bayesgmm.exceptions import CollapsedComponentWarning, ModelError, UnboundedPosteriorWarning
-from bayesgmm.graph.compiled import LogDensity
+from bayesgmm.exceptions import (
+    CollapsedComponentWarning,
+    InvalidArgumentError,
+    ModelError,
+    UnboundedPosteriorWarning,
+)
 from bayesgmm.mixture.mixture import Mixture
 from bayesgmm.mixture.widths import COLLAPSED_WIDTH, named_rows, own_rows, widths
 from bayesgmm.progress import progress
-from bayesgmm.record.starts import Starts
-from bayesgmm.search.climb import Optimum, climb
+from bayesgmm.search.ascents import LEAST_STARTS, Ascents
+from bayesgmm.search.climb import Optimum
 from bayesgmm.search.estimate import MapEstimate
-from bayesgmm.search.mode import SAME_PARAMETERS
+from bayesgmm.search.optima import Optima
 from bayesgmm.search.planes import check_components, check_data
 from bayesgmm.search.problem import SAME, Problem
-from bayesgmm.search.starts import starting_mixtures
 
 if TYPE_CHECKING:
     import pymc as pm
 
-# Optima this many nats below the best hold nothing: volumes do not differ by as much.
+# Optima so many nats below the best, and one for every parameter of a component, hold nothing: volumes do not differ by
+# as much. A component on a few rows is narrower than one on 20 times as many by 1.5 nats a parameter.
 DEEPEST_GAP = 30.0
-# Two optima are one if they agree to this in log posterior (nats), and in their mixtures.
-SAME_LOG_POSTERIOR = 1e-2
 # Steps of arithmetic of a start, as many passes over the data of so many operations a number.
 PASSES, OPERATIONS = 400, 4
 
 
-def find_MAP(model: "pm.Model", *, n_init: int = 10, random_seed: Any = None, progressbar: bool = True) -> MapEstimate:
+def find_MAP(
+    model: "pm.Model", *, n_init: int | str = "auto", random_seed: Any = None, progressbar: bool = True
+) -> MapEstimate:
     r"""The maximum a posteriori estimate of a mixture.
 
     .. math:: \hat\theta = \arg\max_\theta \; \sum_n w_n \log p(x_n \mid \theta) + \log p(\theta)
 
     over the parameters themselves (no Jacobian), as ``pm.find_MAP`` defines it. A mixture has several local maxima,
     and PyMC's initial point, at which all components are alike, is a stationary point; so there are many starts:
-    k-means in three metrics and random rows in turn, each followed by EM steps and climbed by L-BFGS with the exact
-    gradient.
+    k-means in three metrics, random rows, and the best optimum so far with one of its components moved elsewhere, each
+    followed by EM steps and climbed by L-BFGS with the exact gradient. A start that is far below the best is given up.
+    ``starts`` says what each came to; an optimum that was found once may not be the best there is.
 
     Parameters
     ----------
     model : pm.Model
         From :func:`build_model`.
-    n_init : int, default 10
-        Number of starts.
+    n_init : int or "auto", default "auto"
+        Number of starts. "auto": until the best optimum was found three times and as many starts as there are
+        components have found nothing better; at least 12 and at most 60, and 1 of a single component.
     random_seed : int or numpy.random.Generator, optional
     progressbar : bool, default True
         Show a bar where there is much to compute.
@@ -91,39 +97,49 @@ def find_MAP(model: "pm.Model", *, n_init: int = 10, random_seed: Any = None, pr
     array([[ 2. , 54.5],
            [ 4.3, 80. ]])
     """
-    n_init = check_count(n_init, "n_init")
+    number = None if isinstance(n_init, str) and n_init == "auto" else _number(n_init)
     problem = Problem.of(model)
     _warn_if_unbounded(problem)
     check_data(problem.specification, problem.table)
     rng = np.random.default_rng(random_seed)
-    few = problem.on_fewer_rows(rng)
-    table = few.table
-    if few is not problem and not few.is_finite:
-        few = problem
-    work = float(OPERATIONS * PASSES * n_init * problem.table.values.size * problem.specification.n_components)
-    stages = 1 + (few is not problem)
-    with progress("Climbing", stages * n_init, work=work, show=progressbar) as done:
-        mixtures = list(starting_mixtures(problem.specification, table, n_init, rng))
-        begins = [(problem.unconstrained(mixture), mixture) for mixture in mixtures]
-        optima, mixtures = _climb_all(few, begins, done)
-        if few is not problem:
-            begins = [(optimum.q, mixture) for optimum, mixture in zip(optima, mixtures, strict=True)]
-            optima, mixtures = _climb_all(problem, begins, done, curvature=few.parameter_density)
-    if not any(np.isfinite(o.log_posterior) for o in optima):
+    ascents = _search(problem, number, rng, progressbar)
+    if ascents.best is None:
         raise ModelError(
             "the log posterior is not finite at any start: check the priors (is the data inside their support?) "
             "and any terms added to the model."
         )
-    check_components(problem.specification, problem.table, mixtures)
-    starts = _compare(problem, optima, mixtures)
-    best = starts.best
-    _warn_if_not_converged(optima[best])
-    _warn_if_collapsed(mixtures[best], problem.table.values)
-    # Of each distinct optimum that may hold some of the posterior, one start's point.
-    firsts = [int(np.flatnonzero(starts.optimum == i)[0]) for i in range(starts.n_optima)]
-    near = [optima[i].q for i in firsts[1:] if optima[i].log_posterior > optima[best].log_posterior - DEEPEST_GAP]
-    estimate = _estimate(problem, optima[best], starts)
-    return replace(estimate, near_optima=(estimate.q, *near), random_seed=random_seed)
+    distinct = ascents.distinct
+    check_components(problem.specification, problem.table, [ascent.mixture for ascent in distinct])
+    _warn_if_not_converged(distinct[0].optimum)
+    _warn_if_collapsed(distinct[0].mixture, problem.table.values)
+    return MapEstimate.at(_optima(problem, ascents), 0, random_seed)
+
+
+def _number(n_init: Any) -> int:
+    if isinstance(n_init, str):
+        raise InvalidArgumentError(f'n_init = {n_init!r} must be an integer of at least 1, or "auto".')
+    return check_count(n_init, "n_init")
+
+
+def _search(problem: Problem, n_init: int | None, rng: np.random.Generator, progressbar: bool) -> Ascents:
+    """All ascents: on some of the rows first, where there are very many."""
+    few = problem.on_fewer_rows(rng)
+    if few is not problem and not few.is_finite:
+        few = problem
+    stages = 1 + (few is not problem)
+    expected = LEAST_STARTS if n_init is None else n_init
+    work = float(OPERATIONS * PASSES * expected * problem.table.values.size * problem.specification.n_components)
+    with progress("Climbing", stages * expected, work=work, show=progressbar) as done:
+        ascents = Ascents(few, rng).run(n_init, done)
+        return ascents if few is problem else ascents.on(problem, done)
+
+
+def _optima(problem: Problem, ascents: Ascents) -> Optima:
+    """The distinct optima that may hold some of the posterior."""
+    found = [ascent.optimum for ascent in ascents.distinct]
+    lowest = found[0].log_posterior - DEEPEST_GAP - problem.n_parameters / problem.specification.n_components
+    near = [optimum for optimum in found if optimum.log_posterior > lowest]
+    return Optima(problem, ascents.starts, tuple(_in_order(problem, optimum) for optimum in near))
 
 
 def _warn_if_unbounded(problem: Problem) -> None:
@@ -161,68 +177,12 @@ def _warn_if_collapsed(mixture: Mixture, x: np.ndarray) -> None:
         )
 
 
-def _climb_all(
-    problem: Problem, begins: list[tuple[np.ndarray, Mixture]], done: Any, *, curvature: LogDensity | None = None
-) -> tuple[list[Optimum], list[Mixture]]:
-    """Every start's optimum. Starts at one place, or at an optimum already found, share one climb."""
-    optima: list[Optimum] = []
-    reached: list[Mixture] = []
-
-    def same(a: Mixture, b: Mixture) -> bool:
-        return a.matches(b, problem.feature_scales, SAME_PARAMETERS)
-
-    for i, (q, begin) in enumerate(begins):
-        twin = next((j for j in range(i) if same(begin, begins[j][1]) or same(begin, reached[j])), None)
-        if twin is None:
-            optima.append(climb(problem.parameter_density, q, problem.scales, curvature=curvature))
-            reached.append(problem.mixture(optima[-1].q))
-        else:
-            optima.append(optima[twin])
-            reached.append(reached[twin])
-        done()
-    return optima, reached
-
-
-def _compare(problem: Problem, optima: list[Optimum], mixtures: list[Mixture]) -> Starts:
-    """Which starts ended at the same optimum, up to the order of the components."""
-    starts = Starts(
-        log_posterior=np.array([o.log_posterior for o in optima]),
-        optimum=np.zeros(len(optima), dtype=np.int64),
-        converged=np.array([o.converged for o in optima]),
-        moved=np.array([o.moved for o in optima]),
-        iterations=np.array([o.iterations for o in optima]),
-    )
-    representatives: list[int] = []
-    for i in starts.order:
-        for label, r in enumerate(representatives):
-            near = abs(optima[i].log_posterior - optima[r].log_posterior) < SAME_LOG_POSTERIOR
-            if near and mixtures[i].matches(mixtures[r], problem.feature_scales, SAME_PARAMETERS):
-                starts.optimum[i] = label
-                break
-        else:
-            starts.optimum[i] = len(representatives)
-            representatives.append(int(i))
-    return starts
-
-
-def _estimate(problem: Problem, optimum: Optimum, starts: Starts) -> MapEstimate:
-    """The estimate at one optimum, its components put in order."""
+def _in_order(problem: Problem, optimum: Optimum) -> Optimum:
+    """An optimum with its components in the order of their means, if the density is the same under every order."""
     point = {name: value[0] for name, value in problem.constrain(optimum.q).items()}
-    ordered = problem.reordered(point, np.lexsort(point["means"].T[::-1]))
-    q = problem.graph.unconstrain(ordered)
+    q = problem.graph.unconstrain(problem.reordered(point, np.lexsort(point["means"].T[::-1])))
     log_posterior = problem.parameter_density(q)[0]
     if not abs(log_posterior - optimum.log_posterior) < SAME * max(1.0, abs(optimum.log_posterior)):
         # The user's own terms tell the components apart: then they keep the order they were found in.
-        ordered, q, log_posterior = point, optimum.q, optimum.log_posterior
-    mixture = problem.mixture(q)
-    return MapEstimate(
-        point=ordered,
-        log_posterior=log_posterior,
-        log_likelihood=sum(mixture.statistics(*chunk).log_likelihood for chunk in problem.table.chunks()),
-        gradient_norm=optimum.gradient_norm,
-        converged=optimum.converged,
-        starts=starts,
-        q=q,
-        near_optima=(q,),
-        problem=problem,
-    )
+        return optimum
+    return replace(optimum, q=q, log_posterior=log_posterior)

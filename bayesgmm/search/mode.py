@@ -31,7 +31,7 @@ from bayesgmm.search.curvature import negative_hessian, precision_cholesky
 from bayesgmm.search.problem import Problem
 
 IMPORTANCE_DRAWS = 2_000
-# Mixtures whose weights, means and scales agree to this are one optimum; means and scales in the features' own.
+# Mixtures that agree to this in weights, log scales and means, these in units of the scales, are one.
 SAME_PARAMETERS = 2e-2
 
 
@@ -78,17 +78,20 @@ class Mode:
         return self.q + solve_triangular(self.factor, noise, lower=True, trans="T").T * self.scales
 
 
-def distinct_modes(problem: Problem, optima: Iterable[np.ndarray]) -> list[Mode]:
-    """The modes above several optima (best first), each once up to the order of its components."""
+def distinct_modes(problem: Problem, optima: Iterable[np.ndarray]) -> tuple[list[Mode], np.ndarray]:
+    """The modes above several optima, each once up to the order of its components, and which is above each optimum."""
     modes: list[Mode] = []
     mixtures: list[Mixture] = []
+    above: list[int] = []
     for q in optima:
         mode = Mode.near(problem, q)
         mixture = problem.mixture(mode.q)
-        if not any(mixture.matches(other, problem.feature_scales, SAME_PARAMETERS) for other in mixtures):
+        same = [mixture.matches(other, SAME_PARAMETERS) for other in mixtures]
+        above.append(same.index(True) if any(same) else len(modes))
+        if not any(same):
             modes.append(mode)
             mixtures.append(mixture)
-    return modes
+    return modes, np.array(above)
 
 
 def shares(modes: list[Mode]) -> np.ndarray:

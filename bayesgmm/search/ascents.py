@@ -1,0 +1,140 @@
+"""A search under way: ascents from one start after another, until the best optimum has been found often enough."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from bayesgmm.mixture.mixture import Mixture
+from bayesgmm.record.starts import FOUND_OFTEN, GIVEN_UP, Starts
+from bayesgmm.search.climb import Optimum, climb
+from bayesgmm.search.mode import SAME_PARAMETERS
+from bayesgmm.search.problem import Problem
+from bayesgmm.search.starts import StartingMixtures
+
+# Two optima are one if they agree to this in log posterior (nats), and their mixtures match.
+SAME_LOG_POSTERIOR = 1e-2
+# At least and at most so many starts where their number is automatic. Six of twelve do not depend on the best so far:
+# one of two equally good clusterings is overlooked once in 32 times.
+LEAST_STARTS, MOST_STARTS = 12, 60
+# A start is given up where a hundred more of EM's last steps, and so many nats on top, would not take it to the best.
+STEPS_AHEAD, NATS_AHEAD = 100, 30.0
+
+
+@dataclass(frozen=True, eq=False)
+class Ascent:
+    """One start: how it was made, its mixture after EM, and where it ended."""
+
+    kind: str
+    begin: Mixture
+    optimum: Optimum
+    mixture: Mixture
+    given_up: bool = False
+
+    def same(self, other: "Ascent") -> bool:
+        """Whether two ended at one optimum, up to the order of the components."""
+        near = abs(self.optimum.log_posterior - other.optimum.log_posterior) < SAME_LOG_POSTERIOR
+        return near and self.given_up == other.given_up and self.mixture.matches(other.mixture, SAME_PARAMETERS)
+
+
+class Ascents:
+    """All ascents of a search for the highest density of a problem's parameters.
+
+    Parameters
+    ----------
+    problem : Problem
+    rng : numpy.random.Generator
+    """
+
+    def __init__(self, problem: Problem, rng: np.random.Generator):
+        self.problem, self.all = problem, list[Ascent]()
+        self._rng = rng
+        self._starting = StartingMixtures(problem.specification, problem.table, rng)
+
+    def run(self, n_init: int | None, done: Callable[[], None]) -> "Ascents":
+        """So many starts; None: until :attr:`enough`."""
+        while len(self.all) < (MOST_STARTS if n_init is None else n_init) and not (n_init is None and self.enough):
+            best = self.best
+            kind, begin, gain = self._starting.make(len(self.all), None if best is None else best.mixture)
+            self.all.append(self._ascent(kind, begin, gain))
+            done()
+        return self
+
+    @property
+    def best(self) -> Ascent | None:
+        """The first of those that reached the highest."""
+        finite = [ascent for ascent in self.all if np.isfinite(ascent.optimum.log_posterior)]
+        highest = max((ascent.optimum.log_posterior for ascent in finite), default=0.0)
+        return next((a for a in finite if a.optimum.log_posterior > highest - SAME_LOG_POSTERIOR), None)
+
+    @property
+    def enough(self) -> bool:
+        """Whether the best was found three times, and as many starts as there are components found nothing better."""
+        best, n_components = self.best, self.problem.specification.n_components
+        if best is None or n_components == 1:
+            return best is not None
+        since = len(self.all) - 1 - self.all.index(best)
+        often = sum(best.same(ascent) for ascent in self.all) >= FOUND_OFTEN
+        return often and since >= n_components and len(self.all) >= LEAST_STARTS
+
+    def _ascent(self, kind: str, begin: Mixture, gain: float) -> Ascent:
+        """The climb from one start. Starts at one place, or at an optimum already found, share one."""
+        problem = self.problem
+        for other in self.all:
+            if begin.matches(other.begin, SAME_PARAMETERS) or begin.matches(other.mixture, SAME_PARAMETERS):
+                return replace(other, kind=kind, begin=begin)
+        q = problem.unconstrained(begin)
+        best = self.best
+        if best is not None:
+            value = problem.parameter_density(q)[0]
+            if value + STEPS_AHEAD * gain + NATS_AHEAD < best.optimum.log_posterior:
+                return Ascent(kind, begin, Optimum.given_up(q, value), begin, given_up=True)
+        optimum = climb(problem.parameter_density, q, problem.scales)
+        return Ascent(kind, begin, optimum, problem.mixture(optimum.q))
+
+    def on(self, problem: Problem, done: Callable[[], None]) -> "Ascents":
+        """The same ascents gone on with on another problem, which has more rows: one climb from each optimum."""
+        climbed: list[tuple[Ascent, Ascent]] = []
+        following = Ascents(problem, self._rng)
+        for ascent in self.all:
+            known = [new for old, new in climbed if old.same(ascent)]
+            if known:
+                new = known[0]
+            elif ascent.given_up:
+                q = ascent.optimum.q
+                new = replace(ascent, optimum=Optimum.given_up(q, problem.parameter_density(q)[0]))
+            else:
+                fewer = self.problem.parameter_density
+                optimum = climb(problem.parameter_density, ascent.optimum.q, problem.scales, curvature=fewer)
+                new = replace(ascent, optimum=optimum, mixture=problem.mixture(optimum.q))
+            climbed.append((ascent, new))
+            following.all.append(replace(new, kind=ascent.kind, begin=ascent.begin))
+            done()
+        return following
+
+    @property
+    def distinct(self) -> list[Ascent]:
+        """One ascent of each optimum, from the best on; without those that were given up."""
+        found: list[Ascent] = []
+        for ascent in sorted(self.all, key=lambda a: -np.nan_to_num(a.optimum.log_posterior, nan=-np.inf)):
+            if not ascent.given_up and not any(ascent.same(other) for other in found):
+                found.append(ascent)
+        return found
+
+    @property
+    def starts(self) -> Starts:
+        """What became of every start."""
+        distinct = self.distinct
+
+        def label(ascent: Ascent) -> int:
+            return next((i for i, other in enumerate(distinct) if ascent is other or ascent.same(other)), GIVEN_UP)
+
+        optima = [ascent.optimum for ascent in self.all]
+        return Starts(
+            log_posterior=np.array([o.log_posterior for o in optima]),
+            optimum=np.array([label(ascent) for ascent in self.all]),
+            converged=np.array([o.converged for o in optima]),
+            moved=np.array([o.moved for o in optima]),
+            iterations=np.array([o.iterations for o in optima]),
+            kind=tuple(ascent.kind for ascent in self.all),
+        )
