@@ -3,7 +3,8 @@ r"""A model's log posterior as a function of one flat vector.
 .. math:: f(q) = \log p(x, \theta(q)) + j \log|\partial\theta/\partial q|
 
 with q the unconstrained parameters. j = 0 gives the density in the user's own parameters, whose maximum is the MAP;
-j = 1 gives the density of q, which is what NUTS samples. One compiled function serves both.
+j = 1 gives the density of q, which is what NUTS samples. One compiled function serves both. Of weights that have no mode
+of their own (``SoftmaxBasis``) the Jacobian is part of both.
 """
 
 from functools import cached_property
@@ -44,7 +45,8 @@ class LogPosterior:
     def function(self) -> ValueAndGradient:
         """The compiled function, made when it is first called: named parameters need none."""
         q, jacobian = pt.vector("q"), pt.scalar("jacobian")
-        value = self.model.logp(jacobian=False) + jacobian * self._log_jacobian()
+        own = self.model.logp(jacobian=False) + self._log_jacobian(basis=True)
+        value = own + jacobian * self._log_jacobian(basis=False)
         return ValueAndGradient(q, jacobian, self._split(q), value, self.model.check_bounds)
 
     def densities(self, data: dict[str, np.ndarray] | None = None) -> tuple[LogDensity, LogDensity]:
@@ -82,11 +84,12 @@ class LogPosterior:
             for i, (v, shape) in enumerate(zip(self._variables, self._shapes, strict=True))
         }
 
-    def _log_jacobian(self) -> Variable:
+    def _log_jacobian(self, *, basis: bool) -> Variable:
+        """Of the transforms to coordinates that the parameters' own density is in, or of all others."""
         model, terms = self.model, []
         for rv, value in model.rvs_to_values.items():
             transform = model.rvs_to_transforms.get(rv)
-            if transform is not None:
+            if transform is not None and getattr(transform, "is_basis", False) == basis:
                 terms.append(transform.log_jac_det(value, *rv.owner.inputs).sum())
         [total] = model.replace_rvs_by_values([sum(terms, start=pt.constant(0.0))])
         return total

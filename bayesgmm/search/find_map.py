@@ -18,9 +18,10 @@ from bayesgmm.mixture.mixture import Mixture
 from bayesgmm.mixture.widths import COLLAPSED_WIDTH, named_rows, own_rows, widths
 from bayesgmm.progress import progress
 from bayesgmm.record.starts import Starts
-from bayesgmm.search.climb import Optimum, climb
+from bayesgmm.search.climb import Optimum
 from bayesgmm.search.estimate import MapEstimate
 from bayesgmm.search.mode import SAME_PARAMETERS
+from bayesgmm.search.order import climb_in_order
 from bayesgmm.search.planes import check_components, check_data
 from bayesgmm.search.problem import SAME, Problem
 from bayesgmm.search.starts import starting_mixtures
@@ -174,7 +175,7 @@ def _climb_all(
     for i, (q, begin) in enumerate(begins):
         twin = next((j for j in range(i) if same(begin, begins[j][1]) or same(begin, reached[j])), None)
         if twin is None:
-            optima.append(climb(problem.parameter_density, q, problem.scales, curvature=curvature))
+            optima.append(climb_in_order(problem, q, curvature=curvature))
             reached.append(problem.mixture(optima[-1].q))
         else:
             optima.append(optima[twin])
@@ -212,7 +213,7 @@ def _estimate(problem: Problem, optimum: Optimum, starts: Starts) -> MapEstimate
     q = problem.graph.unconstrain(ordered)
     log_posterior = problem.parameter_density(q)[0]
     if not abs(log_posterior - optimum.log_posterior) < SAME * max(1.0, abs(optimum.log_posterior)):
-        # The user's own terms tell the components apart: then they keep the order they were found in.
+        # The priors or a user's terms tell the components apart: then they keep the order they were found in.
         ordered, q, log_posterior = point, optimum.q, optimum.log_posterior
     mixture = problem.mixture(q)
     return MapEstimate(

@@ -7,10 +7,13 @@ which samplers and Gaussian approximations work on.
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 import cloudpickle
 import numpy as np
+from scipy.sparse.csgraph import connected_components
+from scipy.special import gammaln
 
 from bayesgmm.data.table import Table
 from bayesgmm.exceptions import ModelError
@@ -89,7 +92,11 @@ class Problem:
 
     @property
     def parameter_density(self) -> LogDensity:
-        r""":math:`\log p(x, \theta(q))` and its gradient by q: no Jacobian, as ``pm.find_MAP`` has it."""
+        r""":math:`\log p(x, \theta(q))` and its gradient by q: no Jacobian, as ``pm.find_MAP`` has it.
+
+        But for weights whose own density has no maximum, which are taken in the softmax basis
+        (:mod:`bayesgmm.model.weights`).
+        """
         return self._densities[0]
 
     @property
@@ -168,6 +175,42 @@ class Problem:
         others = [self.reordered(point, order) for order in (np.roll(np.arange(k), 1), swap)]
         values = [self.parameter_density(self.graph.unconstrain(other))[0] for other in others]
         return bool(np.isclose(values, self.parameter_density(q)[0], rtol=ROUNDING, atol=ROUNDING).all())
+
+    def log_orders(self, q: np.ndarray) -> float:
+        """Log of the number of orders of the components under which the density at ``q`` is the same: log K! at most."""
+        k = self.specification.n_components
+        if self.exchangeable(q):
+            return float(gammaln(k + 1))
+        # Those that may trade places, two by two, without a change, are alike.
+        point = {name: value[0] for name, value in self.constrain(q).items()}
+        alike = np.eye(k, dtype=bool)
+        for i, j in combinations(range(k), 2):
+            swap = np.arange(k)
+            swap[[i, j]] = j, i
+            alike[i, j] = self._same(q, self.graph.unconstrain(self.reordered(point, swap)))
+        _, kinds = connected_components(alike, directed=False)
+        return float(gammaln(np.bincount(kinds) + 1).sum())
+
+    def in_best_order(self, q: np.ndarray) -> np.ndarray:
+        """``q`` with its components in another order, where the weights' prior tells them apart and likes that better.
+
+        The vector itself where there is no better order.
+        """
+        prior = self.specification.weights_prior
+        if not prior.knows_order:
+            return q
+        point = {name: value[0] for name, value in self.constrain(q[None]).items()}
+        best, highest = q, self.parameter_density(q)[0]
+        for order in prior.orders(point["weights"]):
+            other = self.graph.unconstrain(self.reordered(point, order))
+            value = self.parameter_density(other)[0]
+            if value > highest and not self._same(q, other):
+                best, highest = other, value
+        return best
+
+    def _same(self, q: np.ndarray, other: np.ndarray) -> bool:
+        values = [self.parameter_density(v)[0] for v in (q, other)]
+        return bool(np.isclose(*values, rtol=ROUNDING, atol=ROUNDING))
 
     # Less of it -----------------------------------------------------------------------------------------------------
 

@@ -25,7 +25,7 @@ def starting_mixtures(
     features is not lost among the others; without correlation in all; and without correlation within the clusters of
     the best start so far, where long clusters are round.
     """
-    em = ExpectationMaximisation(table, specification.covariance_step)
+    em = ExpectationMaximisation(table, specification.covariance_step, specification.weights_prior.step)
     n_components = specification.n_components
     centre, variances = table.moments
     metrics = [(table.values - centre) / np.sqrt(variances), whitened(table)]
