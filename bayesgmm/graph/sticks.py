@@ -84,9 +84,12 @@ def _all_alike(op, rv, rng, size, n_components, alpha):
 
 @_logprob.register(StickBreakingRV)
 def _log_density(op, values, rng, size, n_components, alpha, **kwargs):
-    (weights,) = values
+    return log_density(values[0], pt.squeeze(alpha))
+
+
+def log_density(weights, alpha):
+    """Log-density (...) of weights (..., K)."""
     # From the last on, so that no small number is the difference of large ones.
     left = pt.cumsum(weights[..., ::-1], axis=-1)
-    alpha = pt.squeeze(alpha)
     broken = (weights.shape[-1] - 1) * pt.log(alpha) + (alpha - 1) * pt.log(left[..., 0])
     return broken - pt.log(left[..., 1:-1]).sum(axis=-1)

@@ -19,6 +19,7 @@ from bayesgmm.data.table import Table
 from bayesgmm.exceptions import ModelError
 from bayesgmm.graph.compiled import LogDensity
 from bayesgmm.graph.log_posterior import LogPosterior
+from bayesgmm.graph.orders import drawn_orders
 from bayesgmm.mixture.mixture import Mixture
 from bayesgmm.model.build import MixtureModel
 from bayesgmm.model.specification import Specification
@@ -86,9 +87,21 @@ class Problem:
         return self.graph.n_parameters
 
     @cached_property
-    def _densities(self) -> tuple[LogDensity, LogDensity]:
+    def _data(self) -> dict[str, np.ndarray] | None:
         own = {"x_data": self.table.values, "sample_weight": self.table.row_weights}
-        return self.graph.densities(None if self.model.table is self.table else own)
+        return None if self.model.table is self.table else own
+
+    @cached_property
+    def _densities(self) -> tuple[LogDensity, LogDensity]:
+        return self.graph.densities(self._data, any_order=self.in_any_order)
+
+    @cached_property
+    def in_any_order(self) -> bool:
+        """Whether stick-breaking weights are sampled in any order: where nothing else tells components apart."""
+        if not self.specification.weights_prior.sticks:
+            return False
+        noise = np.random.default_rng(0).normal(size=self.n_parameters)
+        return self._has_no_order(self.graph.densities(self._data)[1], self.graph.initial + 0.1 * noise * self.scales)
 
     @property
     def parameter_density(self) -> LogDensity:
@@ -101,7 +114,11 @@ class Problem:
 
     @property
     def sampling_density(self) -> LogDensity:
-        r""":math:`\log p(x, \theta(q)) + \log|\partial\theta/\partial q|` and its gradient by q."""
+        r""":math:`\log p(x, \theta(q)) + \log|\partial\theta/\partial q|` and its gradient by q.
+
+        Where ``in_any_order``, averaged over all orders of the components: what has been drawn is put
+        ``in_drawn_order``.
+        """
         return self._densities[1]
 
     @cached_property
@@ -167,50 +184,65 @@ class Problem:
 
         A user's priors and terms may tell components apart.
         """
-        k = self.specification.n_components
-        point = {name: value[0] for name, value in self.constrain(q).items()}
-        # A shift and a swap make all orders.
-        swap = np.arange(k)
-        swap[:2] = swap[:2][::-1]
-        others = [self.reordered(point, order) for order in (np.roll(np.arange(k), 1), swap)]
-        values = [self.parameter_density(self.graph.unconstrain(other))[0] for other in others]
-        return bool(np.isclose(values, self.parameter_density(q)[0], rtol=ROUNDING, atol=ROUNDING).all())
+        return self._has_no_order(self.parameter_density, q)
 
     def log_orders(self, q: np.ndarray) -> float:
-        """Log of the number of orders of the components under which the density at ``q`` is the same: log K! at most."""
-        k = self.specification.n_components
-        if self.exchangeable(q):
+        """Log of the number of orders of the components that the sampler's density at ``q`` is the same in."""
+        k, density = self.specification.n_components, self.sampling_density
+        if self._has_no_order(density, q):
             return float(gammaln(k + 1))
-        # Those that may trade places, two by two, without a change, are alike.
-        point = {name: value[0] for name, value in self.constrain(q).items()}
-        alike = np.eye(k, dtype=bool)
+        # Those that may trade places, two by two, without a change are alike.
+        swaps = []
         for i, j in combinations(range(k), 2):
-            swap = np.arange(k)
-            swap[[i, j]] = j, i
-            alike[i, j] = self._same(q, self.graph.unconstrain(self.reordered(point, swap)))
+            swaps.append(np.arange(k))
+            swaps[-1][[i, j]] = j, i
+        alike = np.eye(k, dtype=bool)
+        alike[np.triu_indices(k, 1)] = self._same_in(density, q, swaps)
         _, kinds = connected_components(alike, directed=False)
         return float(gammaln(np.bincount(kinds) + 1).sum())
 
     def in_best_order(self, q: np.ndarray) -> np.ndarray:
-        """``q`` with its components in another order, where the weights' prior tells them apart and likes that better.
-
-        The vector itself where there is no better order.
-        """
+        """``q`` with its components in the order that the weights' prior likes best; itself if there is no better."""
         prior = self.specification.weights_prior
         if not prior.knows_order:
             return q
-        point = {name: value[0] for name, value in self.constrain(q[None]).items()}
+        point = self._point(q)
         best, highest = q, self.parameter_density(q)[0]
         for order in prior.orders(point["weights"]):
             other = self.graph.unconstrain(self.reordered(point, order))
             value = self.parameter_density(other)[0]
-            if value > highest and not self._same(q, other):
+            if value > highest + ROUNDING * abs(highest):
                 best, highest = other, value
         return best
 
-    def _same(self, q: np.ndarray, other: np.ndarray) -> bool:
-        values = [self.parameter_density(v)[0] for v in (q, other)]
-        return bool(np.isclose(*values, rtol=ROUNDING, atol=ROUNDING))
+    def in_drawn_order(self, values: dict[str, np.ndarray], uniforms: np.ndarray) -> dict[str, np.ndarray]:
+        """Draws of named variables (B, ...), each in an order of its components given all else.
+
+        ``uniforms`` (B, K + 1) are the random numbers; draws that are in an order already keep it.
+        """
+        if not self.in_any_order:
+            return values
+        alpha = self.specification.weights_prior.concentration
+        alpha = np.broadcast_to(values["concentration"] if alpha is None else alpha, len(uniforms))
+        orders = drawn_orders(np.ascontiguousarray(values["weights"]), np.ascontiguousarray(alpha), uniforms)
+        each = [self.reordered({k: v[b] for k, v in values.items()}, order) for b, order in enumerate(orders)]
+        return {name: np.array([e[name] for e in each]).reshape(value.shape) for name, value in values.items()}
+
+    def _point(self, q: np.ndarray) -> dict[str, np.ndarray]:
+        return {name: value[0] for name, value in self.constrain(q).items()}
+
+    def _has_no_order(self, density: LogDensity, q: np.ndarray) -> bool:
+        k = self.specification.n_components
+        # A shift and a swap make all orders.
+        swap = np.arange(k)
+        swap[:2] = swap[:2][::-1]
+        return all(self._same_in(density, q, [np.roll(np.arange(k), 1), swap]))
+
+    def _same_in(self, density: LogDensity, q: np.ndarray, orders: list[np.ndarray]) -> list[bool]:
+        """In which orders of the components a density has the value that it has at ``q``."""
+        point = self._point(q)
+        values = [density(self.graph.unconstrain(self.reordered(point, order)))[0] for order in orders]
+        return [bool(v) for v in np.isclose(values, density(q)[0], rtol=ROUNDING, atol=ROUNDING)]
 
     # Less of it -----------------------------------------------------------------------------------------------------
 
