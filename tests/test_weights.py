@@ -1,16 +1,19 @@
-"""The weights' priors: stick-breaking, and a concentration that is a variable; what the search and the labels make of it."""
+"""Priors of the weights: sticks, and a concentration that is a variable; what the search and the labels make of it."""
 
+from dataclasses import replace
 from itertools import permutations
 
 import numpy as np
 import pymc as pm
 import pytest
+from arviz_stats import ess
 from scipy import integrate, stats
 from scipy.optimize import approx_fprime, minimize
-from scipy.special import softmax
+from scipy.special import betaln, logsumexp, softmax
 
 import bayesgmm as bg
 from bayesgmm.exceptions import InvalidPriorError
+from bayesgmm.graph.orders import drawn_orders, sum_of_orders
 from bayesgmm.graph.sticks import StickBreaking
 from bayesgmm.graph.user_priors import INTERPRETED
 from bayesgmm.mixture.mixture import Mixture
@@ -98,7 +101,31 @@ def test_draws_have_the_moments_of_sticks(mode):
     assert z_scores(1.1 * alpha).max() > 4.5
 
 
-# What the search makes of it -------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("spread", [1.0, 0.05])
+@pytest.mark.parametrize("alpha", [0.3, 1.0, 12.0])
+@pytest.mark.parametrize("n_components", [1, 2, 6])
+def test_the_sum_of_all_orders(n_components, alpha, spread):
+    """Against all K!, also where weights differ by many orders of magnitude; and its gradient."""
+    weights = np.random.default_rng(0).dirichlet(np.full(n_components, spread)) + 1e-12
+    every = np.array([weights[list(order)] for order in permutations(range(n_components))])
+    out = sum_of_orders(weights, alpha)
+    assert out[-1] == pytest.approx(logsumexp(ours(every, alpha)), abs=1e-7)
+    numeric = approx_fprime(np.log(weights), lambda v: sum_of_orders(np.exp(v), alpha)[-1], 1e-6)
+    np.testing.assert_allclose(out[:-2] * weights, numeric, atol=2e-5)
+    assert out[-2] == pytest.approx(approx_fprime([alpha], lambda a: sum_of_orders(weights, a[0])[-1])[0], abs=1e-4)
+
+
+def test_drawn_orders_have_their_probabilities():
+    n, alpha, weights = 40_000, 2.5, np.array([0.5, 0.3, 0.15, 0.05])
+    uniforms = np.random.default_rng(0).random((n, 5))
+    orders = drawn_orders(np.tile(weights, (n, 1)), np.full(n, alpha), uniforms)
+    every = np.array(list(permutations(range(4))))
+    counts = (orders[:, None] == every).all(axis=2).sum(axis=0)
+    assert stats.chisquare(counts, n * softmax(ours(weights[every], alpha))).pvalue > 1e-3
+    assert stats.chisquare(counts, n * softmax(ours(weights[every], 1.1 * alpha))).pvalue < 1e-3
+
+
+# What the search makes of it ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("alpha", [0.3, 1.0, 4.0])
@@ -189,15 +216,29 @@ def test_gradients(estimate):
         np.testing.assert_allclose(density(q)[1], numeric, rtol=1e-4, atol=1e-4)
 
 
-def test_only_orders_of_the_same_density_count_in_the_evidence(faithful, estimate):
+def test_only_orders_of_the_same_density_count_in_the_evidence(faithful, three_groups, estimate):
+    """Sticks are not exchangeable, but sampled in any order; unless something else tells the components apart."""
     problem = estimate.problem
     assert not problem.exchangeable(estimate.q)
+    assert problem.in_any_order
+    assert problem.is_current
+    assert problem.log_orders(estimate.q) == pytest.approx(np.log(6))
+    values, expected = [], []
+    for order in map(list, permutations(range(3))):
+        point = problem.reordered(estimate.point, order)
+        values.append(problem.sampling_density(problem.graph.unconstrain(point))[0])
+        expected.append(ours(point["weights"], point["concentration"]))
+    plain = problem.graph.densities(any_order=False)[1]
+    gain = logsumexp(expected) - np.log(6) - ours(estimate.point["weights"], estimate.point["concentration"])
+    np.testing.assert_allclose(values, plain(estimate.q)[0] + gain, atol=1e-7)
+    with bg.build_model(three_groups, 3, priors=priors_of_one_feature()) as told_apart:
+        pm.Potential("slope", 1e-3 * told_apart["means"][0, 0])
+    problem = Problem.of(told_apart)
+    assert not problem.in_any_order
     assert problem.log_orders(estimate.q) == 0
-    # With alpha = 1 the last two of three sticks are alike, and so are both of two: that is Dirichlet(1, 1).
-    model = bg.build_model(faithful, 3, priors=bg.Priors(weights="stick-breaking"))
-    problem = Problem.of(model)
-    q = problem.graph.initial + 0.3 * np.random.default_rng(0).normal(size=problem.n_parameters)
-    assert problem.log_orders(q) == pytest.approx(np.log(2))
+    assert problem.sampling_density(estimate.q)[0] == pytest.approx(
+        plain(estimate.q)[0] + 1e-3 * estimate.point["means"][0, 0], abs=1e-7
+    )
     several = Problem.of(bg.build_model(faithful, 4, priors=bg.Priors(concentration=[2.0, 3.0, 2.0, 2.0])))
     q = several.graph.initial + 0.3 * np.random.default_rng(0).normal(size=several.n_parameters)
     assert several.log_orders(q) == pytest.approx(np.log(6))
@@ -254,8 +295,6 @@ def test_nuts_against_quadrature(tmp_path):
         return [(of * mass).sum() / mass.sum() for of in (p, alpha)]
 
     def worst(prior):
-        from arviz_stats import ess
-
         drawn = dt["posterior"]["weights"].isel(component=0, drop=True), dt["posterior"]["concentration"]
         errors = [float(v.std()) / np.sqrt(float(ess(v, method="mean"))) for v in drawn]
         return max(abs(float(v.mean()) - m) / e for v, m, e in zip(drawn, means(prior), errors, strict=True))
@@ -273,6 +312,38 @@ def test_nuts_against_quadrature(tmp_path):
     assert "in the sampler's labels" in other["posterior"].attrs["prior_weights"]
 
 
+def test_alpha_of_clusters_that_no_sampler_lets_trade_places(tmp_path):
+    """Far apart, so that counts are known: the average over all orders, and not alpha in the order of the start."""
+    counts, grid = np.array([25, 15, 10]), np.linspace(1e-3, 40, 8_000)
+    rng = np.random.default_rng(0)
+    x = np.concatenate([rng.normal(mean, 1, n) for mean, n in zip((-20, 0, 20), counts, strict=True)])[:, None]
+    given_order = []
+    for order in permutations(counts):
+        later = np.cumsum(order[::-1])[::-1] - order
+        sticks = [betaln(1 + n, grid + after) - betaln(1, grid) for n, after in zip(order[:2], later[:2], strict=True)]
+        given_order.append(stats.gamma(3, scale=1 / 2).logpdf(grid) + sum(sticks))
+    expected = grid @ softmax(logsumexp(given_order, axis=0))
+    in_best_order = grid @ softmax(max(given_order, key=logsumexp))
+    model = bg.build_model(x, 3, priors=replace(priors_of_one_feature(), means=pm.Normal.dist(0.0, 20.0)))
+    options = {"chains": 2, "draws": 1_500, "random_seed": 1, "progressbar": False, "relabel": None}
+    dt = bg.sample(model, store=tmp_path / "run.zarr", **options)
+    alpha = dt["posterior"]["concentration"].values
+    error = alpha.std() / np.sqrt(float(ess(dt["posterior"]["concentration"], method="mean")))
+    assert abs(alpha.mean() - expected) < 4 * error
+    assert abs(alpha.mean() - in_best_order) > 4 * error
+    # Every draw has an order of its own, and the same one when it is read again.
+    means = dt["posterior"]["means"].values.reshape(-1, 3)
+    order = np.argsort(means, axis=1)
+    assert len(np.unique(order, axis=0)) == 6
+    weights = np.take_along_axis(dt["posterior"]["weights"].values.reshape(-1, 3), order, axis=1)
+    np.testing.assert_allclose(weights.mean(axis=0), counts / 50, atol=0.03)
+    again = bg.open_run(tmp_path / "run.zarr", relabel=None)["posterior"]
+    np.testing.assert_array_equal(again["weights"], dt["posterior"]["weights"])
+    # Relabelled, a component is a cluster.
+    clusters = bg.relabel(dt)["posterior"]
+    assert clusters["means"].std(("chain", "draw")).max() < 2
+
+
 def test_prior_predictive_weights(three_groups):
     model = bg.build_model(three_groups, 3, priors=priors_of_one_feature())
     with model:
@@ -285,7 +356,7 @@ def test_prior_predictive_weights(three_groups):
     assert drawn["prior_predictive"]["x"].shape == (1, 2_000, 43, 1)
 
 
-# In words, on paper -----------------------------------------------------------------------------------------------------
+# In words, on paper -------------------------------------------------------------------------------------------------
 
 CASES = [
     ({"weights": "stick-breaking"}, "sticks of Beta(1, 1), broken in the order of the components"),
@@ -354,3 +425,36 @@ def test_em_ends_where_the_density_is_highest_by_the_weights():
     best = minimize(lambda p: -density(p[0]), [0.5], bounds=[(1e-3, 1 - 1e-3)], tol=1e-12).x[0]
     assert mixture.weights[0] == pytest.approx(best, abs=1e-5)
     assert best != pytest.approx(0.75, abs=1e-3)
+
+
+# The variances' scale -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("covariance_type", ["diag", "spherical"])
+def test_a_hyperprior_of_the_variances_scale(faithful, covariance_type):
+    """The density is that of a fixed scale, with the scale's own."""
+    hyper = bg.Priors(variance_scale=pm.InverseGamma.dist(2.0, 3.0))
+    model = bg.build_model(faithful, 2, covariance_type=covariance_type, priors=hyper)
+    fixed = bg.build_model(faithful, 2, covariance_type=covariance_type, priors=bg.Priors(reference=None))
+    problem, given = Problem.of(model), Problem.of(fixed)
+    q = given.graph.initial + 0.2 * np.random.default_rng(0).normal(size=given.n_parameters)
+    point = {name: value[0] for name, value in given.constrain(q).items()}
+    scale = np.array(fixed["variance_scale"].get_value())
+    both = problem.graph.unconstrain(point | {"variance_scale": scale})
+    expected = given.parameter_density(q)[0] + stats.invgamma(2, scale=3).logpdf(scale).sum()
+    assert problem.parameter_density(both)[0] == pytest.approx(expected, abs=1e-8)
+    specification = Specification.from_json(model.specification.to_json())
+    assert dict(specification.in_words())["variances"] == "InverseGamma(1.5, variance_scale)"
+    assert specification.arguments() == model.specification.arguments()
+    call = f"bg.build_model(X, {', '.join(specification.arguments())})"
+    assert eval(call, {"bg": bg, "pm": pm, "X": faithful}).specification.in_words() == specification.in_words()
+    assert specification.unbounded_because == ()
+
+
+def test_a_scale_that_may_vanish_keeps_no_variance_away_from_nothing(faithful):
+    model = bg.build_model(faithful, 2, resolution=None, priors=bg.Priors(variance_scale=pm.Gamma.dist(2, 1)))
+    assert "prior of the variance_scale" in model.specification.unbounded_because[0]
+    with pytest.raises(InvalidPriorError, match="give variance_scale, or a prior for variances or scales, not both"):
+        bg.Priors(variance_scale=pm.Gamma.dist(2, 1), scales=pm.HalfNormal.dist(1))
+    with pytest.raises(InvalidPriorError, match="a reference or variance_scale, not both"):
+        bg.Priors(variance_scale=pm.Gamma.dist(2, 1), reference=np.eye(2))

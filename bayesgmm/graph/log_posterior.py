@@ -3,7 +3,7 @@ r"""A model's log posterior as a function of one flat vector.
 .. math:: f(q) = \log p(x, \theta(q)) + j \log|\partial\theta/\partial q|
 
 with q the unconstrained parameters. j = 0 gives the density in the user's own parameters, whose maximum is the MAP;
-j = 1 gives the density of q, which is what NUTS samples. One compiled function serves both. Of weights that have no mode
+j = 1 gives the density of q, which is what NUTS samples. One compiled function serves both. Of weights without a mode
 of their own (``SoftmaxBasis``) the Jacobian is part of both; and at j = 1 stick-breaking weights may be in any order
 (:mod:`bayesgmm.graph.orders`).
 """

@@ -30,7 +30,7 @@ from pytensor.link.numba.dispatch.basic import numba_njit, register_funcify_defa
 from bayesgmm.graph.ops import source_version
 from bayesgmm.mixture.elementary import jit
 
-# Of the trapezoidal rule in log t: the integrand is analytic within pi / 2 of the line, so it errs by exp(-pi^2 / step).
+# Of the trapezoidal rule in log t: the integrand is analytic within pi / 2 of the line, the error exp(-pi^2 / step).
 STEP = 0.3
 # Nats below which the integrand's ends are left out.
 NEGLIGIBLE = 36.0
@@ -42,7 +42,7 @@ def _log_times(weights):
     # Below 1 the integrand falls like t^K, above the inverse of the least weight like exp(-t).
     least = -NEGLIGIBLE / len(weights)
     most = math.log(2 * NEGLIGIBLE) - math.log(weights.min())
-    return least, int(math.ceil((most - least) / STEP)) + 1
+    return least, math.ceil((most - least) / STEP) + 1
 
 
 @jit

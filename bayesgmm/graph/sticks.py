@@ -72,9 +72,7 @@ class StickBreaking(Continuous):
 
     @classmethod
     def dist(cls, n_components, alpha, **kwargs):
-        return super().dist(
-            [pt.as_tensor(n_components, dtype="int64"), pt.as_tensor(alpha, dtype="float64")], **kwargs
-        )
+        return super().dist([pt.as_tensor(n_components, dtype="int64"), pt.as_tensor(alpha, dtype="float64")], **kwargs)
 
 
 @_support_point.register(StickBreakingRV)

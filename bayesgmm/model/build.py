@@ -165,7 +165,7 @@ def build(specification: Specification, table: Table) -> MixtureModel:
         if "covariances" in priors:
             natural = _around_reference(priors, specification, rounding)
         else:
-            variances = _variances(priors.get("scales") or priors["variances"], specification)
+            variances = _variances(priors, specification)
             cholesky = _correlations(priors["correlations"], covariance) if specification.correlated else None
             natural = covariance.from_scales(variances, cholesky, rounding, xp=pt)
         covariances = pm.Deterministic("covariances", natural, dims=covariance.dims)
@@ -249,8 +249,8 @@ def _around_reference(priors: Mapping[str, Prior], specification: Specification,
     return natural
 
 
-def _variances(prior: Prior, specification: Specification) -> Any:
-    covariance = specification.covariance
+def _variances(priors: Mapping[str, Prior], specification: Specification) -> Any:
+    prior, covariance = priors.get("scales") or priors["variances"], specification.covariance
     dims = covariance.scale_dims
     shape = covariance.shape(dims, specification.n_components, specification.n_features)
     if prior.variable == "scales":
@@ -259,9 +259,11 @@ def _variances(prior: Prior, specification: Specification) -> Any:
     if prior.users:
         variances = _users_variable(prior, shape, dims)
     else:
-        scale = pm.Data(
-            "variance_scale", prior.numbers["variance_scale"], dims="feature" if covariance.per_feature else ()
-        )
+        own = ("feature",) * covariance.per_feature
+        if "variance_scale" in priors:
+            scale = _users_variable(priors["variance_scale"], (specification.n_features,) * len(own), own)
+        else:
+            scale = pm.Data("variance_scale", prior.numbers["variance_scale"], dims=own)
         variances = pm.InverseGamma("variances", VARIANCE_SHAPE, scale, dims=dims)
     pm.Deterministic("scales", pt.sqrt(variances), dims=dims)
     return variances

@@ -67,6 +67,8 @@ class Prior:
             return f"around {given}{shape}, log of each one's scale Normal(0, sd {brief_number(spread[0])})"
         if self.variable == "means":
             each = [f"Normal({brief_number(m)}, sd {brief_number(s)})" for m, s in zip(*numbers, strict=True)]
+        elif not numbers:
+            return f"InverseGamma({VARIANCE_SHAPE:g}, variance_scale)"
         else:
             each = [f"InverseGamma({VARIANCE_SHAPE:g}, {brief_number(s)})" for s in numbers[0]]
         return each[0] if len(each) < len(features) else by_feature(features, each)
@@ -74,7 +76,8 @@ class Prior:
     @property
     def variance_scale(self) -> np.ndarray | None:
         """The scale of the default inverse-gamma prior of the variances, (D,) or a number; None of others."""
-        return None if self.users or self.variable != "variances" else np.asarray(self.numbers["variance_scale"])
+        given = self.numbers.get("variance_scale")
+        return None if given is None else np.asarray(given)
 
     def with_numbers(self, numbers: Mapping[str, np.ndarray]) -> "Prior":
         """The same prior with other numbers, by their names; names that it does not have are passed over."""

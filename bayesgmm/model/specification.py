@@ -174,7 +174,8 @@ class Specification:
                 f"lkj_eta = {self.eta:g} is not above 1 + D/2 = {least:g}: a component on rows that lie on a "
                 "hyperplane may collapse"
             )
-        prior = self.prior("variances", "scales")
+        # What the variances are kept away from 0 by: their own prior, or that of its scale.
+        prior = self.prior("variance_scale") or self.prior("variances", "scales")
         rounded = (self.resolution > 0).all()
         if prior is not None and self.covariance.per_component and not rounded and not prior.vanishes_at_zero():
             reasons.append(

@@ -6,8 +6,9 @@ density of the unconstrained parameters q. Its volume is the evidence of that mo
 .. math:: \log Z_m = \log p(x, \hat q_m) + \tfrac{P}{2} \log 2\pi - \tfrac12 \log|H_m| + \log K!,
 
 the last because each mode is there once for every order of the components; where the priors tell components apart, for
-every order in which the density is the same. The mode's share of the posterior follows at
-once, and where it matters by importance sampling from all the Gaussians, which needs no shape to be Gaussian:
+every order in which the density is the same (stick-breaking weights are sampled in any order). The mode's share of the
+posterior follows at once, and where it matters by importance sampling from all the Gaussians, which needs no shape to
+be Gaussian:
 
 .. math:: Z_m = \mathrm{E}_{q \sim N_m}\!\left[ \frac{p(x, q)}{\sum_j N_j(q)} \right].
 
@@ -46,8 +47,8 @@ class Mode:
     axes : (P, P) array
         They map standard normal u to q = ``q`` + axes u.
     log_evidence : float
-        The log of the density's integral near the mode, over all orders of like components; NaN where the density is not
-        curved downwards in every direction.
+        The log of the density's integral near the mode, over all orders of components that are alike; NaN where the
+        density is not curved downwards in every direction.
     factor : (P, P) array or None
         Cholesky factor of the precision in units of ``scales`` (P,); None there.
     """

@@ -171,13 +171,16 @@ class Problem:
 
     def reordered(self, point: dict[str, np.ndarray], order: np.ndarray) -> dict[str, np.ndarray]:
         """Named variables with the components in another order."""
-        dims_of = self.model.named_vars_to_dims
-        return {
-            name: np.take(value, order, axis=list(dims_of[name]).index("component"))
-            if "component" in dims_of.get(name, ())
-            else value
-            for name, value in point.items()
+        return point | {
+            name: np.take(point[name], order, axis=list(dims).index("component"))
+            for name, dims in self._by_component.items()
+            if name in point
         }
+
+    @property
+    def _by_component(self) -> dict[str, tuple[str | None, ...]]:
+        """The dims of all variables that have one for the components."""
+        return {name: dims for name, dims in self.model.named_vars_to_dims.items() if "component" in dims}
 
     def exchangeable(self, q: np.ndarray) -> bool:
         """Whether the density at ``q`` is the same under every order of the components.
@@ -225,8 +228,13 @@ class Problem:
         alpha = self.specification.weights_prior.concentration
         alpha = np.broadcast_to(values["concentration"] if alpha is None else alpha, len(uniforms))
         orders = drawn_orders(np.ascontiguousarray(values["weights"]), np.ascontiguousarray(alpha), uniforms)
-        each = [self.reordered({k: v[b] for k, v in values.items()}, order) for b, order in enumerate(orders)]
-        return {name: np.array([e[name] for e in each]).reshape(value.shape) for name, value in values.items()}
+        axes = {name: list(dims).index("component") + 1 for name, dims in self._by_component.items()}
+        each = {
+            name: np.moveaxis(values[name], axis, 1)[np.arange(len(orders))[:, None], orders]
+            for name, axis in axes.items()
+            if name in values
+        }
+        return values | {name: np.moveaxis(value, 1, axes[name]) for name, value in each.items()}
 
     def _point(self, q: np.ndarray) -> dict[str, np.ndarray]:
         return {name: value[0] for name, value in self.constrain(q).items()}
