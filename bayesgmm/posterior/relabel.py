@@ -43,8 +43,8 @@ def relabel(dt: "xr.DataTree", *, method: str = "stephens") -> "xr.DataTree":
 
     Notes
     -----
-    The likelihood alone decides. Under stick-breaking weights, whose labels have a meaning for the prior, a component is
-    stick k before and a cluster after, and ``permutation`` holds its stick in every draw.
+    The likelihood alone decides. Under stick-breaking weights, whose labels have a meaning for the prior, a component
+    is stick k before and a cluster after, and ``permutation`` holds its stick in every draw.
 
     References
     ----------
