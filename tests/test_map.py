@@ -110,8 +110,8 @@ def test_distinct_optima_are_counted_up_to_labels():
 
 def test_starts_that_come_together_share_a_climb(monkeypatch):
     x, _ = make_blobs(400, centers=[[-5, 0], [5, 0]], random_state=1)
-    climbs, climb = [], ascents_module.climb
-    monkeypatch.setattr(ascents_module, "climb", lambda *a, **k: climbs.append(climb(*a, **k)) or climbs[-1])
+    climbs, climb = [], ascents_module.climb_in_order
+    monkeypatch.setattr(ascents_module, "climb_in_order", lambda *a, **k: climbs.append(climb(*a, **k)) or climbs[-1])
     estimate = bg.find_MAP(bg.build_model(x, 2), n_init=10, random_seed=1)
     assert 1 <= len(climbs) < 10
     assert len(estimate.starts.log_posterior) == 10

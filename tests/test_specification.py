@@ -10,7 +10,7 @@ from numba.core import event
 import bayesgmm as bg
 from bayesgmm.exceptions import ModelError, StorageError, UnboundedPosteriorWarning
 from bayesgmm.graph import user_priors
-from bayesgmm.model.specification import Specification
+from bayesgmm.model.specification import FORMAT, Specification
 from bayesgmm.search.problem import Problem
 
 TYPES = ("full", "tied", "diag", "spherical")
@@ -85,7 +85,7 @@ def test_users_priors_come_back_from_paper(faithful):
     with pytest.raises(StorageError, match="not the specification"):
         Specification.from_json("{}")
     with pytest.raises(StorageError, match="newer bayesgmm"):
-        Specification.from_json(model.specification.to_json().replace('"format": 1', '"format": 99'))
+        Specification.from_json(model.specification.to_json().replace(f'"format": {FORMAT}', '"format": 99'))
 
 
 def test_its_python_makes_the_same_specification(faithful):

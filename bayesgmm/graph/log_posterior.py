@@ -3,7 +3,9 @@ r"""A model's log posterior as a function of one flat vector.
 .. math:: f(q) = \log p(x, \theta(q)) + j \log|\partial\theta/\partial q|
 
 with q the unconstrained parameters. j = 0 gives the density in the user's own parameters, whose maximum is the MAP;
-j = 1 gives the density of q, which is what NUTS samples. One compiled function serves both.
+j = 1 gives the density of q, which is what NUTS samples. One compiled function serves both. Of weights without a mode
+of their own (``SoftmaxBasis``) the Jacobian is part of both; and at j = 1 stick-breaking weights may be in any order
+(:mod:`bayesgmm.graph.orders`).
 """
 
 from functools import cached_property
@@ -17,6 +19,11 @@ from pytensor.graph.replace import graph_replace, vectorize_graph
 
 from bayesgmm.exceptions import ModelError
 from bayesgmm.graph.compiled import Interpreted, LogDensity, ValueAndGradient
+from bayesgmm.graph.orders import log_density_in_any_order
+from bayesgmm.graph.sticks import StickBreakingRV, log_density
+
+# The name of the number, 0 or 1, that says whether the order is left open.
+ANY_ORDER = "any_order"
 
 
 class LogPosterior:
@@ -44,12 +51,19 @@ class LogPosterior:
     def function(self) -> ValueAndGradient:
         """The compiled function, made when it is first called: named parameters need none."""
         q, jacobian = pt.vector("q"), pt.scalar("jacobian")
-        value = self.model.logp(jacobian=False) + jacobian * self._log_jacobian()
+        own = self.model.logp(jacobian=False) + self._log_jacobian(basis=True)
+        value = own + jacobian * (self._log_jacobian(basis=False) + self._in_any_order())
         return ValueAndGradient(q, jacobian, self._split(q), value, self.model.check_bounds)
 
-    def densities(self, data: dict[str, np.ndarray] | None = None) -> tuple[LogDensity, LogDensity]:
-        """The log-densities of the parameters and of q, of other data by the names of the model's if they are given."""
-        return self.function.at(0.0, data), self.function.at(1.0, data)
+    def densities(
+        self, data: dict[str, np.ndarray] | None = None, *, any_order: bool = True
+    ) -> tuple[LogDensity, LogDensity]:
+        """The log-densities of the parameters and of q, of other data by the names of the model's if they are given.
+
+        Stick-breaking weights are in any order in that of q, unless ``any_order`` is False.
+        """
+        given = ({} if data is None else data) | {ANY_ORDER: np.array(float(any_order))}
+        return self.function.at(0.0, given), self.function.at(1.0, given)
 
     @property
     def layout(self) -> list[list[str]]:
@@ -82,14 +96,27 @@ class LogPosterior:
             for i, (v, shape) in enumerate(zip(self._variables, self._shapes, strict=True))
         }
 
-    def _log_jacobian(self) -> Variable:
+    def _log_jacobian(self, *, basis: bool) -> Variable:
+        """Of the transforms to coordinates that the parameters' own density is in, or of all others."""
         model, terms = self.model, []
         for rv, value in model.rvs_to_values.items():
             transform = model.rvs_to_transforms.get(rv)
-            if transform is not None:
+            if transform is not None and getattr(transform, "is_basis", False) == basis:
                 terms.append(transform.log_jac_det(value, *rv.owner.inputs).sum())
         [total] = model.replace_rvs_by_values([sum(terms, start=pt.constant(0.0))])
         return total
+
+    def _in_any_order(self) -> Variable:
+        """What the log-density of stick-breaking weights gains when it is averaged over all orders."""
+        model = self.model
+        gains = [
+            log_density_in_any_order(rv, rv.owner.inputs[-1]) - log_density(rv, rv.owner.inputs[-1])
+            for rv in model.free_RVs
+            if isinstance(rv.owner.op, StickBreakingRV)
+        ]
+        if not gains:
+            return pt.constant(0.0)
+        return pytensor.shared(1.0, name=ANY_ORDER) * sum(model.replace_rvs_by_values(gains))
 
     # What the inference calls ---------------------------------------------------------------------------------------
 

@@ -200,6 +200,8 @@ class _MapTransform(Transform):
 
     kind: str
     ndim_supp = 1
+    # Whether these are the coordinates in which the parameters' own density is taken: its maximum is the MAP.
+    is_basis = False
 
     def _apply(self, value, output: int):
         batched = value[None] if value.ndim == 1 else value
@@ -222,6 +224,12 @@ class SimplexTransform(_MapTransform):
     def forward(self, value, *inputs):
         logs = pt.log(value)
         return logs[..., :-1] - logs.mean(axis=-1, keepdims=True)
+
+
+class SoftmaxBasis(SimplexTransform):
+    """The same, for weights whose mode is that of the density of the unconstrained vectors."""
+
+    is_basis = True
 
 
 class CorrelationCholeskyTransform(_MapTransform):

@@ -14,7 +14,8 @@ from bayesgmm.graph.lkj import LKJCholesky
 from bayesgmm.graph.marginal import MarginalGaussianMixture
 from bayesgmm.graph.means import StartedNormal
 from bayesgmm.graph.relative import RelativeCovariance, covariances as covariances_around
-from bayesgmm.graph.transforms import CorrelationCholeskyTransform, SimplexTransform
+from bayesgmm.graph.sticks import StickBreaking
+from bayesgmm.graph.transforms import CorrelationCholeskyTransform, SimplexTransform, SoftmaxBasis
 from bayesgmm.graph.user_priors import has_density_at, in_words, is_univariate
 from bayesgmm.mixture.log_cholesky import length
 from bayesgmm.model.covariance import CovarianceType
@@ -159,12 +160,12 @@ def build(specification: Specification, table: Table) -> MixtureModel:
         rounding = pm.Data("resolution", specification.resolution, dims="feature") ** 2 / 12
         row_weights: Any = 1.0 if table.weights is None else pm.Data("sample_weight", table.weights, dims="obs_id")
         priors = {prior.variable: prior for prior in specification.priors}
-        weights = _weights(priors["weights"])
+        weights = _weights(priors, specification)
         means = _means(priors["means"], specification, table)
         if "covariances" in priors:
             natural = _around_reference(priors, specification, rounding)
         else:
-            variances = _variances(priors.get("scales") or priors["variances"], specification)
+            variances = _variances(priors, specification)
             cholesky = _correlations(priors["correlations"], covariance) if specification.correlated else None
             natural = covariance.from_scales(variances, cholesky, rounding, xp=pt)
         covariances = pm.Deterministic("covariances", natural, dims=covariance.dims)
@@ -182,9 +183,19 @@ def build(specification: Specification, table: Table) -> MixtureModel:
     return model
 
 
-def _weights(prior: Prior) -> Any:
-    concentration = pm.Data("concentration", prior.numbers["concentration"], dims="component")
-    return pm.Dirichlet("weights", concentration, dims="component", default_transform=SimplexTransform())
+def _weights(priors: Mapping[str, Prior], specification: Specification) -> Any:
+    own = specification.weights_prior
+    transform = SoftmaxBasis() if own.in_softmax_basis else SimplexTransform()
+    if "concentration" in priors:
+        concentration = _users_variable(priors["concentration"], (), ())
+    else:
+        numbers = priors["weights"].numbers["concentration"]
+        concentration = pm.Data("concentration", numbers, dims=() if own.sticks else "component")
+    n_components = pm.modelcontext(None).dim_lengths["component"]
+    if own.sticks:
+        return StickBreaking("weights", n_components, concentration, dims="component", default_transform=transform)
+    each = pt.broadcast_to(concentration, (n_components,)) if own.concentration is None else concentration
+    return pm.Dirichlet("weights", each, dims="component", default_transform=transform)
 
 
 def _means(prior: Prior, specification: Specification, table: Table) -> Any:
@@ -238,8 +249,8 @@ def _around_reference(priors: Mapping[str, Prior], specification: Specification,
     return natural
 
 
-def _variances(prior: Prior, specification: Specification) -> Any:
-    covariance = specification.covariance
+def _variances(priors: Mapping[str, Prior], specification: Specification) -> Any:
+    prior, covariance = priors.get("scales") or priors["variances"], specification.covariance
     dims = covariance.scale_dims
     shape = covariance.shape(dims, specification.n_components, specification.n_features)
     if prior.variable == "scales":
@@ -248,9 +259,11 @@ def _variances(prior: Prior, specification: Specification) -> Any:
     if prior.users:
         variances = _users_variable(prior, shape, dims)
     else:
-        scale = pm.Data(
-            "variance_scale", prior.numbers["variance_scale"], dims="feature" if covariance.per_feature else ()
-        )
+        own = ("feature",) * covariance.per_feature
+        if "variance_scale" in priors:
+            scale = _users_variable(priors["variance_scale"], (specification.n_features,) * len(own), own)
+        else:
+            scale = pm.Data("variance_scale", prior.numbers["variance_scale"], dims=own)
         variances = pm.InverseGamma("variances", VARIANCE_SHAPE, scale, dims=dims)
     pm.Deterministic("scales", pt.sqrt(variances), dims=dims)
     return variances

@@ -1,10 +1,10 @@
-r"""Expectation-maximisation, whatever the M-step makes of the covariances.
+r"""Expectation-maximisation, whatever the M-step makes of the covariances and of the weights.
 
 The E-step is one data pass. The M-step takes what the pass leaves behind (:class:`Statistics`), from which each
 component's count :math:`N_k`, mean :math:`\bar x_k` and scatter :math:`C_k` come in the data's units, so that
 statistics of any division of the rows add up before it:
 
-.. math:: \pi_k \propto N_k, \quad \mu_k \leftarrow \bar x_k, \quad \Sigma \leftarrow f(N, C, \Sigma) .
+.. math:: \pi \leftarrow g(N), \quad \mu_k \leftarrow \bar x_k, \quad \Sigma \leftarrow f(N, C, \Sigma) .
 """
 
 from collections.abc import Callable
@@ -24,14 +24,23 @@ LLOYD_STEPS = 10
 # Counts (K,), scatter (K, D, D) and the mixture before the step (None: there is none yet) -> covariances as a Mixture
 # takes them.
 CovarianceStep = Callable[[np.ndarray, np.ndarray, Mixture | None], np.ndarray]
+# Counts (K,) -> weights (K,).
+WeightStep = Callable[[np.ndarray], np.ndarray]
+
+
+def shares(counts: np.ndarray) -> np.ndarray:
+    """Each component's share of the rows, (K,)."""
+    kept = counts + EMPTY_COUNT
+    return kept / kept.sum()
 
 
 @dataclass(frozen=True, eq=False)
 class ExpectationMaximisation:
-    """EM for a table, with an M-step of the covariances."""
+    """EM for a table, with an M-step of the covariances and one of the weights."""
 
     table: Table
     covariances: CovarianceStep
+    weights: WeightStep = shares
 
     def maximise(
         self, counts: np.ndarray, means: np.ndarray, scatter: np.ndarray, last: Mixture | None = None
@@ -40,7 +49,7 @@ class ExpectationMaximisation:
         centre, _ = self.table.moments
         kept = counts + EMPTY_COUNT
         means = (counts[:, None] * means + EMPTY_COUNT * centre) / kept[:, None]
-        return Mixture(kept / kept.sum(), means, self.covariances(counts, scatter, last))
+        return Mixture(self.weights(counts), means, self.covariances(counts, scatter, last))
 
     def expect(self, mixture: Mixture) -> Statistics:
         """E-step: the statistics of all rows."""

@@ -10,6 +10,8 @@ from bayesgmm.exceptions import ModelError
 
 # The inverse-gamma's shape: 3/2 is the marginal of an inverse-Wishart with D + 2 degrees of freedom.
 VARIANCE_SHAPE = 1.5
+# The distribution of stick-breaking weights.
+STICKS = "StickBreaking"
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,7 +21,7 @@ class Prior:
     Parameters
     ----------
     variable : str
-        What it is the prior of: weights, means, variances or scales, correlations.
+        What it is the prior of: weights and their concentration, means, variances or scales, correlations.
     distribution : str or None
         The distribution's name; PyMC's where ``users`` is set. None: a user's that is not just a name and numbers.
     numbers : dict
@@ -48,7 +50,11 @@ class Prior:
             return self.words
         numbers = [np.atleast_1d(value) for value in self.numbers.values()]
         if self.variable == "weights":
-            return f"Dirichlet({', '.join(map(brief_number, numbers[0]))})"
+            # Nothing but the name where the concentration is a variable, with a prior of its own.
+            own = ", ".join(map(brief_number, numbers[0])) if numbers else "concentration"
+            if self.distribution == STICKS:
+                return f"sticks of Beta(1, {own}), broken in the order of the components"
+            return f"Dirichlet({own})" if numbers else f"Dirichlet({own}, ..., {own})"
         if self.variable == "correlations":
             return f"LKJ({brief_number(numbers[0][0])})"
         if self.variable == "reference":
@@ -61,6 +67,8 @@ class Prior:
             return f"around {given}{shape}, log of each one's scale Normal(0, sd {brief_number(spread[0])})"
         if self.variable == "means":
             each = [f"Normal({brief_number(m)}, sd {brief_number(s)})" for m, s in zip(*numbers, strict=True)]
+        elif not numbers:
+            return f"InverseGamma({VARIANCE_SHAPE:g}, variance_scale)"
         else:
             each = [f"InverseGamma({VARIANCE_SHAPE:g}, {brief_number(s)})" for s in numbers[0]]
         return each[0] if len(each) < len(features) else by_feature(features, each)
@@ -68,7 +76,8 @@ class Prior:
     @property
     def variance_scale(self) -> np.ndarray | None:
         """The scale of the default inverse-gamma prior of the variances, (D,) or a number; None of others."""
-        return None if self.users or self.variable != "variances" else np.asarray(self.numbers["variance_scale"])
+        given = self.numbers.get("variance_scale")
+        return None if given is None else np.asarray(given)
 
     def with_numbers(self, numbers: Mapping[str, np.ndarray]) -> "Prior":
         """The same prior with other numbers, by their names; names that it does not have are passed over."""

@@ -25,12 +25,14 @@ import numpy as np
 from bayesgmm.data.table import Table
 from bayesgmm.exceptions import InvalidPriorError
 from bayesgmm.model.covariance import CovarianceType
-from bayesgmm.model.prior import Prior, written
+from bayesgmm.model.prior import STICKS, Prior, written
 from bayesgmm.model.reference import relative_prior
 from bayesgmm.model.relative import REFERENCE_CEILING, REFERENCE_SPREAD
 
 if TYPE_CHECKING:
     from pytensor.tensor import TensorVariable
+
+WEIGHTS = ("dirichlet", "stick-breaking")
 
 
 @dataclass(frozen=True)
@@ -39,9 +41,11 @@ class Priors:
 
     Parameters
     ----------
-    concentration : float or (K,) array, default 1.0
-        Dirichlet concentration of the weights, positive. Below 1 the weights' density is unbounded where a component
-        is empty, so that no MAP need exist.
+    concentration : float, (K,) array or PyMC distribution, default 1.0
+        Of the weights' prior, positive: a Dirichlet's, or stick-breaking's :math:`\alpha`, one number. A distribution,
+        such as ``pm.Gamma.dist(2, 1)``, makes it a variable of the model, ``concentration``, the same for all
+        components. A Dirichlet's numbers below 1 make the weights' density unbounded where a component is empty, so
+        that no MAP need exist.
     means : PyMC distribution, optional
         Of every mean :math:`\mu_{kj}`, in the data's units: ``pm.Normal.dist(0, 5)``, or with one parameter a feature.
         Default: Normal(midrange, range).
@@ -55,22 +59,32 @@ class Priors:
         (D + 3) / 2. At 1 + D/2 or less the posterior may have no mode.
     reference : "auto", None or (D, D) array, default "auto"
         The covariance that the components' covariances are centred on, in squared units of the features. "auto": it is
-        learned with them, unless ``variances``, ``scales`` or ``lkj_eta`` are given. None: priors of variances and
-        correlations in the features' own axes.
+        learned with them, unless ``variances``, ``scales``, ``variance_scale`` or ``lkj_eta`` are given. None: priors
+        of variances and correlations in the features' own axes.
+    weights : {"dirichlet", "stick-breaking"}, default "dirichlet"
+        Stick-breaking is the Dirichlet process, truncated at K components: each but the last breaks a part
+        :math:`v_k \sim \mathrm{Beta}(1, \alpha)` off what those before it left,
+        :math:`\pi_k = v_k \prod_{j<k} (1 - v_j)`. Components are not exchangeable then.
+    variance_scale : PyMC distribution, optional
+        A hyperprior, in squared units: the scale b of the variances' InverseGamma(3/2, b) is a variable of the model
+        then, one a feature, and there is no reference. (The default's reference is learned, scale and all.)
 
     Raises
     ------
     InvalidPriorError
-        A concentration or eta that is not positive, both ``variances`` and ``scales``, a reference beside one of
-        these, or that is not a covariance matrix, or something that is not an unnamed PyMC distribution.
+        A concentration or eta that is not positive, several concentrations with stick-breaking, two of ``variances``,
+        ``scales`` and ``variance_scale``, a reference beside one of these, or that is not a covariance matrix, or
+        something that is not an unnamed PyMC distribution.
 
     References
     ----------
-    Richardson and Green (1997), On Bayesian analysis of mixtures with an unknown number of components, JRSS B 59,
-    731-792, https://doi.org/10.1111/1467-9868.00095. Fraley and Raftery (2007), Bayesian regularization for normal
-    mixture estimation and model-based clustering, J. Classification 24, 155-181,
-    https://doi.org/10.1007/s00357-007-0004-5. Lewandowski, Kurowicka and Joe (2009), Generating random correlation
-    matrices based on vines and extended onion method, J. Multivariate Analysis 100, 1989-2001,
+    Sethuraman (1994), A constructive definition of Dirichlet priors, Statistica Sinica 4, 639-650. Ishwaran and James
+    (2001), Gibbs sampling methods for stick-breaking priors, JASA 96, 161-173,
+    https://doi.org/10.1198/016214501750332758. Richardson and Green (1997), On Bayesian analysis of mixtures with an
+    unknown number of components, JRSS B 59, 731-792, https://doi.org/10.1111/1467-9868.00095. Fraley and Raftery
+    (2007), Bayesian regularization for normal mixture estimation and model-based clustering, J. Classification 24,
+    155-181, https://doi.org/10.1007/s00357-007-0004-5. Lewandowski, Kurowicka and Joe (2009), Generating random
+    correlation matrices based on vines and extended onion method, J. Multivariate Analysis 100, 1989-2001,
     https://doi.org/10.1016/j.jmva.2009.04.008.
 
     Examples
@@ -86,15 +100,14 @@ class Priors:
     scales: "TensorVariable | None" = None
     lkj_eta: float | None = None
     reference: Any = "auto"
+    weights: str = "dirichlet"
+    variance_scale: "TensorVariable | None" = None
 
     def __post_init__(self):
-        concentration = np.asarray(self.concentration)
-        if concentration.dtype.kind not in "fiu" or concentration.ndim > 1 or not (concentration > 0).all():
-            raise InvalidPriorError(
-                f"concentration = {self.concentration!r} must be positive: a number, or one a component."
-            )
-        if not np.isfinite(concentration).all():
-            raise InvalidPriorError(f"concentration = {self.concentration!r} must be finite.")
+        if self.weights not in WEIGHTS:
+            raise InvalidPriorError(f"weights = {self.weights!r} must be one of {', '.join(map(repr, WEIGHTS))}.")
+        if not _is_distribution(self.concentration):
+            self._check_concentration()
         eta = self.lkj_eta
         if eta is not None and not (isinstance(eta, numbers.Real) and np.isfinite(eta) and eta > 0):
             raise InvalidPriorError(f"lkj_eta = {eta!r} must be positive; the default is (D + 3) / 2.")
@@ -102,7 +115,12 @@ class Priors:
             raise InvalidPriorError(
                 "give a prior for variances or for scales, not both: one is the square of the other."
             )
-        for name in ("means", "variances", "scales"):
+        if self.variance_scale is not None and (self.variances is not None or self.scales is not None):
+            raise InvalidPriorError(
+                "give variance_scale, or a prior for variances or scales, not both: variance_scale is a parameter of "
+                "the variances' default prior."
+            )
+        for name in ("means", "variances", "scales", "variance_scale"):
             prior = getattr(self, name)
             if prior is not None and not _is_distribution(prior):
                 raise InvalidPriorError(
@@ -110,10 +128,27 @@ class Priors:
                 )
         self._check_reference()
 
+    def _check_concentration(self) -> None:
+        concentration = np.asarray(self.concentration)
+        if concentration.dtype.kind not in "fiu" or concentration.ndim > 1 or not (concentration > 0).all():
+            raise InvalidPriorError(
+                f"concentration = {self.concentration!r} must be positive: a number, one a component, or an unnamed "
+                "PyMC distribution, such as pm.Gamma.dist(2, 1)."
+            )
+        if not np.isfinite(concentration).all():
+            raise InvalidPriorError(f"concentration = {self.concentration!r} must be finite.")
+        if self.weights == "stick-breaking" and concentration.ndim > 0:
+            raise InvalidPriorError(
+                f"concentration = {self.concentration!r} must be one number under stick-breaking, whose sticks are all "
+                'Beta(1, concentration): give one number, or weights="dirichlet".'
+            )
+
     def _check_reference(self) -> None:
         if self.reference is None or (isinstance(self.reference, str) and self.reference == "auto"):
             return
-        given = [name for name in ("variances", "scales", "lkj_eta") if getattr(self, name) is not None]
+        given = [
+            name for name in ("variances", "scales", "variance_scale", "lkj_eta") if getattr(self, name) is not None
+        ]
         if given:
             raise InvalidPriorError(
                 f"give a reference or {given[0]}, not both: {given[0]} is a prior in the features' own axes, without a "
@@ -139,7 +174,7 @@ class Priors:
             One does not fit its parameter.
         """
         n_features = table.n_features
-        priors = [Prior("weights", "Dirichlet", {"concentration": self._concentrations(n_components)})]
+        priors = self._weights(n_components)
         if self.means is None:
             low, high = table.limits
             priors.append(Prior("means", "Normal", {"midrange": low / 2 + high / 2, "range": high - low}))
@@ -153,6 +188,9 @@ class Priors:
             priors.append(_users(self.scales, "scales", scale_shape))
         elif self.variances is not None:
             priors.append(_users(self.variances, "variances", scale_shape))
+        elif self.variance_scale is not None:
+            shape = (n_features,) if covariance.per_feature else ()
+            priors += [Prior("variances", "InverseGamma", {}), _users(self.variance_scale, "variance_scale", shape)]
         else:
             scale = default_variance_scale(table, n_components)
             numbers = {"variance_scale": scale if covariance.per_feature else np.asarray(scale.mean())}
@@ -164,7 +202,7 @@ class Priors:
 
     @property
     def _around_reference(self) -> bool:
-        own = (self.variances, self.scales, self.lkj_eta)
+        own = (self.variances, self.scales, self.variance_scale, self.lkj_eta)
         return self.reference is not None and all(prior is None for prior in own)
 
     def _relative(self, table: Table, n_components: int, covariance: CovarianceType) -> Iterator["Prior"]:
@@ -185,14 +223,19 @@ class Priors:
             yield Prior("reference", "RelativeCovariance", {"total_cholesky": prior.outer} | own)
         yield Prior("covariances", "RelativeCovariance", numbers, given=given is not None)
 
-    def _concentrations(self, n_components: int) -> np.ndarray:
+    def _weights(self, n_components: int) -> list["Prior"]:
+        sticks = self.weights == "stick-breaking"
+        distribution = STICKS if sticks else "Dirichlet"
+        if _is_distribution(self.concentration):
+            return [Prior("weights", distribution, {}), _users(self.concentration, "concentration", ())]
         concentration = np.asarray(self.concentration, dtype=np.float64)
         if concentration.ndim == 1 and concentration.size != n_components:
             raise InvalidPriorError(
                 f"concentration has {concentration.size} values for {n_components} components: give one number, "
                 "or one a component."
             )
-        return np.array(np.broadcast_to(concentration, (n_components,)))
+        each = () if sticks else (n_components,)
+        return [Prior("weights", distribution, {"concentration": np.array(np.broadcast_to(concentration, each))})]
 
 
 def default_variance_scale(table: Table, n_components: int) -> np.ndarray:

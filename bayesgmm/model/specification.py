@@ -18,15 +18,16 @@ from bayesgmm.exceptions import InvalidDataError, InvalidPriorError, StorageErro
 from bayesgmm.mixture.mixture import Mixture
 from bayesgmm.model.covariance import COVARIANCE_TYPES, CovarianceType
 from bayesgmm.model.em import EMPTY_COUNT
-from bayesgmm.model.prior import VARIANCE_SHAPE, Prior, brief_number, by_feature
+from bayesgmm.model.prior import STICKS, VARIANCE_SHAPE, Prior, brief_number, by_feature
 from bayesgmm.model.priors import Priors, default_variance_scale
 from bayesgmm.model.relative import RelativePrior
+from bayesgmm.model.weights import WeightsPrior
 
 if TYPE_CHECKING:
     from bayesgmm.model.build import MixtureModel
 
-# Raised when what stands in a file changes.
-FORMAT = 1
+# Raised when what stands in a file changes. 2: weights of a stick, and a concentration with a prior.
+FORMAT = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,7 +110,7 @@ class Specification:
 
     @property
     def n_parameters(self) -> int:
-        """Free parameters of the mixture."""
+        """Free parameters of the mixture; what has only a prior in common, a reference or a concentration, is none."""
         k, d = self.n_components, self.n_features
         return k - 1 + k * d + self.covariance.n_parameters(k, d)
 
@@ -122,6 +123,14 @@ class Specification:
         """LKJ's eta; None where there are no correlations."""
         prior = self.prior("correlations")
         return None if prior is None else float(prior.numbers["lkj_eta"])
+
+    @cached_property
+    def weights_prior(self) -> WeightsPrior:
+        """The prior of the weights."""
+        prior = self.prior("weights")
+        assert prior is not None
+        given = prior.numbers.get("concentration")
+        return WeightsPrior(prior.distribution == STICKS, None if given is None else np.asarray(given))
 
     @cached_property
     def relative_prior(self) -> RelativePrior | None:
@@ -154,8 +163,8 @@ class Specification:
     def unbounded_because(self) -> tuple[str, ...]:
         """Reasons why the posterior density may have no maximum; empty where one must exist."""
         reasons = []
-        concentration = self._numbers("concentration")
-        if concentration.min() < 1:
+        concentration = self.weights_prior.concentration
+        if concentration is not None and concentration.min() < 1 and not self.weights_prior.in_softmax_basis:
             reasons.append(
                 f"concentration = {concentration.min():g} is below 1: the density is unbounded where a weight is 0"
             )
@@ -165,7 +174,8 @@ class Specification:
                 f"lkj_eta = {self.eta:g} is not above 1 + D/2 = {least:g}: a component on rows that lie on a "
                 "hyperplane may collapse"
             )
-        prior = self.prior("variances", "scales")
+        # What the variances are kept away from 0 by: their own prior, or that of its scale.
+        prior = self.prior("variance_scale") or self.prior("variances", "scales")
         rounded = (self.resolution > 0).all()
         if prior is not None and self.covariance.per_component and not rounded and not prior.vanishes_at_zero():
             reasons.append(
@@ -173,9 +183,6 @@ class Specification:
                 "feature has a recording resolution: a component may collapse on tied rows"
             )
         return tuple(reasons)
-
-    def _numbers(self, name: str) -> np.ndarray:
-        return next(np.asarray(prior.numbers[name]) for prior in self.priors if name in prior.numbers)
 
     def with_numbers(self, numbers: Mapping[str, np.ndarray], terms: tuple[str, ...] = ()) -> "Specification":
         """The same assumptions with other numbers, by the names under which the model keeps them."""
@@ -216,9 +223,11 @@ class Specification:
         said = [f"n_components={self.n_components}", f"covariance_type={self.covariance.name!r}"]
         said.append(f"resolution={self.resolution.tolist()}" if (self.resolution > 0).any() else "resolution=None")
         given, missing = [], []
-        concentration = self._numbers("concentration")
-        if (concentration != 1).any():
-            given.append(f"concentration={concentration.tolist()}")
+        weights = self.weights_prior
+        if weights.sticks:
+            given.append('weights="stick-breaking"')
+        if weights.concentration is not None and (weights.concentration != 1).any():
+            given.append(f"concentration={weights.concentration.tolist()}")
         for prior in self.priors:
             if prior.users and ".dist(" in prior.words:
                 given.append(f"{prior.variable}=pm.{prior.words}")
@@ -236,7 +245,7 @@ class Specification:
         if prior is not None:
             assert self.relative_prior is not None
             return [f"reference={_square(self.relative_prior.centre, self.n_features)}"] if prior.given else []
-        apart = any(prior.users for prior in self.priors if prior.variable != "means")
+        apart = any(prior.users for prior in self.priors if prior.variable not in ("means", "concentration"))
         usual = self.eta is None or self.eta == (self.n_features + 3) / 2
         return ["reference=None"] if usual and not apart else []
 

@@ -41,6 +41,11 @@ def relabel(dt: "xr.DataTree", *, method: str = "stephens") -> "xr.DataTree":
     ModelError
         The tree holds no mixture posterior or no observed data.
 
+    Notes
+    -----
+    The likelihood alone decides. Under stick-breaking weights, whose labels have a meaning for the prior, a component
+    is stick k before and a cluster after, and ``permutation`` holds its stick in every draw.
+
     References
     ----------
     Stephens (2000), Dealing with label switching in mixture models, JRSS B 62, 795-809,

@@ -59,7 +59,8 @@ def sample(
     estimate : MapEstimate, optional
         What ``find_MAP(model)`` found, so that it need not be searched for again.
     relabel : {"stephens", "ecr"} or None, default "stephens"
-        How to undo label switching (:func:`bayesgmm.relabel`); None leaves the sampler's labels.
+        How to undo label switching (:func:`bayesgmm.relabel`); None leaves the sampler's labels, and those of sticks,
+        which every draw has in an order of its own (``Priors(weights="stick-breaking")``).
     store : path, optional
         A new folder, such as "run.zarr", that keeps draws as they come: if the process is killed, :func:`open_run`
         reads what was written.

@@ -64,9 +64,9 @@ class Run:
         # One row more than there are, for a run without draws: graphs want a batch.
         rows = np.concatenate([q.reshape(-1, self.problem.n_parameters), self.modes[0].q[None]])
         shape = (len(kept), length)
-        posterior = {
-            name: value[:-1].reshape(*shape, *value.shape[1:]) for name, value in self.problem.constrain(rows).items()
-        }
+        values = {name: value[:-1] for name, value in self.problem.constrain(rows).items()}
+        values = self.problem.in_drawn_order(values, self._uniforms(*shape))
+        posterior = {name: value.reshape(*shape, *value.shape[1:]) for name, value in values.items()}
         names = set.intersection(*(set(chain.statistics) for chain in kept)) if kept else {LOG_POSTERIOR}
         statistics: dict[str, Any] = {
             name: np.array([chain.statistics[name][:length] for chain in kept]).reshape(shape) for name in sorted(names)
@@ -75,6 +75,12 @@ class Run:
             statistics[START_MODE] = np.array([chain.mode for chain in kept], dtype=np.int64)
         provenance = self.provenance.changed(complete=self.complete)
         return Fit.write(self.problem.model, posterior, statistics, provenance)
+
+    def _uniforms(self, n_chains: int, length: int) -> np.ndarray:
+        """Random numbers for the order of each draw's components: the same whenever, and however far, a run is read."""
+        n = self.problem.specification.n_components + 1
+        each = [np.random.default_rng(chain).random((length, n)) for chain in range(n_chains)]
+        return np.concatenate([np.empty((0, n)), *each])
 
     def _unconstrained(self, chain: Chain, length: int) -> np.ndarray:
         mode = self.modes[chain.mode]

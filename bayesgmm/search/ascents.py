@@ -7,8 +7,9 @@ import numpy as np
 
 from bayesgmm.mixture.mixture import Mixture
 from bayesgmm.record.starts import FOUND_OFTEN, GIVEN_UP, Starts
-from bayesgmm.search.climb import Optimum, climb
+from bayesgmm.search.climb import Optimum
 from bayesgmm.search.mode import SAME_PARAMETERS
+from bayesgmm.search.order import climb_in_order
 from bayesgmm.search.problem import Problem
 from bayesgmm.search.starts import StartingMixtures
 
@@ -89,7 +90,7 @@ class Ascents:
             value = problem.parameter_density(q)[0]
             if value + STEPS_AHEAD * gain + NATS_AHEAD < best.optimum.log_posterior:
                 return Ascent(kind, begin, Optimum.given_up(q, value), begin, given_up=True)
-        optimum = climb(problem.parameter_density, q, problem.scales)
+        optimum = climb_in_order(problem, q)
         return Ascent(kind, begin, optimum, problem.mixture(optimum.q))
 
     def on(self, problem: Problem, done: Callable[[], None]) -> "Ascents":
@@ -105,7 +106,7 @@ class Ascents:
                 new = replace(ascent, optimum=Optimum.given_up(q, problem.parameter_density(q)[0]))
             else:
                 fewer = self.problem.parameter_density
-                optimum = climb(problem.parameter_density, ascent.optimum.q, problem.scales, curvature=fewer)
+                optimum = climb_in_order(problem, ascent.optimum.q, curvature=fewer)
                 new = replace(ascent, optimum=optimum, mixture=problem.mixture(optimum.q))
             climbed.append((ascent, new))
             following.all.append(replace(new, kind=ascent.kind, begin=ascent.begin))

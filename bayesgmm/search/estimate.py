@@ -32,7 +32,8 @@ class MapEstimate:
     Attributes
     ----------
     point : dict
-        Value of every named variable at the mode. Components are ordered by the mean of the first feature.
+        Value of every named variable at the mode. Components are ordered by the mean of the first feature, or where
+        the priors tell them apart, by the density.
     log_posterior : float
         :math:`\log p(x, \theta)` at the mode, nats, without a Jacobian term.
     log_likelihood : float
@@ -173,8 +174,11 @@ class MapEstimate:
                 "the posterior is not curved in every direction at its mode, so it has no Gaussian approximation: "
                 "use sample(model), fewer components, or more informative priors."
             )
-        q = self.mode.draws(draws, np.random.default_rng(random_seed))
-        posterior = {name: values[None] for name, values in self.problem.constrain(q).items()}
+        rng = np.random.default_rng(random_seed)
+        q = self.mode.draws(draws, rng)
+        uniforms = rng.random((draws, self.problem.specification.n_components + 1))
+        drawn = self.problem.in_drawn_order(self.problem.constrain(q), uniforms)
+        posterior = {name: values[None] for name, values in drawn.items()}
         log_posterior = np.array([self.problem.sampling_density(row)[0] for row in q])[None]
         others = [i for i in self.optima.by_share if self.optima.mode(i) is not self.mode]
         provenance = self.provenance.changed(

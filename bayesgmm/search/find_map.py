@@ -183,6 +183,6 @@ def _in_order(problem: Problem, optimum: Optimum) -> Optimum:
     q = problem.graph.unconstrain(problem.reordered(point, np.lexsort(point["means"].T[::-1])))
     log_posterior = problem.parameter_density(q)[0]
     if not abs(log_posterior - optimum.log_posterior) < SAME * max(1.0, abs(optimum.log_posterior)):
-        # The user's own terms tell the components apart: then they keep the order they were found in.
+        # The priors or a user's terms tell the components apart: then they keep the order they were found in.
         return optimum
     return replace(optimum, q=q, log_posterior=log_posterior)

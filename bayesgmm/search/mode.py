@@ -5,8 +5,10 @@ density of the unconstrained parameters q. Its volume is the evidence of that mo
 
 .. math:: \log Z_m = \log p(x, \hat q_m) + \tfrac{P}{2} \log 2\pi - \tfrac12 \log|H_m| + \log K!,
 
-the last because each mode is there once for every order of the components. The mode's share of the posterior follows at
-once, and where it matters by importance sampling from all the Gaussians, which needs no shape to be Gaussian:
+the last because each mode is there once for every order of the components; where the priors tell components apart, for
+every order in which the density is the same (stick-breaking weights are sampled in any order). The mode's share of the
+posterior follows at once, and where it matters by importance sampling from all the Gaussians, which needs no shape to
+be Gaussian:
 
 .. math:: Z_m = \mathrm{E}_{q \sim N_m}\!\left[ \frac{p(x, q)}{\sum_j N_j(q)} \right].
 
@@ -20,7 +22,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from scipy.linalg import solve_triangular
-from scipy.special import gammaln, logsumexp, softmax
+from scipy.special import logsumexp, softmax
 
 from bayesgmm.graph.axes import principal_axes
 from bayesgmm.graph.compiled import LogDensity
@@ -45,8 +47,8 @@ class Mode:
     axes : (P, P) array
         They map standard normal u to q = ``q`` + axes u.
     log_evidence : float
-        The log of the density's integral near the mode, over all orders of the components; NaN where the density is not
-        curved downwards in every direction.
+        The log of the density's integral near the mode, over all orders of components that are alike; NaN where the
+        density is not curved downwards in every direction.
     factor : (P, P) array or None
         Cholesky factor of the precision in units of ``scales`` (P,); None there.
     """
@@ -67,8 +69,7 @@ class Mode:
         log_evidence = np.nan
         if factor is not None:
             half_log_volume = 0.5 * q.size * np.log(2 * np.pi) - np.log(np.diag(factor)).sum() + np.log(scales).sum()
-            orders = gammaln(problem.specification.n_components + 1) if problem.exchangeable(top.q) else 0.0
-            log_evidence = float(top.log_posterior + half_log_volume + orders)
+            log_evidence = float(top.log_posterior + half_log_volume + problem.log_orders(top.q))
         return cls(top.q, principal_axes(hessian, scales), log_evidence, factor, scales)
 
     def draws(self, n: int, rng: np.random.Generator) -> np.ndarray:

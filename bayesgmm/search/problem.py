@@ -7,15 +7,19 @@ which samplers and Gaussian approximations work on.
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 import cloudpickle
 import numpy as np
+from scipy.sparse.csgraph import connected_components
+from scipy.special import gammaln
 
 from bayesgmm.data.table import Table
 from bayesgmm.exceptions import ModelError
 from bayesgmm.graph.compiled import LogDensity
 from bayesgmm.graph.log_posterior import LogPosterior
+from bayesgmm.graph.orders import drawn_orders
 from bayesgmm.mixture.mixture import Mixture
 from bayesgmm.model.build import MixtureModel
 from bayesgmm.model.specification import Specification
@@ -83,18 +87,38 @@ class Problem:
         return self.graph.n_parameters
 
     @cached_property
-    def _densities(self) -> tuple[LogDensity, LogDensity]:
+    def _data(self) -> dict[str, np.ndarray] | None:
         own = {"x_data": self.table.values, "sample_weight": self.table.row_weights}
-        return self.graph.densities(None if self.model.table is self.table else own)
+        return None if self.model.table is self.table else own
+
+    @cached_property
+    def _densities(self) -> tuple[LogDensity, LogDensity]:
+        return self.graph.densities(self._data, any_order=self.in_any_order)
+
+    @cached_property
+    def in_any_order(self) -> bool:
+        """Whether stick-breaking weights are sampled in any order: where nothing else tells components apart."""
+        if not self.specification.weights_prior.sticks:
+            return False
+        noise = np.random.default_rng(0).normal(size=self.n_parameters)
+        return self._has_no_order(self.graph.densities(self._data)[1], self.graph.initial + 0.1 * noise * self.scales)
 
     @property
     def parameter_density(self) -> LogDensity:
-        r""":math:`\log p(x, \theta(q))` and its gradient by q: no Jacobian, as ``pm.find_MAP`` has it."""
+        r""":math:`\log p(x, \theta(q))` and its gradient by q: no Jacobian, as ``pm.find_MAP`` has it.
+
+        But for weights whose own density has no maximum, which are taken in the softmax basis
+        (:mod:`bayesgmm.model.weights`).
+        """
         return self._densities[0]
 
     @property
     def sampling_density(self) -> LogDensity:
-        r""":math:`\log p(x, \theta(q)) + \log|\partial\theta/\partial q|` and its gradient by q."""
+        r""":math:`\log p(x, \theta(q)) + \log|\partial\theta/\partial q|` and its gradient by q.
+
+        Where ``in_any_order``, averaged over all orders of the components: what has been drawn is put
+        ``in_drawn_order``.
+        """
         return self._densities[1]
 
     @cached_property
@@ -147,27 +171,86 @@ class Problem:
 
     def reordered(self, point: dict[str, np.ndarray], order: np.ndarray) -> dict[str, np.ndarray]:
         """Named variables with the components in another order."""
-        dims_of = self.model.named_vars_to_dims
-        return {
-            name: np.take(value, order, axis=list(dims_of[name]).index("component"))
-            if "component" in dims_of.get(name, ())
-            else value
-            for name, value in point.items()
+        return point | {
+            name: np.take(point[name], order, axis=list(dims).index("component"))
+            for name, dims in self._by_component.items()
+            if name in point
         }
+
+    @property
+    def _by_component(self) -> dict[str, tuple[str | None, ...]]:
+        """The dims of all variables that have one for the components."""
+        return {name: dims for name, dims in self.model.named_vars_to_dims.items() if "component" in dims}
 
     def exchangeable(self, q: np.ndarray) -> bool:
         """Whether the density at ``q`` is the same under every order of the components.
 
         A user's priors and terms may tell components apart.
         """
+        return self._has_no_order(self.parameter_density, q)
+
+    def log_orders(self, q: np.ndarray) -> float:
+        """Log of the number of orders of the components that the sampler's density at ``q`` is the same in."""
+        k, density = self.specification.n_components, self.sampling_density
+        if self._has_no_order(density, q):
+            return float(gammaln(k + 1))
+        # Those that may trade places, two by two, without a change are alike.
+        swaps = []
+        for i, j in combinations(range(k), 2):
+            swaps.append(np.arange(k))
+            swaps[-1][[i, j]] = j, i
+        alike = np.eye(k, dtype=bool)
+        alike[np.triu_indices(k, 1)] = self._same_in(density, q, swaps)
+        _, kinds = connected_components(alike, directed=False)
+        return float(gammaln(np.bincount(kinds) + 1).sum())
+
+    def in_best_order(self, q: np.ndarray) -> np.ndarray:
+        """``q`` with its components in the order that the weights' prior likes best; itself if there is no better."""
+        prior = self.specification.weights_prior
+        if not prior.knows_order:
+            return q
+        point = self._point(q)
+        best, highest = q, self.parameter_density(q)[0]
+        for order in prior.orders(point["weights"]):
+            other = self.graph.unconstrain(self.reordered(point, order))
+            value = self.parameter_density(other)[0]
+            if value > highest + ROUNDING * abs(highest):
+                best, highest = other, value
+        return best
+
+    def in_drawn_order(self, values: dict[str, np.ndarray], uniforms: np.ndarray) -> dict[str, np.ndarray]:
+        """Draws of named variables (B, ...), each in an order of its components given all else.
+
+        ``uniforms`` (B, K + 1) are the random numbers; draws that are in an order already keep it.
+        """
+        if not self.in_any_order:
+            return values
+        alpha = self.specification.weights_prior.concentration
+        alpha = np.broadcast_to(values["concentration"] if alpha is None else alpha, len(uniforms))
+        orders = drawn_orders(np.ascontiguousarray(values["weights"]), np.ascontiguousarray(alpha), uniforms)
+        axes = {name: list(dims).index("component") + 1 for name, dims in self._by_component.items()}
+        each = {
+            name: np.moveaxis(values[name], axis, 1)[np.arange(len(orders))[:, None], orders]
+            for name, axis in axes.items()
+            if name in values
+        }
+        return values | {name: np.moveaxis(value, 1, axes[name]) for name, value in each.items()}
+
+    def _point(self, q: np.ndarray) -> dict[str, np.ndarray]:
+        return {name: value[0] for name, value in self.constrain(q).items()}
+
+    def _has_no_order(self, density: LogDensity, q: np.ndarray) -> bool:
         k = self.specification.n_components
-        point = {name: value[0] for name, value in self.constrain(q).items()}
         # A shift and a swap make all orders.
         swap = np.arange(k)
         swap[:2] = swap[:2][::-1]
-        others = [self.reordered(point, order) for order in (np.roll(np.arange(k), 1), swap)]
-        values = [self.parameter_density(self.graph.unconstrain(other))[0] for other in others]
-        return bool(np.isclose(values, self.parameter_density(q)[0], rtol=ROUNDING, atol=ROUNDING).all())
+        return all(self._same_in(density, q, [np.roll(np.arange(k), 1), swap]))
+
+    def _same_in(self, density: LogDensity, q: np.ndarray, orders: list[np.ndarray]) -> list[bool]:
+        """In which orders of the components a density has the value that it has at ``q``."""
+        point = self._point(q)
+        values = [density(self.graph.unconstrain(self.reordered(point, order)))[0] for order in orders]
+        return [bool(v) for v in np.isclose(values, density(q)[0], rtol=ROUNDING, atol=ROUNDING)]
 
     # Less of it -----------------------------------------------------------------------------------------------------
 

@@ -37,7 +37,7 @@ class StartingMixtures:
     """
 
     def __init__(self, specification: Specification, table: Table, rng: np.random.Generator):
-        self.em = ExpectationMaximisation(table, specification.covariance_step)
+        self.em = ExpectationMaximisation(table, specification.covariance_step, specification.weights_prior.step)
         self._n_components, self._rng = specification.n_components, rng
         self._table = table
         centre, variances = table.moments
