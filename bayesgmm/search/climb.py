@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from scipy.optimize import minimize
 
-from bayesgmm.graph.axes import principal_axes
+from bayesgmm.graph.axes import axes as axes_of
 from bayesgmm.graph.compiled import LogDensity
 from bayesgmm.search.curvature import negative_hessian
 
@@ -53,7 +53,7 @@ def climb(
     for i in range(1 + ROUNDS):
         try:
             axes = (
-                principal_axes(negative_hessian(curvature or density, q, scales), scales)
+                axes_of(negative_hessian(curvature or density, q, scales), scales)
                 if i or curvature
                 else np.diag(scales)
             )

@@ -22,7 +22,7 @@ import numpy as np
 from scipy.linalg import solve_triangular
 from scipy.special import gammaln, logsumexp, softmax
 
-from bayesgmm.graph.axes import principal_axes
+from bayesgmm.graph.axes import sampling_axes
 from bayesgmm.graph.compiled import LogDensity
 from bayesgmm.mixture.mixture import Mixture
 from bayesgmm.record.provenance import NEGLIGIBLE_SHARE
@@ -69,7 +69,7 @@ class Mode:
             half_log_volume = 0.5 * q.size * np.log(2 * np.pi) - np.log(np.diag(factor)).sum() + np.log(scales).sum()
             orders = gammaln(problem.specification.n_components + 1) if problem.exchangeable(top.q) else 0.0
             log_evidence = float(top.log_posterior + half_log_volume + orders)
-        return cls(top.q, principal_axes(hessian, scales), log_evidence, factor, scales)
+        return cls(top.q, sampling_axes(hessian, scales), log_evidence, factor, scales)
 
     def draws(self, n: int, rng: np.random.Generator) -> np.ndarray:
         """Draws (n, P) of the Gaussian; the density must be curved downwards in every direction."""
