@@ -11,14 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 import cloudpickle
 import numpy as np
+import pytensor.tensor as pt
 
 from bayesgmm.data.table import Table
 from bayesgmm.exceptions import ModelError
 from bayesgmm.graph.compiled import LogDensity
 from bayesgmm.graph.log_posterior import LogPosterior
+from bayesgmm.graph.mixture_map import MixtureMap
 from bayesgmm.mixture.mixture import Mixture
 from bayesgmm.model.build import MixtureModel
 from bayesgmm.model.specification import Specification
+from bayesgmm.search.information import MixtureDensity, MixtureTerm
 
 if TYPE_CHECKING:
     import pymc as pm
@@ -84,8 +87,20 @@ class Problem:
 
     @cached_property
     def _densities(self) -> tuple[LogDensity, LogDensity]:
-        own = {"x_data": self.table.values, "sample_weight": self.table.row_weights}
-        return self.graph.densities(None if self.model.table is self.table else own)
+        values, weights = self.table.values, self.table.row_weights
+        own = {"x_data": values, "sample_weight": weights}
+        whole = self.graph.densities(None if self.model.table is self.table else own)
+        without = self.graph.densities({"x_data": values[:0], "sample_weight": weights[:0]})
+        first, second = (
+            MixtureDensity(density, MixtureTerm(self.table, self._mixture_map, self.graph.owners, rest))
+            for density, rest in zip(whole, without, strict=True)
+        )
+        return first, second
+
+    @cached_property
+    def _mixture_map(self) -> MixtureMap:
+        family, k, d = self.specification.covariance, self.specification.n_components, self.specification.n_features
+        return MixtureMap(self.graph, lambda covariances: family.matrices(covariances, k, d, xp=pt))
 
     @property
     def parameter_density(self) -> LogDensity:
