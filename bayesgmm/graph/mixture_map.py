@@ -16,12 +16,13 @@ class MixtureMap:
     Parameters
     ----------
     graph : LogPosterior
+    n_components : int
     matrices : callable
         It makes matrices (K, D, D) of the model's covariances, as graphs.
     """
 
-    def __init__(self, graph: LogPosterior, matrices: Callable[[Variable], Variable]):
-        self.graph, self._matrices = graph, matrices
+    def __init__(self, graph: LogPosterior, n_components: int, matrices: Callable[[Variable], Variable]):
+        self.graph, self.n_components, self._matrices = graph, n_components, matrices
 
     @cached_property
     def _outputs(self) -> list[Variable]:

@@ -1,4 +1,11 @@
-"""Climbing from a start to the optimum above it."""
+"""Climbing from a start to the optimum above it.
+
+Few parameters are climbed in the data's units first, then in the axes of the curvature. Of many the curvature takes
+seconds, and L-BFGS milliseconds: they are climbed in axes that make round what rows tell of the component that they
+come from, which is most of the curvature and needs no second derivatives. On breast cancer (569 x 30, K = 2, 1,456
+parameters) a climb took 90 to 190 iterations and 0.3 s so, 2.2 s by the curvature, and more than 1,200 iterations in
+the data's units.
+"""
 
 from dataclasses import dataclass
 from typing import Any
@@ -8,7 +15,7 @@ from scipy.optimize import minimize
 
 from bayesgmm.graph.axes import axes as axes_of
 from bayesgmm.graph.compiled import LogDensity
-from bayesgmm.search.curvature import negative_hessian
+from bayesgmm.search.curvature import mixture_term, negative_hessian
 
 # Iterations in the data's units, which is enough where the posterior is round; then rounds of so many in the axes of
 # its curvature, taken anew in each. Measured in gradients over 14 data sets, against 20 and 0 before the rounds, and
@@ -16,10 +23,14 @@ from bayesgmm.search.curvature import negative_hessian
 PLAIN_ITERATIONS = 50
 ROUND_ITERATIONS = 100
 ROUNDS = 10
+# Of many parameters, before their curvature is taken after all.
+MANY_ITERATIONS = 400
 # Nats that the quadratic model at the end still promises; below this a maximum counts as reached.
 DECREMENT_TOLERANCE = 1e-4
 # Below this there is nothing left to gain by going on.
 NEGLIGIBLE_DECREMENT = 1e-8
+# The same of many parameters, whose log posteriors round to 1e-11 of some 1e5 nats.
+NEGLIGIBLE_OF_MANY = 1e-7
 
 
 @dataclass(frozen=True)
@@ -50,22 +61,20 @@ def climb(
     q = start
     first = density(q)[0]
     iterations, message, decrement = 0, "", np.inf
+    many = mixture_term(density) is not None
+    enough = NEGLIGIBLE_OF_MANY if many else NEGLIGIBLE_DECREMENT
     for i in range(1 + ROUNDS):
         try:
-            axes = (
-                axes_of(negative_hessian(curvature or density, q, scales), scales)
-                if i or curvature
-                else np.diag(scales)
-            )
+            axes, most = _axes(density, q, scales, first=i == 0, curvature=curvature)
         except np.linalg.LinAlgError:  # not finite there
             break
-        result = _maximise(density, q, axes, ROUND_ITERATIONS if i else PLAIN_ITERATIONS)
+        result = _maximise(density, q, axes, most)
         q = q + axes @ result.x
         gradient = np.asarray(result.jac)
         decrement = 0.5 * float(gradient @ (result.hess_inv @ gradient))
         iterations += int(result.nit)
         message = str(result.message)
-        if decrement < NEGLIGIBLE_DECREMENT or (i and result.nit == 0):
+        if decrement < enough or (i and result.nit == 0):
             break
     value, gradient = density(q)
     finite = np.isfinite(value) and np.isfinite(gradient).all()
@@ -80,8 +89,20 @@ def climb(
     )
 
 
-def _maximise(density: LogDensity, origin: np.ndarray, axes: np.ndarray, iterations: int) -> Any:
-    """L-BFGS from ``origin`` in the coordinates u of q = origin + axes u."""
+def _axes(
+    density: LogDensity, q: np.ndarray, scales: np.ndarray, *, first: bool, curvature: LogDensity | None
+) -> tuple[Any, int]:
+    """The axes of a round, and its iterations at most."""
+    term = mixture_term(density)
+    if first and term is not None:
+        return term.information_axes(q, scales), MANY_ITERATIONS
+    if first and curvature is None:
+        return np.diag(scales), PLAIN_ITERATIONS
+    return axes_of(negative_hessian(curvature or density, q, scales), scales), ROUND_ITERATIONS
+
+
+def _maximise(density: LogDensity, origin: np.ndarray, axes: Any, iterations: int) -> Any:
+    """L-BFGS from ``origin`` in the coordinates u of q = origin + axes u; a sparse matrix will do."""
 
     def objective(u: np.ndarray) -> tuple[float, np.ndarray]:
         value, gradient = density(origin + axes @ u)

@@ -100,7 +100,7 @@ class Problem:
     @cached_property
     def _mixture_map(self) -> MixtureMap:
         family, k, d = self.specification.covariance, self.specification.n_components, self.specification.n_features
-        return MixtureMap(self.graph, lambda covariances: family.matrices(covariances, k, d, xp=pt))
+        return MixtureMap(self.graph, k, lambda covariances: family.matrices(covariances, k, d, xp=pt))
 
     @property
     def parameter_density(self) -> LogDensity:
