@@ -15,6 +15,7 @@ import pytensor
 import pytensor.tensor as pt
 from pytensor.graph.basic import Variable
 from pytensor.graph.replace import graph_replace, vectorize_graph
+from pytensor.graph.traversal import ancestors
 
 from bayesgmm.exceptions import ModelError
 from bayesgmm.graph.compiled import Interpreted, LogDensity, ValueAndGradient
@@ -72,6 +73,14 @@ class LogPosterior:
             index = np.arange(shape[0]).reshape(-1, *(1,) * (len(shape) - 1)) if own else -1
             owners.append(np.broadcast_to(index, shape).ravel())
         return np.concatenate(owners)
+
+    @cached_property
+    def rows_alone(self) -> bool:
+        """Whether the rows are in the mixture's likelihood and in no other term, which may need all of them."""
+        model = self.model
+        rows = {model[name] for name in ("x", "x_data", "sample_weight") if name in model.named_vars}
+        others = [v for v in (*model.basic_RVs, *model.potentials) if v is not model["x"]]
+        return rows.isdisjoint(ancestors(others))
 
     # The graphs -----------------------------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ from pytensor.graph.basic import Variable
 from bayesgmm.graph.compiled import Interpreted
 from bayesgmm.graph.log_posterior import LogPosterior
 
+
 class MixtureMap:
     """The way from q to a mixture; run node by node, as it is called a few times with many q.
 

@@ -90,6 +90,8 @@ class Problem:
         values, weights = self.table.values, self.table.row_weights
         own = {"x_data": values, "sample_weight": weights}
         whole = self.graph.densities(None if self.model.table is self.table else own)
+        if not self.graph.rows_alone:  # terms of the user's would be asked for no rows, by code that checks no lengths
+            return whole
         without = self.graph.densities({"x_data": values[:0], "sample_weight": weights[:0]})
         first, second = (
             MixtureDensity(density, MixtureTerm(self.table, self._mixture_map, self.graph.owners, rest))
