@@ -8,7 +8,7 @@ metric from the draws: 15,000 and 5,000 at (N, D, K) = (1e3, 2, 3), 1,400 and 55
 (2e3, 10, 5), which has 329 parameters.
 
 Of few parameters B has the principal axes, :math:`B = V \Lambda^{-1/2}` with :math:`H = V \Lambda V^\top`. Of many it
-is the triangle :math:`B = U^{-\top}` with :math:`H = U U^\top`, U upper triangular, which comes fifty times sooner, and
+is the triangle :math:`B = U^{-\top}` with :math:`H = U U^\top`, U upper triangular, which comes five times sooner, and
 which a gradient reads in a fraction of the time. Components that share no rows do not meet in it: variables that have
 one part a component come last in q, and a column of B ends where its component ends.
 """

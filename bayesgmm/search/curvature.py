@@ -19,7 +19,7 @@ from bayesgmm.search.information import STEP, MixtureDensity, MixtureTerm
 MANY_SECONDS = 0.15
 # The direction's length in standard deviations an entry, and how far the slopes along it may be apart in those units:
 # below 1e-6 was seen where nothing was left out.
-PROBE, APART = 1e-5, 1e-4
+PROBE, APART = 1e-5, 2e-5
 
 
 def negative_hessian(density: LogDensity, q: np.ndarray, scales: np.ndarray) -> np.ndarray:
