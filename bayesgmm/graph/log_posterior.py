@@ -8,6 +8,7 @@ of their own (``SoftmaxBasis``) the Jacobian is part of both; and at j = 1 stick
 (:mod:`bayesgmm.graph.orders`).
 """
 
+from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
@@ -16,6 +17,7 @@ import pytensor
 import pytensor.tensor as pt
 from pytensor.graph.basic import Variable
 from pytensor.graph.replace import graph_replace, vectorize_graph
+from pytensor.graph.traversal import ancestors
 
 from bayesgmm.exceptions import ModelError
 from bayesgmm.graph.compiled import Interpreted, LogDensity, ValueAndGradient
@@ -40,7 +42,7 @@ class LogPosterior:
             names = ", ".join(v.name for v in model.discrete_value_vars)
             raise ModelError(f"the model has discrete variables ({names}); only continuous ones can be fitted here.")
         self.model = model
-        self._variables = list(model.value_vars)
+        self.variables = list(model.value_vars)
         self._shapes = self._value_shapes()
         self._sizes = [int(np.prod(shape)) for shape in self._shapes]
         self.n_parameters = sum(self._sizes)
@@ -70,8 +72,29 @@ class LogPosterior:
         """The unconstrained variables in their order, each with its transform: what an entry of q means."""
         model = self.model
         return [
-            [str(v.name), type(model.rvs_to_transforms.get(model.values_to_rvs[v])).__name__] for v in self._variables
+            [str(v.name), type(model.rvs_to_transforms.get(model.values_to_rvs[v])).__name__] for v in self.variables
         ]
+
+    @cached_property
+    def owners(self) -> np.ndarray:
+        """The component whose part of a variable an entry of q is, (P,); -1 where it is no one component's."""
+        model, owners = self.model, []
+        for v, shape in zip(self.variables, self._shapes, strict=True):
+            rv = model.values_to_rvs[v]
+            first = (model.named_vars_to_dims.get(str(rv.name)) or (None,))[0]
+            # Weights have an entry less than there are components.
+            own = first == "component" and shape[:1] == (len(model.coords["component"]),)
+            index = np.arange(shape[0]).reshape(-1, *(1,) * (len(shape) - 1)) if own else -1
+            owners.append(np.broadcast_to(index, shape).ravel())
+        return np.concatenate(owners)
+
+    @cached_property
+    def rows_alone(self) -> bool:
+        """Whether the rows are in the mixture's likelihood and in no other term, which may need all of them."""
+        model = self.model
+        rows = {model[name] for name in ("x", "x_data", "sample_weight") if name in model.named_vars}
+        others = [v for v in (*model.basic_RVs, *model.potentials) if v is not model["x"]]
+        return rows.isdisjoint(ancestors(others))
 
     # The graphs -----------------------------------------------------------------------------------------------------
 
@@ -84,7 +107,7 @@ class LogPosterior:
             for rv in free
         ]
         by_value = dict(zip((model.rvs_to_values[rv] for rv in free), (v.shape for v in variables), strict=True))
-        shapes = Interpreted([], [by_value[v] for v in self._variables])()
+        shapes = Interpreted([], [by_value[v] for v in self.variables])()
         return [tuple(int(n) for n in shape) for shape in shapes]
 
     def _split(self, q: Variable) -> dict[Variable, Variable]:
@@ -93,7 +116,7 @@ class LogPosterior:
         ends = pytensor.shared(np.cumsum([0, *self._sizes]))
         return {
             v: q[ends[i] : ends[i + 1]].reshape(pytensor.shared(np.array(shape, dtype=np.int64)), ndim=v.ndim)
-            for i, (v, shape) in enumerate(zip(self._variables, self._shapes, strict=True))
+            for i, (v, shape) in enumerate(zip(self.variables, self._shapes, strict=True))
         }
 
     def _log_jacobian(self, *, basis: bool) -> Variable:
@@ -118,6 +141,25 @@ class LogPosterior:
             return pt.constant(0.0)
         return pytensor.shared(1.0, name=ANY_ORDER) * sum(model.replace_rvs_by_values(gains))
 
+    def constrained(self, variables: list[Variable]) -> list[Variable]:
+        """Variables of the model as graphs of the unconstrained ones."""
+        model = self.model
+        transformed = {
+            rv: model.rvs_to_transforms[rv].backward(value, *rv.owner.inputs)
+            if model.rvs_to_transforms.get(rv) is not None
+            else value
+            for rv, value in model.rvs_to_values.items()
+            if rv in model.free_RVs
+        }
+        return [model.replace_rvs_by_values([transformed.get(v, v)])[0] for v in variables]
+
+    def in_batches(self, outputs: list[Variable], others: Sequence[Variable] = ()) -> Interpreted:
+        """Graphs of the unconstrained variables as a function of a batch of flat vectors, and of others not batched."""
+        flat = pt.vector("q", shape=(self.n_parameters,))
+        outputs = graph_replace(outputs, self._split(flat), strict=False)
+        batch = pt.matrix("q", shape=(None, self.n_parameters))
+        return Interpreted([batch, *others], list(vectorize_graph(outputs, {flat: batch})))
+
     # What the inference calls ---------------------------------------------------------------------------------------
 
     def constrain(self, q: np.ndarray) -> dict[str, np.ndarray]:
@@ -125,18 +167,7 @@ class LogPosterior:
         model = self.model
         variables = [*model.free_RVs, *model.deterministics]
         if self._constrain is None:
-            flat = pt.vector("q", shape=(self.n_parameters,))
-            transformed = {
-                rv: model.rvs_to_transforms[rv].backward(value, *rv.owner.inputs)
-                if model.rvs_to_transforms.get(rv) is not None
-                else value
-                for rv, value in model.rvs_to_values.items()
-                if rv in model.free_RVs
-            }
-            outputs = [model.replace_rvs_by_values([transformed.get(v, v)])[0] for v in variables]
-            outputs = graph_replace(outputs, self._split(flat), strict=False)
-            batch = pt.matrix("q", shape=(None, self.n_parameters))
-            self._constrain = Interpreted([batch], list(vectorize_graph(outputs, {flat: batch})))
+            self._constrain = self.in_batches(self.constrained(variables))
         q = np.atleast_2d(q)
         results = self._constrain(q)
         # An output that does not depend on q keeps no batch axis; give it one.
@@ -167,23 +198,23 @@ class LogPosterior:
     def named(self, q: np.ndarray) -> dict[str, np.ndarray]:
         """The value variables of one flat vector, by name: a PyMC point."""
         parts = np.split(q, np.cumsum(self._sizes)[:-1])
-        return {str(v.name): p.reshape(s) for v, p, s in zip(self._variables, parts, self._shapes, strict=True)}
+        return {str(v.name): p.reshape(s) for v, p, s in zip(self.variables, parts, self._shapes, strict=True)}
 
     def flat(self, point: dict[str, np.ndarray]) -> np.ndarray:
         """A PyMC point, by value variables' names, as a flat vector."""
-        return np.concatenate([np.ravel(point[str(v.name)]) for v in self._variables])
+        return np.concatenate([np.ravel(point[str(v.name)]) for v in self.variables])
 
     @property
     def initial(self) -> np.ndarray:
         """The model's initial point as a flat vector."""
         point = self.model.initial_point(random_seed=0)
-        return np.concatenate([np.ravel(point[str(v.name)]) for v in self._variables])
+        return np.concatenate([np.ravel(point[str(v.name)]) for v in self.variables])
 
     def lengths(self, given: dict[str, np.ndarray]) -> np.ndarray:
         """Lengths for every entry of q, (P,): those given by a value variable's name, and 1 for the others."""
         return np.concatenate(
             [
                 np.broadcast_to(given.get(str(v.name), 1.0), shape).ravel()
-                for v, shape in zip(self._variables, self._shapes, strict=True)
+                for v, shape in zip(self.variables, self._shapes, strict=True)
             ]
         )

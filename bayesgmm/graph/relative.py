@@ -100,6 +100,15 @@ def _all_batches_at_once(op, node, y, *data):
     return [result.reshape((*y.shape[:-1], *result.shape[1:]), ndim=y.type.ndim + 1)]
 
 
+@_vectorize_node.register(CovariancesPullback)
+def _all_slopes_at_once(op, node, y, outer, slopes):
+    if y.type.ndim == slopes.type.ndim - 1 == 2:
+        return op.make_node(y, outer, slopes)
+    slopes = pt.broadcast_to(slopes, (*y.shape[:-1], *outer.shape))
+    result = op(y.reshape((-1, y.shape[-1])), outer, slopes.reshape((-1, *slopes.shape[-2:])))
+    return [result.reshape(y.shape, ndim=y.type.ndim)]
+
+
 def _compiled(op, node=None, **kwargs):
     function, version = op.function, source_version(__file__, log_cholesky.__file__)
     if len(op.ranks) == 2:

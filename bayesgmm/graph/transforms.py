@@ -171,6 +171,18 @@ class ConstrainPullback(Op):
         output_storage[0][0] = MAPS[self.kind][1](*map(np.ascontiguousarray, inputs))
 
 
+@_vectorize_node.register(ConstrainPullback)
+def _all_pulled_back_at_once(op, node, images, d_images, d_log_jacobian):
+    rank = MAPS[op.kind][2]
+    if images.type.ndim == d_images.type.ndim == rank + 1 and d_log_jacobian.type.ndim == 1:
+        return op.make_node(images, d_images, d_log_jacobian)
+    leading = images.shape[:-rank]
+    d_images, d_log_jacobian = pt.broadcast_to(d_images, images.shape), pt.broadcast_to(d_log_jacobian, leading)
+    one_batch = [v.reshape((-1, *images.shape[-rank:])) for v in (images, d_images)]
+    result = op(*one_batch, d_log_jacobian.reshape((-1,)))
+    return [result.reshape((*leading, result.shape[-1]), ndim=images.type.ndim - rank + 1)]
+
+
 @register_funcify_default_op_cache_key(Constrain)
 def _numba_constrain(op, node=None, **kwargs):
     forward = MAPS[op.kind][0]

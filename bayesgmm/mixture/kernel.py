@@ -66,34 +66,43 @@ def statistics(x, weights, means, covariances, diagonal, row_weights):
     ``row_weights`` are N, or one for all rows.
     """
     n_components, n_features = means.shape
+    first = np.zeros((n_components, n_features))
+    second = np.zeros((n_components, n_features, n_features))
+    if x.shape[0] == 0:
+        return Statistics(0.0, np.zeros(n_components), first, second)
     components = factorize(weights, means, covariances, diagonal)
     sums, components = data_pass(
         x, components, row_weights, Wanted(False, False, True), np.empty(0), np.empty((0, 0))
     )  # fmt: skip
     counts, whitened_first, whitened_second = sums.counts[0], sums.first[0], sums.second[0]
-    first = np.zeros((n_components, n_features))
-    second = np.zeros((n_components, n_features, n_features))
     half = np.empty((n_features, n_features))
-    bandwidth = 0 if diagonal else n_features
     for k in range(n_components):
         w = components.whiteners[k]
         for i in range(n_features):
             whitened_second[k, i, i] -= counts[k]
+        if diagonal:
+            for i in range(n_features):
+                first[k, i] = w[i, i] * whitened_first[k, i]
+                second[k, i, i] = w[i, i] ** 2 * whitened_second[k, i, i]
+            continue
+        # Along rows, so that it vectorises.
         for i in range(n_features):
-            for j in range(max(0, i - bandwidth), i + 1):
+            for j in range(i + 1):
                 first[k, j] += w[i, j] * whitened_first[k, i]
-            for j in range(max(0, i - bandwidth), min(n_features, i + bandwidth + 1)):
-                s = 0.0
-                for m in range(j, min(n_features, j + bandwidth + 1)):
-                    s += whitened_second[k, i, m] * w[m, j]
-                half[i, j] = s
+            for j in range(n_features):
+                half[i, j] = 0.0
+            for m in range(n_features):
+                weight = whitened_second[k, i, m]
+                for j in range(m + 1):
+                    half[i, j] += weight * w[m, j]
+        for m in range(n_features):
+            for i in range(m + 1):
+                weight = w[m, i]
+                for j in range(i + 1):
+                    second[k, i, j] += weight * half[m, j]
         for i in range(n_features):
-            for j in range(max(0, i - bandwidth), i + 1):
-                s = 0.0
-                for m in range(i, min(n_features, i + bandwidth + 1)):
-                    s += w[m, i] * half[m, j]
-                second[k, i, j] = s
-                second[k, j, i] = s
+            for j in range(i):
+                second[k, j, i] = second[k, i, j]
     return Statistics(sums.log_likelihood[0], counts, first, second)
 
 

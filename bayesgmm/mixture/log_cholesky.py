@@ -65,31 +65,44 @@ def _pull_to_y(factor, d_factor, d_y):
 
 
 @jit
-def _inverse(factor):
-    """The inverse of a lower triangle."""
-    n_features = factor.shape[0]
-    inverse = np.zeros((n_features, n_features))
-    for i in range(n_features):
-        inverse[i, i] = 1.0 / factor[i, i]
-        for j in range(i):
-            total = 0.0
-            for m in range(j, i):
-                total -= factor[i, m] * inverse[m, j]
-            inverse[i, j] = total / factor[i, i]
-    return inverse
-
-
-@jit
 def _n_features(n_coordinates):
     return int((math.sqrt(8.0 * n_coordinates + 1.0) - 1.0) / 2.0 + 0.5)
 
 
 @jit
-def _ratio(y, around, n_features):
-    """L, its inverse, and A, the inverse times the reference's factor."""
-    factor = _triangle(y, n_features)
-    inverse = _inverse(factor)
-    return factor, inverse, _product(inverse, _triangle(around, n_features))
+def _solve(factor, right):
+    """A of factor A = right, all lower triangles."""
+    n_features = factor.shape[0]
+    solution = np.zeros((n_features, n_features))
+    for i in range(n_features):
+        for j in range(i + 1):
+            solution[i, j] = right[i, j]
+        for m in range(i):
+            weight = factor[i, m]
+            for j in range(m + 1):
+                solution[i, j] -= weight * solution[m, j]
+        scale = 1.0 / factor[i, i]
+        for j in range(i + 1):
+            solution[i, j] *= scale
+    return solution
+
+
+@jit
+def _solve_transposed(factor, right):
+    """The lower triangle of X of factor' X = right, in which the rest of X has no part."""
+    n_features = factor.shape[0]
+    solution = np.zeros((n_features, n_features))
+    for i in range(n_features - 1, -1, -1):
+        for j in range(i + 1):
+            solution[i, j] = right[i, j]
+        for m in range(i + 1, n_features):
+            weight = factor[m, i]
+            for j in range(i + 1):
+                solution[i, j] -= weight * solution[m, j]
+        scale = 1.0 / factor[i, i]
+        for j in range(i + 1):
+            solution[i, j] *= scale
+    return solution
 
 
 @jit
@@ -99,9 +112,10 @@ def precision_trace(y, around):
     It is the sum of squares of :math:`A = L^{-1} L_R`.
     """
     n_features = _n_features(y.shape[1])
+    reference = _triangle(around, n_features)
     trace = np.zeros(y.shape[0])
     for b in range(y.shape[0]):
-        _, _, ratio = _ratio(y[b], around, n_features)
+        ratio = _solve(_triangle(y[b], n_features), reference)
         for i in range(n_features):
             for j in range(i + 1):
                 trace[b] += ratio[i, j] ** 2
@@ -113,25 +127,24 @@ def precision_trace_pullback(y, around, d_trace):
     r"""Gradients by both: :math:`-2 L^{-\top} A A^\top` by L, :math:`2 L^{-\top} A` by the factor of the reference."""
     n_features = _n_features(y.shape[1])
     d_y, d_around = np.empty(y.shape), np.empty(around.shape)
-    left = np.empty((n_features, n_features))
-    d_factor = np.zeros((n_features, n_features))
+    reference = _triangle(around, n_features)
+    d_factor = np.empty((n_features, n_features))
     d_reference = np.zeros((n_features, n_features))
     for b in range(y.shape[0]):
-        factor, inverse, ratio = _ratio(y[b], around, n_features)
-        for i in range(n_features):
-            for j in range(n_features):
-                left[i, j] = 0.0
-                for m in range(max(i, j), n_features):
-                    left[i, j] += inverse[m, i] * ratio[m, j]
+        factor = _triangle(y[b], n_features)
+        ratio = _solve(factor, reference)
+        left = _solve_transposed(factor, ratio)
+        transposed = ratio.T.copy()
         for i in range(n_features):
             for j in range(i + 1):
-                total = 0.0
-                for m in range(j + 1):
-                    total += left[i, m] * ratio[j, m]
-                d_factor[i, j] = -2.0 * d_trace[b] * total
                 d_reference[i, j] += 2.0 * d_trace[b] * left[i, j]
+                d_factor[i, j] = 0.0
+            for m in range(i + 1):
+                weight = -2.0 * d_trace[b] * left[i, m]
+                for j in range(m, i + 1):
+                    d_factor[i, j] += weight * transposed[m, j]
         _pull_to_y(factor, d_factor, d_y[b])
-    _pull_to_y(_triangle(around, n_features), d_reference, d_around)
+    _pull_to_y(reference, d_reference, d_around)
     return d_y, d_around
 
 

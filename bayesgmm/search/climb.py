@@ -1,4 +1,11 @@
-"""Climbing from a start to the optimum above it."""
+"""Climbing from a start to the optimum above it.
+
+Few parameters are climbed in the data's units first, then in the axes of the curvature. Of many the curvature takes
+seconds, and L-BFGS milliseconds: they are climbed in axes that make round what rows tell of the component that they
+come from, which is most of the curvature and needs no second derivatives. On breast cancer (569 x 30, K = 2, 1,456
+parameters) a climb took 80 to 320 iterations and half a second so, 2 to 4 s by the curvature; in the data's units 1,200
+iterations did not do.
+"""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,9 +13,10 @@ from typing import Any
 import numpy as np
 from scipy.optimize import minimize
 
-from bayesgmm.graph.axes import principal_axes
+from bayesgmm.graph.axes import MANY, axes as axes_of
 from bayesgmm.graph.compiled import LogDensity
-from bayesgmm.search.curvature import negative_hessian
+from bayesgmm.search.curvature import mixture_term, negative_hessian
+from bayesgmm.search.information import MixtureTerm
 
 # Iterations in the data's units, which is enough where the posterior is round; then rounds of so many in the axes of
 # its curvature, taken anew in each. Measured in gradients over 14 data sets, against 20 and 0 before the rounds, and
@@ -16,10 +24,14 @@ from bayesgmm.search.curvature import negative_hessian
 PLAIN_ITERATIONS = 50
 ROUND_ITERATIONS = 100
 ROUNDS = 10
+# Of many parameters, before their curvature is taken after all.
+MANY_ITERATIONS = 400
 # Nats that the quadratic model at the end still promises; below this a maximum counts as reached.
 DECREMENT_TOLERANCE = 1e-4
 # Below this there is nothing left to gain by going on.
 NEGLIGIBLE_DECREMENT = 1e-8
+# The same of many parameters, whose log posteriors round to 1e-11 of some 1e5 nats.
+NEGLIGIBLE_OF_MANY = 1e-7
 
 
 @dataclass(frozen=True)
@@ -55,22 +67,19 @@ def climb(
     q = start
     first = density(q)[0]
     iterations, message, decrement = 0, "", np.inf
+    enough = NEGLIGIBLE_DECREMENT if _term_of_many(density) is None else NEGLIGIBLE_OF_MANY
     for i in range(1 + ROUNDS):
         try:
-            axes = (
-                principal_axes(negative_hessian(curvature or density, q, scales), scales)
-                if i or curvature
-                else np.diag(scales)
-            )
+            axes, most = _axes(density, q, scales, first=i == 0, curvature=curvature)
         except np.linalg.LinAlgError:  # not finite there
             break
-        result = _maximise(density, q, axes, ROUND_ITERATIONS if i else PLAIN_ITERATIONS)
+        result = _maximise(density, q, axes, most)
         q = q + axes @ result.x
         gradient = np.asarray(result.jac)
         decrement = 0.5 * float(gradient @ (result.hess_inv @ gradient))
         iterations += int(result.nit)
         message = str(result.message)
-        if decrement < NEGLIGIBLE_DECREMENT or (i and result.nit == 0):
+        if decrement < enough or (i and result.nit == 0):
             break
     value, gradient = density(q)
     finite = np.isfinite(value) and np.isfinite(gradient).all()
@@ -85,8 +94,29 @@ def climb(
     )
 
 
-def _maximise(density: LogDensity, origin: np.ndarray, axes: np.ndarray, iterations: int) -> Any:
-    """L-BFGS from ``origin`` in the coordinates u of q = origin + axes u."""
+def _axes(
+    density: LogDensity, q: np.ndarray, scales: np.ndarray, *, first: bool, curvature: LogDensity | None
+) -> tuple[Any, int]:
+    """The axes of a round, and its iterations at most."""
+    if first and curvature is None:
+        try:
+            term = _term_of_many(density)
+            if term is not None:
+                return term.information_axes(q, scales), MANY_ITERATIONS
+        except (np.linalg.LinAlgError, ValueError):  # no mixture to speak of there
+            pass
+        return np.diag(scales), PLAIN_ITERATIONS
+    return axes_of(negative_hessian(curvature or density, q, scales), scales), ROUND_ITERATIONS
+
+
+def _term_of_many(density: LogDensity) -> MixtureTerm | None:
+    """What a density knows of its mixture, if its parameters are so many that curvature takes long."""
+    term = mixture_term(density)
+    return None if term is None or term.owners.size <= MANY else term
+
+
+def _maximise(density: LogDensity, origin: np.ndarray, axes: Any, iterations: int) -> Any:
+    """L-BFGS from ``origin`` in the coordinates u of q = origin + axes u; a sparse matrix will do."""
 
     def objective(u: np.ndarray) -> tuple[float, np.ndarray]:
         value, gradient = density(origin + axes @ u)

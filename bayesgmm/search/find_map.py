@@ -124,8 +124,6 @@ def _number(n_init: Any) -> int:
 def _search(problem: Problem, n_init: int | None, rng: np.random.Generator, progressbar: bool) -> Ascents:
     """All ascents: on some of the rows first, where there are very many."""
     few = problem.on_fewer_rows(rng)
-    if few is not problem and not few.is_finite:
-        few = problem
     stages = 1 + (few is not problem)
     expected = LEAST_STARTS if n_init is None else n_init
     work = float(OPERATIONS * PASSES * expected * problem.table.values.size * problem.specification.n_components)

@@ -24,7 +24,7 @@ import numpy as np
 from scipy.linalg import solve_triangular
 from scipy.special import logsumexp, softmax
 
-from bayesgmm.graph.axes import principal_axes
+from bayesgmm.graph.axes import sampling_axes
 from bayesgmm.graph.compiled import LogDensity
 from bayesgmm.mixture.mixture import Mixture
 from bayesgmm.record.provenance import NEGLIGIBLE_SHARE
@@ -70,7 +70,7 @@ class Mode:
         if factor is not None:
             half_log_volume = 0.5 * q.size * np.log(2 * np.pi) - np.log(np.diag(factor)).sum() + np.log(scales).sum()
             log_evidence = float(top.log_posterior + half_log_volume + problem.log_orders(top.q))
-        return cls(top.q, principal_axes(hessian, scales), log_evidence, factor, scales)
+        return cls(top.q, sampling_axes(hessian, scales), log_evidence, factor, scales)
 
     def draws(self, n: int, rng: np.random.Generator) -> np.ndarray:
         """Draws (n, P) of the Gaussian; the density must be curved downwards in every direction."""

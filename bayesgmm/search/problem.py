@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import cloudpickle
 import numpy as np
+import pytensor.tensor as pt
 from scipy.sparse.csgraph import connected_components
 from scipy.special import gammaln
 
@@ -19,10 +20,12 @@ from bayesgmm.data.table import Table
 from bayesgmm.exceptions import ModelError
 from bayesgmm.graph.compiled import LogDensity
 from bayesgmm.graph.log_posterior import LogPosterior
+from bayesgmm.graph.mixture_map import MixtureMap
 from bayesgmm.graph.orders import drawn_orders
 from bayesgmm.mixture.mixture import Mixture
 from bayesgmm.model.build import MixtureModel
 from bayesgmm.model.specification import Specification
+from bayesgmm.search.information import MixtureDensity, MixtureTerm
 
 if TYPE_CHECKING:
     import pymc as pm
@@ -92,16 +95,30 @@ class Problem:
         return None if self.model.table is self.table else own
 
     @cached_property
-    def _densities(self) -> tuple[LogDensity, LogDensity]:
-        return self.graph.densities(self._data, any_order=self.in_any_order)
-
-    @cached_property
     def in_any_order(self) -> bool:
         """Whether stick-breaking weights are sampled in any order: where nothing else tells components apart."""
         if not self.specification.weights_prior.sticks:
             return False
         noise = np.random.default_rng(0).normal(size=self.n_parameters)
         return self._has_no_order(self.graph.densities(self._data)[1], self.graph.initial + 0.1 * noise * self.scales)
+
+    @cached_property
+    def _densities(self) -> tuple[LogDensity, LogDensity]:
+        whole = self.graph.densities(self._data, any_order=self.in_any_order)
+        if not self.graph.rows_alone:  # terms of the user's would be asked for no rows, by code that checks no lengths
+            return whole
+        nothing = {"x_data": self.table.values[:0], "sample_weight": self.table.row_weights[:0]}
+        without = self.graph.densities(nothing, any_order=self.in_any_order)
+        first, second = (
+            MixtureDensity(density, MixtureTerm(self.table, self._mixture_map, self.graph.owners, rest))
+            for density, rest in zip(whole, without, strict=True)
+        )
+        return first, second
+
+    @cached_property
+    def _mixture_map(self) -> MixtureMap:
+        family, k, d = self.specification.covariance, self.specification.n_components, self.specification.n_features
+        return MixtureMap(self.graph, k, lambda covariances: family.matrices(covariances, k, d, xp=pt))
 
     @property
     def parameter_density(self) -> LogDensity:
@@ -257,14 +274,10 @@ class Problem:
     def on_fewer_rows(self, rng: np.random.Generator) -> "Problem":
         """The problem of some of the rows, where there are very many: most of a climb needs no more."""
         counted = self.table.counted
-        if counted.n_rows <= MANY_ROWS:
+        # A user's own terms may need every row, and compiled code checks no lengths.
+        if counted.n_rows <= MANY_ROWS or not self.graph.rows_alone:
             return self
         return replace(self, table=counted.subsample(MANY_ROWS, rng))
-
-    @property
-    def is_finite(self) -> bool:
-        """Whether the density can be computed at the initial point: a user's own terms may need every row."""
-        return bool(np.isfinite(self.parameter_density(self.graph.initial)[0]))
 
 
 def _correlation_cholesky(covariances: np.ndarray, scales: np.ndarray) -> np.ndarray:
