@@ -36,8 +36,8 @@ FLOOR = 1e-10
 EXTRA_ROWS = 1.0
 # Of the reference: the least that EM adds to a scatter, and the least variance that a start is given.
 LEAST_WEIGHT, LEAST_SHARE = 1e-12, 1e-6
-# Fixed-point rounds in which a reference is found for covariances.
-ROUNDS = 8
+# Fixed-point rounds in which a reference is found for covariances; they end where no log scale changes by more.
+ROUNDS, SETTLED = 8, 1e-3
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,34 +83,39 @@ class RelativePrior:
 
         scaled so that the geometric mean of the h is 1.
         """
-        root = self._root(natural)
+        root, _ = self._root(natural)
         return root @ root.T if self.family.correlated else root**2
 
-    def _root(self, natural: np.ndarray) -> np.ndarray:
-        """A root F of the reference F F^T; standard deviations where features do not correlate."""
+    def _root(self, natural: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """A root F of the reference F F^T (standard deviations where features do not correlate), and the h, (K,)."""
         correlated = self.family.correlated
-        if not self.learned:
-            return self.outer
-        if not self.family.per_feature:
-            return np.exp(np.log(natural).mean(axis=0) / 2)
-        root = np.linalg.cholesky(natural.mean(axis=0)) if correlated else np.sqrt(natural.mean(axis=0))
         # By factors throughout: inverses of inverses would not stay positive definite where covariances hardly are.
         whiteners = np.linalg.inv(np.linalg.cholesky(natural)) if correlated else 1 / np.sqrt(natural)
+        if not self.learned:
+            return self.outer, self._harmonic(self.outer, whiteners)
+        if not self.family.per_feature:
+            root = np.exp(np.log(natural).mean(axis=0) / 2)
+            return root, self._harmonic(root, whiteners)
+        root = np.linalg.cholesky(natural.mean(axis=0)) if correlated else np.sqrt(natural.mean(axis=0))
+        harmonic = self._harmonic(root, whiteners)
         for _ in range(ROUNDS):
-            harmonic = self._harmonic(root, natural)
+            share = np.sqrt(harmonic / len(natural))
             if correlated:
-                precision = np.einsum("k,kji,kjl->il", harmonic / len(natural), whiteners, whiteners)
-                root = np.linalg.inv(np.linalg.cholesky(precision)).T
+                factors = (share[:, None, None] * whiteners).reshape(-1, natural.shape[-1])
+                root = np.linalg.inv(np.linalg.cholesky(factors.T @ factors)).T
             else:
-                root = 1 / np.sqrt((harmonic[:, None] * whiteners**2).mean(axis=0))
-        return root * np.exp(np.log(self._harmonic(root, natural)).mean() / 2)
+                root = 1 / np.sqrt(((share[:, None] * whiteners) ** 2).sum(axis=0))
+            last, harmonic = harmonic, self._harmonic(root, whiteners)
+            if np.abs(np.log(harmonic / last)).max() < SETTLED:
+                break
+        scale = np.exp(np.log(harmonic).mean())
+        return root * np.sqrt(scale), harmonic / scale
 
-    def _harmonic(self, root: np.ndarray, natural: np.ndarray) -> np.ndarray:
-        """h of natural covariances (K, ...) relative to the reference of a root, (K,)."""
+    def _harmonic(self, root: np.ndarray, whiteners: np.ndarray) -> np.ndarray:
+        """h relative to the reference of a root, (K,), of covariances whose inverse factors are ``whiteners``."""
         if self.family.correlated:
-            ratio = np.linalg.solve(np.linalg.cholesky(natural), np.broadcast_to(root, natural.shape))
-            return root.shape[-1] / (ratio**2).sum(axis=(-2, -1))
-        ratio = root**2 / natural
+            return root.shape[-1] / ((whiteners @ root) ** 2).sum(axis=(-2, -1))
+        ratio = (whiteners * root) ** 2
         return 1 / (ratio.mean(axis=-1) if self.family.per_feature else ratio)
 
     def covariances(self, counts: np.ndarray, scatter: np.ndarray, last: Mixture | None) -> np.ndarray:
@@ -140,8 +145,8 @@ class RelativePrior:
         else:
             natural = family.pool(last.full_covariances, last.weights)
             natural = natural if family.per_component else natural[None]
-            reference = self.reference(natural)
-            harmonic = self._harmonic(self._root(natural), natural)
+            root, harmonic = self._root(natural)
+            reference = root @ root.T if family.correlated else root**2
         weight = (rows - 2 * np.log(harmonic) / (self.spread**2 * n_features)) * harmonic + 2 * self.wall / n_features
         weight = np.maximum(weight, LEAST_WEIGHT)
         floor = np.diag(self.floor) if family.correlated else self.floor
@@ -180,7 +185,7 @@ class RelativePrior:
             y = log_cholesky.coordinates(inverse @ np.linalg.cholesky(natural))
             around = y
             if self.learned:
-                upper = np.linalg.qr((inverse @ self._root(natural)).T, mode="r")
+                upper = np.linalg.qr((inverse @ self._root(natural)[0]).T, mode="r")
                 around = log_cholesky.coordinates(upper.T * np.sign(np.diag(upper)))
         return {"log_cholesky": y} | ({"reference_log_cholesky": around} if self.learned else {})
 
