@@ -3,6 +3,7 @@
 import warnings
 
 import numpy as np
+import pymc as pm
 import pytest
 from conftest import draw_rows
 from test_modes import two_clusterings
@@ -17,6 +18,7 @@ from bayesgmm.exceptions import (
     UnboundedPosteriorWarning,
 )
 from bayesgmm.posterior import chains
+from bayesgmm.posterior.conflict import tails
 from bayesgmm.posterior.invariants import ambiguous_share, groups_of_chains, invariants
 from bayesgmm.record.fit import Fit
 
@@ -296,3 +298,65 @@ def test_sound_data_with_strong_correlations_are_not_refused():
     with warnings.catch_warnings():
         warnings.simplefilter("error", UnboundedPosteriorWarning)
         assert bg.find_MAP(bg.build_model(faithful, 5), n_init=4, random_seed=1).converged
+
+
+def three_clusters(apart):
+    rng = np.random.default_rng(0)
+    return np.concatenate([rng.normal(size=(100, 2)) + m for m in ((0, 0), (apart, 0), (0, apart))])
+
+
+def laplace_of(x, n_components, **settings):
+    return bg.find_MAP(bg.build_model(x, n_components, **settings), random_seed=0).laplace(400, random_seed=1)
+
+
+@pytest.mark.parametrize("covariance_type", ["full", "tied"])
+def test_data_that_contradict_a_prior_are_never_ok(covariance_type):
+    """Clusters 60 standard deviations apart, which the first default prior takes for spread within them."""
+    settings = {"covariance_type": covariance_type, "priors": bg.Priors(reference=None)}
+    diagnosis = bg.diagnose(laplace_of(three_clusters(60), 3, **settings))
+    assert diagnosis.verdict == "caution"
+    [reason] = diagnosis.reasons
+    assert "the data contradict the prior of the variances (x0: InverseGamma(1.5, 133" in reason
+    assert "try the default priors" in reason
+    # The controls: the same clusters near each other, and the remedy.
+    near = bg.diagnose(laplace_of(three_clusters(6), 3, **settings))
+    default = bg.diagnose(laplace_of(three_clusters(60), 3, covariance_type=covariance_type))
+    for fine in (near, default):
+        assert fine.verdict == "ok", str(fine)
+        assert fine.table.loc["mass of a prior beyond the posterior", "value"] > 0.1
+
+
+def test_a_users_prior_that_the_data_contradict_is_named():
+    dt = laplace_of(three_clusters(6), 3, priors=bg.Priors(means=pm.Normal.dist(100, 5)))
+    assert any("the prior of the means (Normal.dist(mu=100.0, sigma=5.0))" in r for r in bg.diagnose(dt).reasons)
+
+
+def test_the_mass_beyond_is_that_of_the_prior():
+    """Against SciPy, for a median that is known; and of a component's scale against the density's own integral."""
+    from scipy import stats
+    from scipy.integrate import quad
+
+    fit = Fit.of(laplace_of(three_clusters(60), 3, covariance_type="spherical", priors=bg.Priors(reference=None)))
+    [tail] = [tail for tail in tails(fit) if tail.prior.variable == "variances"]
+    medians = fit.tree["posterior"]["variances"].median(("chain", "draw")).values
+    scale = float(fit.specification.prior("variances").numbers["variance_scale"])
+    expected = 2 * stats.invgamma(1.5, scale=scale).cdf(medians.min()) * 3
+    assert tail.mass == pytest.approx(expected, rel=1e-6)
+    assert tail.value == medians.min()
+
+    rng = np.random.default_rng(0)
+    scales_apart = np.concatenate([rng.normal(size=(50, 2)), 300 + 100 * rng.normal(size=(50, 2))])
+    fit = Fit.of(laplace_of(scales_apart, 2))
+    [tail] = [tail for tail in tails(fit) if tail.prior.variable == "covariances"]
+    numbers = fit.specification.prior("covariances").numbers
+    spread, wall, ceiling = (float(numbers[f"scale_{name}"]) for name in ("spread", "wall", "ceiling"))
+
+    def density(u):
+        return np.exp(-(u**2) / (2 * spread**2) - wall * np.exp(-u) - ceiling * np.exp(u))
+
+    far = 10 * spread
+    low, high = sorted((tail.value, np.copysign(far, tail.value)))
+    beyond = quad(density, low, high)[0] / quad(density, -far, far, points=[0.0])[0]
+    assert tail.mass == pytest.approx(2 * 2 * beyond, rel=0.02)
+    # Two scales 100 : 1 are 4.6 log variances from their middle.
+    assert 4 < abs(tail.value) < 5

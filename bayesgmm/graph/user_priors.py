@@ -128,6 +128,14 @@ def has_density_at(prior: Any, values: np.ndarray) -> bool:
     return bool(np.isfinite(pm.logp(prior, values).eval(mode=INTERPRETED)).all())
 
 
+def distribution_function(prior: Any, values: np.ndarray) -> np.ndarray | None:
+    """The distribution function at values of the prior's shape; None of distributions for which PyMC has none."""
+    try:
+        return np.exp(np.asarray(pm.logcdf(prior, values).eval(mode=INTERPRETED)))
+    except NotImplementedError:
+        return None
+
+
 def in_words(variable: Any) -> str:
     """A random variable of a model in PyMC's words."""
     from pymc.printing import str_for_dist

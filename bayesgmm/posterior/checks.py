@@ -7,6 +7,7 @@ import numpy as np
 from bayesgmm.mixture.widths import COLLAPSED_WIDTH, named_rows, own_rows, widths
 from bayesgmm.posterior.chains import LEAST_DRAWS, chain_checks
 from bayesgmm.posterior.check import NO_LIMIT, Check
+from bayesgmm.posterior.conflict import Tail, tails
 from bayesgmm.record.fit import Fit
 from bayesgmm.record.provenance import percentages
 from bayesgmm.record.starts import FOUND_OFTEN, Starts
@@ -19,6 +20,8 @@ DIVERGENT_FAILURE = 0.01
 PARETO_K_LIMIT = 0.7
 # Where no shares of the modes are known: an optimum within this many nats of the best may hold posterior mass.
 OPTIMUM_GAP = 7.0
+# A prior has less of its mass as far out as the posterior in one fit in a thousand that it foresaw.
+CONFLICT_LIMIT = 1e-3
 
 
 def checks(fit: Fit) -> Iterator[Check]:
@@ -28,6 +31,7 @@ def checks(fit: Fit) -> Iterator[Check]:
         yield from _sampler(fit)
         yield from chain_checks(fit)
     yield from _modes(fit)
+    yield from _priors(fit)
     yield _smallest_component(fit)
     yield _narrowest_component(fit)
 
@@ -127,6 +131,33 @@ def _best_found_again(starts: Starts) -> Check:
         )
 
     return Check("starts that found the best optimum", times, FOUND_OFTEN, times >= FOUND_OFTEN, sentence=sentence)
+
+
+# The priors beside the posterior --------------------------------------------------------------------------------------
+
+
+def _priors(fit: Fit) -> Iterator[Check]:
+    """Data that contradict a prior."""
+    found = list(tails(fit))
+    if not found:
+        return
+    worst = min(found, key=lambda tail: tail.mass)
+
+    def sentence() -> str:
+        said = "; ".join(_contradicted(fit, tail) for tail in found if tail.mass < CONFLICT_LIMIT)
+        own = any(tail.prior.variable == "covariances" for tail in found if tail.mass < CONFLICT_LIMIT)
+        remedy = "compare with Priors(reference=None)" if own else "try the default priors, or wider ones"
+        return f"the data contradict the prior of the {said}. The posterior is a compromise between the two: {remedy}."
+
+    yield Check("mass of a prior beyond the posterior", worst.mass, CONFLICT_LIMIT, worst.mass >= CONFLICT_LIMIT,
+                sentence=sentence)  # fmt: skip
+
+
+def _contradicted(fit: Fit, tail: Tail) -> str:
+    words = tail.prior.in_words(fit.features)
+    every = tail.prior.variable in ("weights", "means") or fit.covariance.per_component
+    where = f"component {fit.components[tail.at[0]]}" if every else "the components'"
+    return f"{tail.prior.variable} ({words}), which has {tail.mass:.0e} of its mass as far out as {where}"
 
 
 # The components -------------------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from bayesgmm.search.starts import StartingMixtures
 SAME_LOG_POSTERIOR = 1e-2
 # At least and at most so many starts where their number is automatic. Six of twelve do not depend on the best so far:
 # one of two equally good clusterings is overlooked once in 32 times.
-LEAST_STARTS, MOST_STARTS = 12, 60
+LEAST_STARTS, MOST_STARTS = 12, 100
 # A start is given up where a hundred more of EM's last steps, and so many nats on top, would not take it to the best.
 STEPS_AHEAD, NATS_AHEAD = 100, 30.0
 

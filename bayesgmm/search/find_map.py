@@ -57,7 +57,7 @@ def find_MAP(
         From :func:`build_model`.
     n_init : int or "auto", default "auto"
         Number of starts. "auto": until the best optimum was found three times and as many starts as there are
-        components have found nothing better; at least 12 and at most 60, and 1 of a single component.
+        components have found nothing better; at least 12 and at most 100, and 1 of a single component.
     random_seed : int or numpy.random.Generator, optional
     progressbar : bool, default True
         Show a bar where there is much to compute.
