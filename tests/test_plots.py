@@ -287,7 +287,7 @@ def test_modes_are_the_starts(faithful):
 def test_a_start_without_a_log_posterior_is_not_the_best():
     reached = np.array([np.nan, -12.0, -10.0])
     starts = Starts(reached, np.array([1, 1, 0]), np.ones(3, bool), np.ones(3, bool), np.ones(3, int))
-    ax = Search(starts, np.array([np.nan])).draw()
+    ax = Search(starts, {0: np.nan}).draw()
     heights = {c.get_label(): c.get_offsets()[:, 1].tolist() for c in ax.collections}
     assert heights == {"optimum 0: 1 start, an unknown share of the posterior": [0.0], "optimum 1: 1 start": [-2.0]}
     assert "1 without a finite log posterior" in ax.get_xlabel()

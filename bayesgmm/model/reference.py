@@ -168,7 +168,7 @@ def _proportional_fit(table: Table, n_components: int, family: CovarianceType) -
         log_likelihood = em.expect(mixture).log_likelihood
         if best is None or log_likelihood > highest:
             best, highest = mixture, log_likelihood
-            within = np.linalg.solve(np.linalg.cholesky(mixture.full_covariances[0]), table.values.T).T
+            within = np.linalg.solve(np.linalg.cholesky(held_apart(mixture.full_covariances[0])), table.values.T).T
         metric = whitened(table) if i == 0 else within
     assert best is not None
     return best

@@ -90,19 +90,20 @@ class RelativePrior:
         """A root F of the reference F F^T (standard deviations where features do not correlate), and the h, (K,)."""
         correlated = self.family.correlated
         # By factors throughout: inverses of inverses would not stay positive definite where covariances hardly are.
-        whiteners = np.linalg.inv(np.linalg.cholesky(natural)) if correlated else 1 / np.sqrt(natural)
+        whiteners = np.linalg.inv(self._factors(natural)) if correlated else 1 / np.sqrt(natural)
         if not self.learned:
             return self.outer, self._harmonic(self.outer, whiteners)
         if not self.family.per_feature:
             root = np.exp(np.log(natural).mean(axis=0) / 2)
             return root, self._harmonic(root, whiteners)
-        root = np.linalg.cholesky(natural.mean(axis=0)) if correlated else np.sqrt(natural.mean(axis=0))
+        root = self._factors(natural.mean(axis=0)) if correlated else np.sqrt(natural.mean(axis=0))
         harmonic = self._harmonic(root, whiteners)
         for _ in range(ROUNDS):
             share = np.sqrt(harmonic / len(natural))
             if correlated:
                 factors = (share[:, None, None] * whiteners).reshape(-1, natural.shape[-1])
-                root = np.linalg.inv(np.linalg.cholesky(factors.T @ factors)).T
+                # Not by the factors' products, which have the square of their condition.
+                root = np.linalg.inv(np.linalg.qr(factors, mode="r"))
             else:
                 root = 1 / np.sqrt(((share[:, None] * whiteners) ** 2).sum(axis=0))
             last, harmonic = harmonic, self._harmonic(root, whiteners)
@@ -152,20 +153,20 @@ class RelativePrior:
         floor = np.diag(self.floor) if family.correlated else self.floor
         natural = (own + weight[expand] * reference) / (n + rows)[expand] + floor
         if family.correlated:
-            natural = self._held_apart(natural)
+            factors = self._factors(natural)
+            natural = factors @ np.swapaxes(factors, -1, -2)
         natural = natural if family.per_component else natural[0]
         return family.expand(natural, *scatter.shape[:2])
 
-    def _held_apart(self, covariances: np.ndarray) -> np.ndarray:
-        """Covariances (K, D, D), made positive definite where rounding errors of the scatter left them not so."""
+    def _factors(self, covariances: np.ndarray) -> np.ndarray:
+        """Cholesky factors of covariances (..., D, D), also where rounding errors left them not positive definite."""
         try:
-            np.linalg.cholesky(covariances)
+            return np.linalg.cholesky(covariances)
         except np.linalg.LinAlgError:
             inverse = np.linalg.inv(self.outer)
             variances, directions = np.linalg.eigh(inverse @ covariances @ inverse.T)
-            turned = self.outer @ (directions * np.sqrt(np.maximum(variances, 10 * FLOOR))[:, None, :])
-            return turned @ np.swapaxes(turned, -1, -2)
-        return covariances
+            turned = self.outer @ (directions * np.sqrt(np.maximum(variances, 10 * FLOOR))[..., None, :])
+            return _lower(turned)
 
     def coordinates(self, natural: np.ndarray, rounding: np.ndarray) -> dict[str, np.ndarray]:
         """The unconstrained variables of covariances in their natural shape, by name.
@@ -180,20 +181,26 @@ class RelativePrior:
             if not family.per_feature:
                 y, around = y[:, None], around[None]
         else:
-            natural = _without(natural, np.diag(rounding))
+            factors = _without(self._factors(natural), np.diag(rounding))
+            natural = factors @ np.swapaxes(factors, -1, -2)
             inverse = np.linalg.inv(self.outer)
-            y = log_cholesky.coordinates(inverse @ np.linalg.cholesky(natural))
+            y = log_cholesky.coordinates(inverse @ factors)
             around = y
             if self.learned:
-                upper = np.linalg.qr((inverse @ self._root(natural)[0]).T, mode="r")
-                around = log_cholesky.coordinates(upper.T * np.sign(np.diag(upper)))
+                around = log_cholesky.coordinates(_lower(inverse @ self._root(natural)[0]))
         return {"log_cholesky": y} | ({"reference_log_cholesky": around} if self.learned else {})
 
 
-def _without(covariances: np.ndarray, rounding: np.ndarray) -> np.ndarray:
-    """Covariances (..., D, D) less the rounding's; what is left keeps ``LEAST_SHARE`` in every direction."""
-    factor = np.linalg.cholesky(covariances)
-    inverse = np.linalg.inv(factor)
-    share, directions = np.linalg.eigh(inverse @ (covariances - rounding) @ np.swapaxes(inverse, -1, -2))
-    turned = factor @ (directions * np.sqrt(np.maximum(share, LEAST_SHARE))[..., None, :])
-    return turned @ np.swapaxes(turned, -1, -2)
+def _lower(roots: np.ndarray) -> np.ndarray:
+    """The Cholesky factors of F F^T, of roots F (..., D, D)."""
+    upper = np.linalg.qr(np.swapaxes(roots, -1, -2), mode="r")
+    return np.swapaxes(upper * np.where(np.einsum("...ii->...i", upper) < 0, -1.0, 1.0)[..., None], -1, -2)
+
+
+def _without(factors: np.ndarray, rounding: np.ndarray) -> np.ndarray:
+    """Factors of covariances less the rounding's; what is left keeps ``LEAST_SHARE`` in every direction."""
+    if not rounding.any():
+        return factors
+    inverse = np.linalg.inv(factors)
+    share, directions = np.linalg.eigh(np.eye(factors.shape[-1]) - inverse @ rounding @ np.swapaxes(inverse, -1, -2))
+    return _lower(factors @ (directions * np.sqrt(np.maximum(share, LEAST_SHARE))[..., None, :]))

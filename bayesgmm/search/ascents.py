@@ -10,7 +10,7 @@ from bayesgmm.record.starts import FOUND_OFTEN, GIVEN_UP, Starts
 from bayesgmm.search.climb import Optimum
 from bayesgmm.search.mode import SAME_PARAMETERS
 from bayesgmm.search.order import climb_in_order
-from bayesgmm.search.problem import Problem
+from bayesgmm.search.problem import ROUNDING, Problem
 from bayesgmm.search.starts import StartingMixtures
 
 # Two optima are one if they agree to this in log posterior (nats), and their mixtures match.
@@ -81,10 +81,10 @@ class Ascents:
     def _ascent(self, kind: str, begin: Mixture, gain: float) -> Ascent:
         """The climb from one start. Starts at one place, or at an optimum already found, share one."""
         problem = self.problem
-        for other in self.all:
+        for other in self.all:  # each in the best of the orders below
             if begin.matches(other.begin, SAME_PARAMETERS) or begin.matches(other.mixture, SAME_PARAMETERS):
                 return replace(other, kind=kind, begin=begin)
-        q = problem.unconstrained(begin)
+        q = self._in_an_order(begin)
         best = self.best
         if best is not None:
             value = problem.parameter_density(q)[0]
@@ -92,6 +92,18 @@ class Ascents:
                 return Ascent(kind, begin, Optimum.given_up(q, value), begin, given_up=True)
         optimum = climb_in_order(problem, q)
         return Ascent(kind, begin, optimum, problem.mixture(optimum.q))
+
+    def _in_an_order(self, begin: Mixture) -> np.ndarray:
+        """The q of a start: as it is, or in the order of its means, up or down, if a user's terms like that better."""
+        up = np.lexsort(begin.means.T[::-1])
+        orders = [np.arange(len(up)), up, up[::-1]]
+        candidates = [
+            self.problem.unconstrained(Mixture(begin.weights[o], begin.means[o], begin.covariances[o])) for o in orders
+        ]
+        values = [self.problem.parameter_density(q)[0] for q in candidates]
+        best = int(np.nanargmax(values)) if np.isfinite(values).any() else 0
+        better = values[best] > values[0] + ROUNDING * abs(values[0]) or not np.isfinite(values[0])
+        return candidates[best if better else 0]
 
     def on(self, problem: Problem, done: Callable[[], None]) -> "Ascents":
         """The same ascents gone on with on another problem, which has more rows: one climb from each optimum."""

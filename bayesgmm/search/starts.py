@@ -14,6 +14,8 @@ from bayesgmm.model.specification import Specification
 # Enough for EM to settle on one optimum's hillside; the optimiser climbs the rest faster.
 EM_STEPS = 30
 EM_TOLERANCE = 1e-6
+# Added to correlations, so that features that determine each other have some distance.
+RIDGE = 1e-9
 # The kinds in their order; then as many relocations as there are other components, at most so many, and one of the
 # others in turn: with two components most of the mistakes are in both.
 FRESH = ("k-means", "whitened k-means", "random rows", "k-means within clusters")
@@ -117,4 +119,6 @@ def _within(mixture: Mixture, table: Table) -> np.ndarray:
     covariances = mixture.full_covariances
     scales = np.exp(np.linalg.slogdet(covariances)[1] / table.n_features)
     pooled = np.einsum("k,kij->ij", mixture.weights / scales, covariances)
-    return solve_triangular(np.linalg.cholesky(pooled), (table.values - table.moments[0]).T, lower=True).T
+    units = np.sqrt(np.diag(pooled))
+    factor = np.linalg.cholesky(pooled / np.outer(units, units) + RIDGE * np.eye(len(units)))
+    return solve_triangular(factor, ((table.values - table.moments[0]) / units).T, lower=True).T
