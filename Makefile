@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?=
 
-.PHONY: help demo test evidence bench priors profile lint format docs clean
+.PHONY: help demo test evidence bench priors starts profile lint format docs clean
 .DEFAULT_GOAL := help
 
 help:
@@ -18,6 +18,7 @@ help:
 	@echo "make evidence  the slow statistical tests"
 	@echo "make bench     speed against PyMC, NumPyro, Stan and scikit-learn; writes docs/benchmarks.md (half an hour)"
 	@echo "make priors    priors of the covariances on many tables; writes docs/priors.csv (an hour)"
+	@echo "make starts    how often a search reaches the best optimum known; writes docs/starts.csv (two hours)"
 	@echo "make profile   where the time of a fit goes"
 	@echo "PYTHON=...     the Python to use (3.12 or newer)"
 
@@ -63,6 +64,10 @@ bench: venv
 priors: venv
 	$(call install,bench,--group bench)
 	$(BIN)/python -W ignore benchmarks/priors.py
+
+starts: venv
+	$(call install,bench,--group bench)
+	$(BIN)/python -W ignore benchmarks/starts.py --out docs/starts.csv
 
 profile: venv
 	$(call install,run,)
