@@ -125,21 +125,24 @@ def test_one_mode_leaves_nothing_to_disperse(faithful_model):
         bg.sample(faithful_model, start="everywhere")
 
 
-def narrow_or_wide():
-    """Rows that two components can tell apart in two ways: 15 narrow rows and the rest, or 40 less narrow and the rest.
+# Rows that two components can tell apart in two ways: some narrow ones and the rest, or some less narrow and the rest.
+# The densities at the two optima differ by 0.3 nats, in favour of the narrow ones, whose mean has a posterior less than
+# half as wide in each of four directions. Covariance type, rows and standard deviation of the less narrow, rows of the
+# narrow.
+CONSTRUCTED = [("spherical", 40, 1.26, 15), ("full", 45, 1.1146, 20)]
 
-    The densities at the two optima differ by 0.3 nats, in favour of the narrow one, whose mean has a posterior less
-    than half as wide in each of four directions.
-    """
+
+def narrow_or_wide(n_less=40, scale=1.26, n_narrow=15):
     rng = np.random.default_rng(0)
     wide = 5.0 * rng.normal(size=(80, 4))
-    narrow = np.r_[6, 0, 0, 0] + 0.5 * rng.normal(size=(15, 4))
-    return np.concatenate([wide, narrow, np.r_[-6, 0, 0, 0] + 1.26 * rng.normal(size=(40, 4))])
+    narrow = np.r_[6, 0, 0, 0] + 0.5 * rng.normal(size=(n_narrow, 4))
+    return np.concatenate([wide, narrow, np.r_[-6, 0, 0, 0] + scale * rng.normal(size=(n_less, 4))])
 
 
-@pytest.fixture(scope="module")
-def dense_or_heavy():
-    model = bg.build_model(narrow_or_wide(), 2, covariance_type="spherical", resolution=None)
+@pytest.fixture(scope="module", params=CONSTRUCTED, ids=lambda case: case[0])
+def dense_or_heavy(request):
+    covariance_type, *shape = request.param
+    model = bg.build_model(narrow_or_wide(*shape), 2, covariance_type=covariance_type, resolution=None)
     return model, bg.find_MAP(model, n_init=25, random_seed=0)
 
 
@@ -155,7 +158,7 @@ def test_the_highest_density_need_not_hold_the_mass(dense_or_heavy):
     assert heaviest.modes[0] is heaviest
     assert heaviest.modes[1].log_posterior == estimate.log_posterior
     assert estimate.laplace(50, random_seed=1)["posterior"].attrs["mode_shares"][0] == pytest.approx(estimate.share)
-    with pytest.warns(MultipleModesWarning, match="holds about 4% of the posterior, and another mode 96%"):
+    with pytest.warns(MultipleModesWarning, match=r"holds about [4-6]% of the posterior, and another mode 9[4-6]%"):
         assert estimate.taken("auto") is estimate
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -168,19 +171,24 @@ def test_chains_start_where_the_mass_is(dense_or_heavy):
 
     def scales(start):
         dt = bg.sample(model, estimate=estimate, start=start, draws=50, chains=2, random_seed=1, progressbar=False)
-        return dt["posterior"]["scales"].min("component").mean(("draw",)).values, dt["posterior"].attrs["start"]
+        drawn = dt["posterior"]["scales"]
+        narrowest = drawn.min([dim for dim in drawn.dims if dim not in ("chain", "draw")]).mean("draw")
+        return narrowest.values, dt["posterior"].attrs["start"]
 
     with warnings.catch_warnings():
         warnings.simplefilter("error", MultipleModesWarning)
         by_default, written = scales("auto")
-        assert (by_default > 0.8).all()
         assert written == "auto"
-        assert (scales("dispersed")[0] > 0.8).tolist() == [True, False]
-    with pytest.warns(MultipleModesWarning, match="holding about 4%, 96%"):
+        dispersed = scales("dispersed")[0] > 0.8
+        assert dispersed.tolist() == [True, False]
+        # A mode that holds 95 % gets every chain.
+        ample = estimate.modes[0].share >= 0.95
+        assert ((by_default > 0.8) == (True if ample else dispersed)).all()
+    with pytest.warns(MultipleModesWarning, match=r"holding about [4-6]%, 9[4-6]%"):
         dense, written = scales(estimate)
     assert (dense < 0.8).all()
     assert written == "estimate"
-    with pytest.warns(MultipleModesWarning, match="holding about 96%, 4%"):
+    with pytest.warns(MultipleModesWarning, match=r"holding about 9[4-6]%, [4-6]%"):
         assert scales(estimate.modes[0])[1] == "estimate.modes[0]"
 
 

@@ -15,13 +15,14 @@ J. Multivariate Analysis 100, 1989-2001, https://doi.org/10.1016/j.jmva.2009.04.
 
 import numpy as np
 import pytensor.tensor as pt
-from pymc.distributions.distribution import Continuous, _support_point
+from pymc.distributions.distribution import _support_point
 from pymc.logprob.abstract import _logprob
 from pytensor.link.numba.dispatch.basic import numba_njit
 from pytensor.link.numba.dispatch.random import numba_core_rv_funcify
 from pytensor.tensor.random.op import RandomVariable
 
 from bayesgmm.graph.ops import source_version
+from bayesgmm.graph.sized import Sized
 
 
 class LKJCholeskyRV(RandomVariable):
@@ -68,15 +69,11 @@ def _numba_draw(op, node):
     return random_fn, source_version(__file__)
 
 
-class LKJCholesky(Continuous):
+class LKJCholesky(Sized):
     """Cholesky factors of LKJ(eta) correlation matrices of ``n_features``."""
 
     rv_type = LKJCholeskyRV
     rv_op = LKJCholeskyRV()
-
-    @classmethod
-    def dist(cls, n_features, eta, **kwargs):
-        return super().dist([pt.as_tensor(n_features, dtype="int64"), pt.as_tensor(eta, dtype="float64")], **kwargs)
 
 
 @_support_point.register(LKJCholeskyRV)

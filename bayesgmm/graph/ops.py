@@ -24,7 +24,7 @@ from pytensor.tensor.elemwise import Elemwise
 from pytensor.tensor.math import Sum
 from pytensor.tensor.rewriting.basic import register_specialize
 
-from bayesgmm.mixture import components, data_pass, elementary, kernel, statistics, threads
+from bayesgmm.mixture import blocks, components, data_pass, elementary, kernel, statistics, threads
 
 
 class _MixtureOp(Op):
@@ -146,7 +146,7 @@ def source_version(*paths: str | None) -> int:
     return int.from_bytes(sha256(source).digest()[:8], "big")
 
 
-SOURCES = tuple(module.__file__ for module in (kernel, components, data_pass, elementary, statistics, threads))
+SOURCES = tuple(module.__file__ for module in (kernel, blocks, components, data_pass, elementary, statistics, threads))
 
 
 @register_funcify_default_op_cache_key(MixtureLogDensity)

@@ -18,13 +18,14 @@ https://doi.org/10.1080/01621459.1969.10500963).
 
 import numpy as np
 import pytensor.tensor as pt
-from pymc.distributions.distribution import Continuous, _support_point
+from pymc.distributions.distribution import _support_point
 from pymc.logprob.abstract import _logprob
 from pytensor.link.numba.dispatch.basic import numba_njit
 from pytensor.link.numba.dispatch.random import numba_core_rv_funcify
 from pytensor.tensor.random.op import RandomVariable
 
 from bayesgmm.graph.ops import source_version
+from bayesgmm.graph.sized import Sized
 
 
 class StickBreakingRV(RandomVariable):
@@ -64,15 +65,11 @@ def _numba_draw(op, node):
     return random_fn, source_version(__file__)
 
 
-class StickBreaking(Continuous):
+class StickBreaking(Sized):
     """Weights of ``n_components`` whose sticks are Beta(1, ``alpha``)."""
 
     rv_type = StickBreakingRV
     rv_op = StickBreakingRV()
-
-    @classmethod
-    def dist(cls, n_components, alpha, **kwargs):
-        return super().dist([pt.as_tensor(n_components, dtype="int64"), pt.as_tensor(alpha, dtype="float64")], **kwargs)
 
 
 @_support_point.register(StickBreakingRV)

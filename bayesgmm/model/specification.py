@@ -215,6 +215,17 @@ class Specification:
             said.append(("recorded in steps of", by_feature(self.features, steps)))
         return said
 
+    @property
+    def not_defaults(self) -> dict[str, str]:
+        """A user's own priors and terms in words, by their variables."""
+        said = {prior.variable: f"{prior.variable} ~ {prior.words}" for prior in self.priors if prior.users}
+        weights = self.prior("weights")
+        if weights is not None and self.weights_prior.sticks:
+            # Of relabelled draws a component is a cluster, and its stick is kept beside.
+            where = "in the sampler's labels (sample_stats permutation, once relabelled)"
+            said["weights"] = f"weights ~ {weights.in_words(self.features)} {where}"
+        return said | {words.split(" ", 1)[0]: words for words in self.terms}
+
     def arguments(self) -> list[str]:
         """What stands for these assumptions in a call of ``build_model``, as Python.
 

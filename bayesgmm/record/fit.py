@@ -318,17 +318,6 @@ def _attrs(specification: Specification, provenance: Provenance) -> dict[str, An
         "covariance_type": specification.covariance.name,
         "creation_library": "bayesgmm",
         "creation_library_version": __version__,
-        **{f"prior_{p.variable}": f"{p.variable} ~ {p.words}" for p in specification.priors if p.users},
-        **_sticks(specification),
-        **{f"prior_{words.split(' ', 1)[0]}": words for words in specification.terms},
+        **{f"prior_{name}": words for name, words in specification.not_defaults.items()},
         **provenance.attrs,
     }
-
-
-def _sticks(specification: Specification) -> dict[str, str]:
-    """What the labels mean where the prior of the weights tells them apart; of relabelled draws something else."""
-    prior = specification.prior("weights")
-    if prior is None or not specification.weights_prior.sticks:
-        return {}
-    words = prior.in_words(specification.features)
-    return {"prior_weights": f"weights ~ {words} in the sampler's labels (sample_stats permutation, once relabelled)"}

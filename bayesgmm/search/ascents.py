@@ -98,6 +98,8 @@ class Ascents:
 
     def _in_an_order(self, begin: Mixture) -> np.ndarray:
         """The q of a start: as it is, or in the order of its means, up or down, if a user's terms like that better."""
+        if self.problem.orderless:
+            return self.problem.unconstrained(begin)
         up = np.lexsort(begin.means.T[::-1])
         orders = [np.arange(len(up)), up, up[::-1]]
         candidates = [

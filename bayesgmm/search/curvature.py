@@ -10,7 +10,7 @@ do not know, such as a potential that ties components to each other. Then it is 
 """
 
 import numpy as np
-from scipy.linalg import LinAlgError, cholesky
+from scipy.linalg import LinAlgError, cholesky, solve, solve_triangular
 
 from bayesgmm.graph.compiled import LogDensity
 from bayesgmm.search.information import STEP, MixtureDensity, MixtureTerm
@@ -65,13 +65,18 @@ def mixture_term(density: LogDensity) -> MixtureTerm | None:
 def _stands(density: LogDensity, q: np.ndarray, hessian: np.ndarray, scales: np.ndarray) -> bool:
     """Whether a negative Hessian in units of ``scales`` gives the change of the gradient along a random direction."""
     # In the curvature's own axes, so that no direction is left in which the step is wide.
-    variances, axes = np.linalg.eigh(hessian)
-    lengths = 1 / np.sqrt(np.maximum(np.abs(variances), 1.0))
-    direction = axes @ (lengths * np.random.default_rng(0).standard_normal(q.size))
+    noise = np.random.default_rng(0).standard_normal(q.size)
+    try:
+        factor = cholesky(hessian, lower=True)
+        direction = solve_triangular(factor, noise, lower=True, trans="T")
+    except (LinAlgError, ValueError):
+        variances, axes = np.linalg.eigh(hessian)
+        factor = axes * np.sqrt(np.maximum(np.abs(variances), 1.0))
+        direction = axes @ (noise / np.sqrt(np.maximum(np.abs(variances), 1.0)))
     _, above = density(q + PROBE * direction * scales)
     _, below = density(q - PROBE * direction * scales)
     change = (below - above) / (2 * PROBE) * scales
-    return bool((np.abs(axes.T @ (hessian @ direction - change)) * lengths).max() < APART)
+    return bool(np.abs(solve(factor, hessian @ direction - change)).max() < APART)
 
 
 def precision_cholesky(hessian: np.ndarray, scales: np.ndarray) -> np.ndarray | None:

@@ -124,7 +124,9 @@ class MapEstimate:
 
     def taken(self, start: str) -> "MapEstimate":
         """This estimate for "auto", with a warning where it holds little; for "heaviest" that which holds most."""
-        if start == "heaviest" and self.modes:
+        if len(self.optima.found) == 1:  # there is nothing to compare, and no curvature needed
+            return self
+        if start == "heaviest":
             return self.modes[0]
         if self.share < LITTLE_SHARE and self.modes[0].share > self.share:
             warnings.warn(

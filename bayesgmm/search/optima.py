@@ -55,8 +55,9 @@ class Optima:
 
     @property
     def that_matter(self) -> list[int]:
-        """``by_share`` without those that hold next to nothing."""
-        return [i for i in self.by_share if not self.share(i) < NEGLIGIBLE_SHARE]
+        """``by_share`` without those that hold next to nothing; the first is always there."""
+        first, *others = self.by_share
+        return [first, *(i for i in others if not self.share(i) < NEGLIGIBLE_SHARE)]
 
     def record(self, order: list[int]) -> Modes:
         """What is kept of the modes above some optima, in that order."""

@@ -99,8 +99,18 @@ class Problem:
         """Whether stick-breaking weights are sampled in any order: where nothing else tells components apart."""
         if not self.specification.weights_prior.sticks:
             return False
+        return self._has_no_order(self.graph.densities(self._data)[1], self._somewhere)
+
+    @cached_property
+    def orderless(self) -> bool:
+        """Whether the parameters' density is the same in every order of the components, as far as one point tells."""
+        return self._has_no_order(self.parameter_density, self._somewhere)
+
+    @property
+    def _somewhere(self) -> np.ndarray:
+        """A point at which no two components are alike."""
         noise = np.random.default_rng(0).normal(size=self.n_parameters)
-        return self._has_no_order(self.graph.densities(self._data)[1], self.graph.initial + 0.1 * noise * self.scales)
+        return self.graph.initial + 0.1 * noise * self.scales
 
     @cached_property
     def _densities(self) -> tuple[LogDensity, LogDensity]:
