@@ -126,7 +126,7 @@ def test_a_part_left_out_is_rejected(monkeypatch, part):
     problem = Problem.of(bg.build_model(rows(300, 3, 2), 2))
     density, q = problem.parameter_density, somewhere(problem)
     hessian = density.term.negative_hessian(q, problem.scales)
-    assert curvature._stands(density, q, hessian, problem.scales)
+    assert curvature._apart(density, q, hessian, problem.scales) < curvature.APART
     of = _Component.of.__func__
 
     def without(cls, *arguments):
@@ -136,7 +136,7 @@ def test_a_part_left_out_is_rejected(monkeypatch, part):
 
     monkeypatch.setattr(_Component, "of", classmethod(without))
     hessian = density.term.negative_hessian(q, problem.scales)
-    assert not curvature._stands(density, q, hessian, problem.scales)
+    assert curvature._apart(density, q, hessian, problem.scales) > curvature.APART
 
 
 @pytest.mark.parametrize("name", [name for name in MODELS if name != "resolution"])

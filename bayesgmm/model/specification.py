@@ -152,7 +152,7 @@ class Specification:
         default is worth: EM only finds where to start from.
         """
         if self.relative_prior is not None:
-            return self.relative_prior.covariances(counts, scatter, last)
+            return self.relative_prior.covariances(counts, scatter, last, self.rounding)
         prior = self.prior("variances")
         scale = None if prior is None else prior.variance_scale
         scale = np.broadcast_to(self.typical_variance_scale if scale is None else scale, (self.n_features,))

@@ -34,13 +34,17 @@ def negative_hessian(density: LogDensity, q: np.ndarray, scales: np.ndarray) -> 
         if not isinstance(density, MixtureDensity) or STEP * np.sqrt(steepest) < WIDE_STEP:
             return hessian
     assert isinstance(density, MixtureDensity)
+    units = np.outer(scales, scales)
     try:
         parts = density.term.negative_hessian(q, scales)
-        if _stands(density, q, parts, scales):
-            return parts / np.outer(scales, scales)
     except LinAlgError:  # no mixture to speak of there
-        pass
-    return _differences(density, q, scales)
+        return _differences(density, q, scales)
+    apart = _apart(density, q, parts, scales)
+    if apart < APART:
+        return parts / units
+    differences = _differences(density, q, scales)
+    # Where the density is steep, rounding keeps both from being exact.
+    return parts / units if apart < _apart(density, q, differences * units, scales) else differences
 
 
 def _differences(density: LogDensity, q: np.ndarray, scales: np.ndarray) -> np.ndarray:
@@ -62,21 +66,23 @@ def mixture_term(density: LogDensity) -> MixtureTerm | None:
     return None
 
 
-def _stands(density: LogDensity, q: np.ndarray, hessian: np.ndarray, scales: np.ndarray) -> bool:
-    """Whether a negative Hessian in units of ``scales`` gives the change of the gradient along a random direction."""
+def _apart(density: LogDensity, q: np.ndarray, hessian: np.ndarray, scales: np.ndarray) -> float:
+    """How far a negative Hessian in units of ``scales`` is from the gradient's change along a random direction."""
     # In the curvature's own axes, so that no direction is left in which the step is wide.
     noise = np.random.default_rng(0).standard_normal(q.size)
+    if not np.isfinite(hessian).all():
+        return np.inf
     try:
         factor = cholesky(hessian, lower=True)
         direction = solve_triangular(factor, noise, lower=True, trans="T")
-    except (LinAlgError, ValueError):
+    except LinAlgError:
         variances, axes = np.linalg.eigh(hessian)
         factor = axes * np.sqrt(np.maximum(np.abs(variances), 1.0))
         direction = axes @ (noise / np.sqrt(np.maximum(np.abs(variances), 1.0)))
     _, above = density(q + PROBE * direction * scales)
     _, below = density(q - PROBE * direction * scales)
     change = (below - above) / (2 * PROBE) * scales
-    return bool(np.abs(solve(factor, hessian @ direction - change)).max() < APART)
+    return float(np.abs(solve(factor, hessian @ direction - change)).max())
 
 
 def precision_cholesky(hessian: np.ndarray, scales: np.ndarray) -> np.ndarray | None:

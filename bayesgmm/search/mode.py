@@ -63,7 +63,7 @@ class Mode:
     def near(cls, problem: Problem, q: np.ndarray) -> "Mode":
         """The mode of the density of q, Jacobian included, above a point."""
         scales = problem.scales
-        top = climb(problem.sampling_density, q, scales)
+        top = climb(problem.sampling_density, q, scales, coordinates=problem.regressions)
         hessian = negative_hessian(problem.sampling_density, top.q, scales)
         factor = precision_cholesky(hessian, scales)
         log_evidence = np.nan

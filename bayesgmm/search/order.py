@@ -19,7 +19,9 @@ def climb_in_order(problem: Problem, start: np.ndarray, *, curvature: LogDensity
         q = problem.in_best_order(start if optimum is None else optimum.q)
         if optimum is not None and q is optimum.q:
             break
-        optimum = climb(problem.parameter_density, q, problem.scales, curvature=curvature)
+        optimum = climb(
+            problem.parameter_density, q, problem.scales, coordinates=problem.regressions, curvature=curvature
+        )
         iterations += optimum.iterations
     assert optimum is not None
     return replace(optimum, iterations=iterations)

@@ -26,6 +26,7 @@ from bayesgmm.mixture.mixture import Mixture
 from bayesgmm.model.build import MixtureModel
 from bayesgmm.model.specification import Specification
 from bayesgmm.search.information import MixtureDensity, MixtureTerm
+from bayesgmm.search.regressions import Regressions
 
 if TYPE_CHECKING:
     import pymc as pm
@@ -157,6 +158,16 @@ class Problem:
     def scales(self) -> np.ndarray:
         """A length for every entry of q over which the density changes, (P,): the features' for the means, else 1."""
         return self.graph.lengths({"means": self.feature_scales})
+
+    @cached_property
+    def regressions(self) -> Regressions:
+        """The coordinates that climbs take: q itself but for covariances around a reference."""
+        relative = self.specification.relative_prior
+        if relative is None or not self.specification.correlated:
+            return Regressions.none(self.n_parameters)
+        entry = self.graph.named(np.arange(self.n_parameters))
+        names = ("log_cholesky", *(("reference_log_cholesky",) * relative.learned))
+        return Regressions.of(self.n_parameters, np.concatenate([np.atleast_2d(entry[name]) for name in names]))
 
     # There and back -------------------------------------------------------------------------------------------------
 
