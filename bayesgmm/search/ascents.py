@@ -93,8 +93,23 @@ class Ascents:
             value = problem.parameter_density(q)[0]
             if value + STEPS_AHEAD * gain + NATS_AHEAD < best.optimum.log_posterior:
                 return Ascent(kind, begin, Optimum.given_up(q, value), begin, given_up=True)
-        optimum = climb_in_order(problem, q)
+        optimum = climb_in_order(problem, q, known=lambda q, value: self._reached(q, value) is not None)
+        found = self._reached(optimum.q, optimum.log_posterior)
+        if found is not None:
+            return replace(found, kind=kind, begin=begin)
         return Ascent(kind, begin, optimum, problem.mixture(optimum.q))
+
+    def _reached(self, q: np.ndarray, log_posterior: float) -> Ascent | None:
+        """The optimum found before at whose top a climb is, if there is one."""
+        near = [
+            a
+            for a in self.all
+            if a.optimum.converged and abs(a.optimum.log_posterior - log_posterior) < SAME_LOG_POSTERIOR
+        ]
+        if not near:
+            return None
+        mixture = self.problem.mixture(q)
+        return next((a for a in near if a.mixture.matches(mixture, SAME_PARAMETERS)), None)
 
     def _in_an_order(self, begin: Mixture) -> np.ndarray:
         """The q of a start: as it is, or in the order of its means, up or down, if a user's terms like that better."""

@@ -1,5 +1,6 @@
 """Climbing where the order of the components matters: to the top of the best order."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -12,7 +13,13 @@ from bayesgmm.search.problem import Problem
 MOST_CHANGES = 5
 
 
-def climb_in_order(problem: Problem, start: np.ndarray, *, curvature: LogDensity | None = None) -> Optimum:
+def climb_in_order(
+    problem: Problem,
+    start: np.ndarray,
+    *,
+    curvature: LogDensity | None = None,
+    known: Callable[[np.ndarray, float], bool] | None = None,
+) -> Optimum:
     """The optimum above a start in the best order of its components; see :func:`bayesgmm.search.climb.climb`."""
     optimum, iterations = None, 0
     for _ in range(1 + MOST_CHANGES):
@@ -20,7 +27,12 @@ def climb_in_order(problem: Problem, start: np.ndarray, *, curvature: LogDensity
         if optimum is not None and q is optimum.q:
             break
         optimum = climb(
-            problem.parameter_density, q, problem.scales, coordinates=problem.regressions, curvature=curvature
+            problem.parameter_density,
+            q,
+            problem.scales,
+            coordinates=problem.regressions,
+            curvature=curvature,
+            known=known,
         )
         iterations += optimum.iterations
     assert optimum is not None

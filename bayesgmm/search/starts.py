@@ -3,23 +3,21 @@
 from collections.abc import Callable
 
 import numpy as np
-from scipy.linalg import solve_triangular
 
 from bayesgmm.data.seeds import spread_positions, whitened
 from bayesgmm.data.table import Table
 from bayesgmm.mixture.mixture import Mixture
 from bayesgmm.model.em import ExpectationMaximisation
 from bayesgmm.model.specification import Specification
+from bayesgmm.search.split_and_merge import SplitAndMerge, within
 
 # Enough for EM to settle on one optimum's hillside; the optimiser climbs the rest faster.
 EM_STEPS = 30
 EM_TOLERANCE = 1e-6
-# Added to correlations, so that features that determine each other have some distance.
-RIDGE = 1e-9
-# The kinds in their order; then as many relocations as there are other components, at most so many, and one of the
-# others in turn: with two components most of the mistakes are in both.
+# The kinds in their order; then as many moves from the best as there are other components, at most so many, and one of
+# the others in turn: with two components most of the mistakes are in both.
 FRESH = ("k-means", "whitened k-means", "random rows", "k-means within clusters")
-RELOCATION, MOST_RELOCATIONS = "relocation", 3
+SPLIT_AND_MERGE, MOST_MOVES = "split and merge", 3
 
 
 class StartingMixtures:
@@ -42,6 +40,8 @@ class StartingMixtures:
         self.em = ExpectationMaximisation(table, specification.covariance_step, specification.weights_prior.step)
         self._n_components, self._rng = specification.n_components, rng
         self._table = table
+        counted = ExpectationMaximisation(table, specification.covariance_step)  # of any number of components
+        self._moves = SplitAndMerge(table, counted, specification.covariance, rng)
         centre, variances = table.moments
         self._standardised, self._whitened = (table.values - centre) / np.sqrt(variances), whitened(table)
 
@@ -53,12 +53,12 @@ class StartingMixtures:
             FRESH[0]: lambda: self._k_means(self._standardised),
             FRESH[1]: lambda: self._k_means(self._whitened),
             FRESH[2]: self._random_rows,
-            FRESH[3]: lambda: self._k_means(self._whitened if best is None else _within(best, self._table)),
+            FRESH[3]: lambda: self._k_means(self._whitened if best is None else within(best, self._table)),
         }
-        relocations = min(MOST_RELOCATIONS, self._n_components - 1)
-        turn, place = divmod(index - len(FRESH), relocations + 1)
-        if best is not None and turn >= 0 and place < relocations:
-            return RELOCATION, *self._settled(self._relocated(best))
+        moves = min(MOST_MOVES, self._n_components - 1)
+        turn, place = divmod(index - len(FRESH), moves + 1)
+        if best is not None and turn >= 0 and place < moves:
+            return SPLIT_AND_MERGE, *self._settled(self._moves.moved(best))
         kind = FRESH[(index if turn < 0 else turn) % len(FRESH)]
         return kind, *self._settled(makers[kind]())
 
@@ -77,48 +77,3 @@ class StartingMixtures:
         centred = table.values - table.moments[0]
         scatter = (weight * centred.T) @ centred / k
         return self.em.maximise(counts, table.values[rows], np.broadcast_to(scatter, (k, *scatter.shape)))
-
-    def _relocated(self, best: Mixture) -> Mixture:
-        moved = int(self._rng.integers(self._n_components))
-        return self._to_a_row(best, moved) if self._rng.random() < 0.5 else self._to_neighbours(best, moved)
-
-    def _to_a_row(self, best: Mixture, moved: int) -> Mixture:
-        """A component as wide as the others on a row: any, or one that the mixture explains badly."""
-        table, rng = self._table, self._rng
-        weight = table.row_weights
-        if rng.random() < 0.5:
-            row = int(rng.choice(table.n_rows, p=weight / weight.sum()))
-        else:  # a draw by weight / density
-            surprise = np.log(np.maximum(weight, np.finfo(float).tiny)) - best.log_density(table.values)
-            row = int(np.argmax(surprise + rng.gumbel(size=table.n_rows)))
-        weights, means, covariances = best.weights.copy(), best.means.copy(), best.covariances.copy()
-        means[moved] = table.values[row]
-        covariances[moved] = np.einsum("k,k...->...", weights, covariances)
-        weights[moved] = 1 / self._n_components
-        return Mixture(weights / weights.sum(), means, covariances)
-
-    def _to_neighbours(self, best: Mixture, moved: int) -> Mixture:
-        """A component on some rows near each other, from as few as show a shape to an average component's."""
-        table, rng, k = self._table, self._rng, self._n_components
-        n, weight = table.n_rows, table.row_weights
-        few = min(table.n_features + 2, n)
-        n_rows = int(np.exp(rng.uniform(np.log(few), np.log(max(few, n / k)))))
-        rows = _within(best, table)
-        centre = rows[rng.choice(n, p=weight / weight.sum())]
-        near = np.argpartition(((rows - centre) ** 2).sum(axis=1), n_rows - 1)[:n_rows]
-        weights = best.weights.copy()
-        weights[moved] = np.finfo(float).tiny
-        responsibilities = Mixture(weights, best.means, best.covariances).responsibilities(table.values)
-        responsibilities[:, moved] = 0
-        responsibilities[near] = np.eye(k)[moved]
-        return self.em.from_responsibilities(responsibilities, best)
-
-
-def _within(mixture: Mixture, table: Table) -> np.ndarray:
-    """The rows in coordinates in which the components' covariances, each at a common scale, are 1 on average."""
-    covariances = mixture.full_covariances
-    scales = np.exp(np.linalg.slogdet(covariances)[1] / table.n_features)
-    pooled = np.einsum("k,kij->ij", mixture.weights / scales, covariances)
-    units = np.sqrt(np.diag(pooled))
-    factor = np.linalg.cholesky(pooled / np.outer(units, units) + RIDGE * np.eye(len(units)))
-    return solve_triangular(factor, ((table.values - table.moments[0]) / units).T, lower=True).T
