@@ -126,8 +126,8 @@ def _pass_portion(portion, address):
 
 
 # What does a portion is compiled once, and called by a symbol's name: cached code may hold no address of this process.
-# Linked into its callers it was optimised anew in each of them: `responsibilities` took 2.3 s to compile, and takes 0.6;
-# the first `find_MAP` after a graph was compiled took 7.9 s, and takes 0.8.
+# Linked into its callers it was optimised anew in each of them: `responsibilities` took 2.3 s to compile and takes 0.6,
+# and the first `find_MAP` in an empty cache took 7.9 s after its graph was compiled and takes 0.8.
 _portion = cfunc(types.void(types.int64, types.int64), cache=True, **OPTIONS)(_pass_portion)
 pass_portion = named("bayesgmm_pass_portion", _portion.address)
 # Compiled code calls back to Python here.

@@ -89,7 +89,7 @@ def pointer(typingctx, address):
     return numba.types.voidptr(address), codegen
 
 
-def named(symbol: str, address: int) -> Any:
+def named(symbol: str, address: int | None) -> Any:
     """A function f(i, address) at an address, for compiled code that knows it by the name of a symbol."""
     llvmlite.binding.add_symbol(symbol, address)
     return numba.types.ExternalFunction(symbol, numba.types.void(numba.types.int64, numba.types.int64))
