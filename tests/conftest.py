@@ -41,6 +41,14 @@ def faithful_draws(faithful_model, faithful_map):
     return bg.sample(faithful_model, start=faithful_map, random_seed=1, progressbar=False)
 
 
+@pytest.fixture
+def undrawn(monkeypatch):
+    """Pages with all their words, for tests of nothing else: drawing is what takes time."""
+    from bayesgmm.reports import pictures
+
+    monkeypatch.setattr(pictures, "_png", lambda numbers: ("", (1, 1)))
+
+
 def random_mixture(rng, n_components, n_features, covariance_type="full", scale=1.0, separation=1.0):
     """Parameters in the kernel's shapes: weights (K,), means (K, D), covariances (K, D, D)."""
     weights = rng.dirichlet(np.full(n_components, 3.0))
