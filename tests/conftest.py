@@ -9,10 +9,12 @@ import bayesgmm as bg
 mpl.use("agg")
 
 # Files go to the workers whole, in this order: the longest first, so that no worker waits for another at the end. But
-# the second compiles nothing: the first compiles what all others use, and what two begin at once is compiled twice.
+# the second and the third compile no posterior: the first compiles those that all others use, and what two workers
+# begin at once is compiled twice (54 s of the processor for the first one).
 FIRST = (
-    "test_bad_input", "test_contract", "test_calibration", "test_map", "test_estimator", "test_odd_tables",
-    "test_weights", "test_modes", "test_nuts", "test_report", "test_curvature", "test_model", "test_cli",
+    "test_bad_input", "test_kernel", "test_contract", "test_calibration", "test_map", "test_estimator",
+    "test_odd_tables", "test_weights", "test_modes", "test_nuts", "test_report", "test_curvature", "test_model",
+    "test_cli",
 )  # fmt: skip
 
 
