@@ -8,6 +8,20 @@ import bayesgmm as bg
 
 mpl.use("agg")
 
+# Files go to the workers whole, in this order: the longest first, so that no worker waits for another at the end. But
+# the second and the third compile no posterior: the first compiles those that all others use, and what two workers
+# begin at once is compiled twice (54 s of the processor for the first one).
+FIRST = (
+    "test_bad_input", "test_kernel", "test_contract", "test_calibration", "test_map", "test_estimator",
+    "test_odd_tables", "test_weights", "test_modes", "test_nuts", "test_report", "test_curvature", "test_model",
+    "test_cli",
+)  # fmt: skip
+
+
+def pytest_collection_modifyitems(items):
+    places = {name: place for place, name in enumerate(FIRST)}
+    items.sort(key=lambda item: places.get(item.path.stem, len(FIRST)))
+
 
 @pytest.fixture(scope="session")
 def faithful():
@@ -27,6 +41,14 @@ def faithful_map(faithful_model):
 @pytest.fixture(scope="session")
 def faithful_draws(faithful_model, faithful_map):
     return bg.sample(faithful_model, start=faithful_map, random_seed=1, progressbar=False)
+
+
+@pytest.fixture
+def undrawn(monkeypatch):
+    """Pages with all their words, for tests of nothing else: drawing is what takes time."""
+    from bayesgmm.reports import pictures
+
+    monkeypatch.setattr(pictures, "_png", lambda numbers: ("", (1, 1)))
 
 
 def random_mixture(rng, n_components, n_features, covariance_type="full", scale=1.0, separation=1.0):

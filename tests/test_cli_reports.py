@@ -49,6 +49,7 @@ def test_assign_without_out_is_csv_that_a_pipe_can_read(fit, new):
     assert pd.read_csv(io.StringIO(result.stdout)).shape == (5, 11)
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_json_is_one_document(fit, new, tmp_path, faithful):
     rows = json.loads(run("assign", fit, new, "--json").stdout)["rows"]
     assert [row["component"] for row in rows] == [1, 0, 1, 0, 1]

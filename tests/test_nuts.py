@@ -93,7 +93,7 @@ def test_the_process_that_compiles_draws_what_those_that_load_draw(tmp_path):
         for _ in range(2)
     )
     assert any(tmp_path.glob("graphs/**/*value_and_gradient*"))
-    assert any(tmp_path.glob("kernels/**/*in_basis*"))
+    assert any(tmp_path.glob("kernels/**/*in_axes*"))
     assert compiles.stdout == loads.stdout
 
 

@@ -47,12 +47,6 @@ def page(faithful_draws, tmp_path_factory):
     return bg.report(faithful_draws, tmp_path_factory.mktemp("page") / "report.html")
 
 
-@pytest.fixture
-def undrawn(monkeypatch):
-    """Pages with all their words, for tests of nothing else: drawing is what takes time."""
-    monkeypatch.setattr(pictures, "_png", lambda numbers: ("", (1, 1)))
-
-
 class Tags(HTMLParser):
     """The tags of a page, their attributes, and whether they are closed in order."""
 

@@ -8,8 +8,9 @@ compiled under those of whatever calls it first, and cached so: a seed's draws w
 import numpy as np
 from numba import njit
 
-jit = njit(cache=True, error_model="numpy", nogil=True, fastmath={"contract"})
-jit_sum = njit(cache=True, error_model="numpy", nogil=True, fastmath={"contract", "reassoc"})
+OPTIONS: dict = {"error_model": "numpy", "fastmath": {"contract"}}
+jit = njit(cache=True, nogil=True, **OPTIONS)
+jit_sum = njit(cache=True, nogil=True, **(OPTIONS | {"fastmath": {"contract", "reassoc"}}))
 
 LOG2_E = 1.4426950408889634
 # ln 2 in two parts (Cody and Waite), the first exact when multiplied by any integer in range.

@@ -89,6 +89,12 @@ def pointer(typingctx, address):
     return numba.types.voidptr(address), codegen
 
 
+def named(symbol: str, address: int | None) -> Any:
+    """A function f(i, address) at an address, for compiled code that knows it by the name of a symbol."""
+    llvmlite.binding.add_symbol(symbol, address)
+    return numba.types.ExternalFunction(symbol, numba.types.void(numba.types.int64, numba.types.int64))
+
+
 def shared_by_threads(symbol: str, task: Callable[[int, int], None]) -> Any:
     """A function f(n, address) for compiled code that calls ``task(i, address)`` for all i < n on the pool's threads.
 
@@ -108,8 +114,7 @@ def shared_by_threads(symbol: str, task: Callable[[int, int], None]) -> Any:
             share(n, lambda i: task(i, address))
 
     _callbacks.append(callback)
-    llvmlite.binding.add_symbol(symbol, ctypes.cast(callback, ctypes.c_void_p).value)
-    return numba.types.ExternalFunction(symbol, numba.types.void(numba.types.int64, numba.types.int64))
+    return named(symbol, ctypes.cast(callback, ctypes.c_void_p).value)
 
 
 def _executor() -> ThreadPoolExecutor:
