@@ -120,7 +120,7 @@ def test_starts_that_come_together_share_a_climb(monkeypatch):
     assert estimate.log_posterior == pytest.approx(max(o.log_posterior for o in climbs), abs=1e-8)
 
 
-def test_relocations_reach_what_fresh_starts_do_not(monkeypatch):
+def test_moves_reach_what_fresh_starts_do_not(monkeypatch):
     """A small dense cluster within a wide one: as many starts of the other kinds end 60 nats below."""
     rng = np.random.default_rng(0)
     wide, dense = 5.0 * rng.normal(size=(80, 4)), np.r_[6, 0, 0, 0] + 0.5 * rng.normal(size=(18, 4))
@@ -129,13 +129,13 @@ def test_relocations_reach_what_fresh_starts_do_not(monkeypatch):
     estimate = bg.find_MAP(model, n_init=30, random_seed=0)
     starts = estimate.starts
     assert starts.kind[:3] == ("k-means", "whitened k-means", "random rows")
-    assert starts.kind[starts.best] == "relocation"
+    assert starts.kind[starts.best] == "split and merge"
     smaller = int(estimate.mixture.weights.argmin())
     assert (estimate.mixture.responsibilities(x)[80:98, smaller] > 0.9).all()
-    # The control: the same search without relocations.
-    monkeypatch.setattr(starts_module, "MOST_RELOCATIONS", 0)
+    # The control: the same search without moves.
+    monkeypatch.setattr(starts_module, "MOST_MOVES", 0)
     fresh = bg.find_MAP(model, n_init=30, random_seed=0)
-    assert "relocation" not in fresh.starts.kind
+    assert "split and merge" not in fresh.starts.kind
     assert fresh.log_posterior < estimate.log_posterior - 40
 
 

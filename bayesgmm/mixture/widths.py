@@ -42,3 +42,8 @@ def named_rows(rows: np.ndarray, most: int = 8) -> str:
     numbers = np.flatnonzero(rows)
     shown = ", ".join(str(n) for n in numbers[:most])
     return shown if len(numbers) <= most else f"{shown} and {len(numbers) - most} more"
+
+
+def against_collapse(default_priors: bool) -> str:
+    """What to do about a component without width, as a sentence."""
+    return f"Give a resolution, {'' if default_priors else 'use the default priors, '}or try fewer components."

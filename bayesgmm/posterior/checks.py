@@ -4,12 +4,12 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from bayesgmm.mixture.widths import COLLAPSED_WIDTH, named_rows, own_rows, widths
+from bayesgmm.mixture.widths import COLLAPSED_WIDTH, against_collapse, named_rows, own_rows, widths
 from bayesgmm.posterior.chains import LEAST_DRAWS, chain_checks
 from bayesgmm.posterior.check import NO_LIMIT, Check
 from bayesgmm.posterior.conflict import Tail, tails
 from bayesgmm.record.fit import Fit
-from bayesgmm.record.provenance import percentages
+from bayesgmm.record.provenance import NEARLY_ALL, percentages
 from bayesgmm.record.starts import FOUND_OFTEN, Starts
 
 # Betancourt (2016), https://arxiv.org/abs/1604.00695.
@@ -96,6 +96,8 @@ def _modes(fit: Fit) -> Iterator[Check]:
         yield Check("gap to the second optimum, nats", float(optima[0] - optima[1]), NO_LIMIT, True)
     modes = provenance.modes
     others = [g for g in optima[0] - optima[1:] if g < OPTIMUM_GAP] if modes is None else modes.others
+    if modes is not None and np.sum(others) <= 1 - NEARLY_ALL:  # not so if a share is unknown
+        others = []
 
     def sentence() -> str:
         evidence = f"{len(others)} of them, holding about {percentages(others)} of the posterior"
@@ -177,10 +179,10 @@ def _narrowest_component(fit: Fit) -> Check:
     draws, x = fit.mixture, fit.x
     middle = len(draws) // 2
     width = np.median([widths(draws[s], x) for s in sorted({0, middle, len(draws) - 1})], axis=0)
+    remedy = against_collapse(not (fit.specification and fit.specification.not_defaults))
     k = int(width.argmin())
     return Check(
         "narrowest component", float(width[k]), COLLAPSED_WIDTH, bool(width[k] >= COLLAPSED_WIDTH),
         sentence=lambda: f"component {k} has collapsed to {width[k]:.1e} of the data's width in one direction, on rows "
-        f"{named_rows(own_rows(draws[middle], x, k))}. Give a resolution, use the default priors, or try fewer "
-        "components.",
+        f"{named_rows(own_rows(draws[middle], x, k))}. {remedy}",
     )  # fmt: skip

@@ -41,8 +41,8 @@ class Fit:
     tree: "xr.DataTree"
 
     @classmethod
-    def of(cls, dt: "xr.DataTree | Fit") -> "Fit":
-        """Look at a tree as a fit.
+    def of(cls, dt: Any) -> "Fit":
+        """Look at a tree, or at that of a fitted ``GaussianMixture``, as a fit.
 
         Raises
         ------
@@ -51,6 +51,13 @@ class Fit:
         """
         if isinstance(dt, Fit):
             return dt
+        if not hasattr(dt, "groups"):
+            dt = getattr(dt, "inference_data_", dt)
+        if not hasattr(dt, "groups"):
+            raise ModelError(
+                f"a {type(dt).__name__} has no draws of a mixture: give the tree that bayesgmm.sample or "
+                "MapEstimate.laplace returned, or a GaussianMixture that was fitted."
+            )
         missing = [name for name in NEEDED if "posterior" not in dt or name not in dt["posterior"]]
         if missing or dt["posterior"].attrs.get("covariance_type") not in COVARIANCE_TYPES:
             raise ModelError(

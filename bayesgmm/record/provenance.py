@@ -16,6 +16,8 @@ from bayesgmm.record.starts import Starts
 PACKAGES = ("bayesgmm", "pymc", "pytensor", "nutpie", "arviz", "numpy", "scipy", "numba")
 # A mode that holds less of the posterior than this is not worth a chain.
 NEGLIGIBLE_SHARE = 0.01
+# What the other modes hold beside one that holds this share moves no interval.
+NEARLY_ALL = 0.95
 
 
 def versions_here() -> dict[str, str]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from bayesgmm.exceptions import InvalidArgumentError, ModelError, MultipleModesWarning, SamplingError
 from bayesgmm.graph.axes import InAxes
-from bayesgmm.record.provenance import others_that_matter, percentages, seed_of
+from bayesgmm.record.provenance import NEARLY_ALL, others_that_matter, percentages, seed_of
 from bayesgmm.sampling.nutpie import LIBRARY, Settings, run_chains
 from bayesgmm.sampling.run import Chain, Plan, Run
 from bayesgmm.sampling.store import Store, check_new_store
@@ -23,8 +23,6 @@ DEFAULT_TUNE = 200
 
 STARTS = ("auto", "heaviest", "dispersed")
 Start = MapEstimate | str
-# What the other modes hold beside one that holds this share moves no interval.
-NEARLY_ALL = 0.95
 
 
 def run_nuts(

@@ -19,7 +19,8 @@ from bayesgmm.exceptions import (
     UnboundedPosteriorWarning,
 )
 from bayesgmm.mixture.mixture import Mixture
-from bayesgmm.mixture.widths import COLLAPSED_WIDTH, named_rows, own_rows, widths
+from bayesgmm.mixture.widths import COLLAPSED_WIDTH, against_collapse, named_rows, own_rows, widths
+from bayesgmm.model.specification import Specification
 from bayesgmm.progress import progress
 from bayesgmm.search.ascents import LEAST_STARTS, Ascents
 from bayesgmm.search.climb import Optimum
@@ -111,7 +112,7 @@ def find_MAP(
     distinct = ascents.distinct
     check_components(problem.specification, problem.table, [ascent.mixture for ascent in distinct])
     _warn_if_not_converged(distinct[0].optimum)
-    _warn_if_collapsed(distinct[0].mixture, problem.table.values)
+    _warn_if_collapsed(distinct[0].mixture, problem.table.values, problem.specification)
     return MapEstimate.at(_optima(problem, ascents), 0, random_seed)
 
 
@@ -156,20 +157,20 @@ def _warn_if_not_converged(optimum: Optimum) -> None:
 
         warnings.warn(
             f"the optimiser stopped before a maximum, with gradient norm {optimum.gradient_norm:.3g} "
-            f"({optimum.message}). Try more starts (n_init), fewer components, or the default priors.",
+            f"({optimum.message}). Try more starts (n_init) or fewer components.",
             ConvergenceWarning,
             stacklevel=3,
         )
 
 
-def _warn_if_collapsed(mixture: Mixture, x: np.ndarray) -> None:
+def _warn_if_collapsed(mixture: Mixture, x: np.ndarray, specification: Specification) -> None:
     width = widths(mixture, x)
     for k in np.flatnonzero(width < COLLAPSED_WIDTH):
         rows = named_rows(own_rows(mixture, x, int(k)))
         warnings.warn(
             f"a component with {mixture.weights[k]:.1%} of the weight has collapsed to {width[k]:.1e} of the data's "
-            f"width in one direction, on rows {rows or 'none'}: its density there is an artefact. Use the default "
-            "priors, give a resolution, or try fewer components.",
+            f"width in one direction, on rows {rows or 'none'}: its density there is an artefact. "
+            f"{against_collapse(not specification.not_defaults)}",
             CollapsedComponentWarning,
             stacklevel=3,
         )

@@ -11,7 +11,7 @@ from bayesgmm.model.covariance import CovarianceType
 from bayesgmm.model.em import ExpectationMaximisation
 
 # Rounds of a move; spare components are one, or up to one for so many components; steps of EM with them and after them.
-ROUNDS, SPARE, SPARE_STEPS = 2, 4, 10
+ROUNDS, SPARE, SPARE_STEPS = 2, 2, 20
 TOLERANCE = 1e-6
 # Added to correlations, so that features that determine each other have some distance.
 RIDGE = 1e-9
