@@ -14,6 +14,8 @@ from bayesgmm.exceptions import (
     InvalidArgumentError,
     UnboundedPosteriorWarning,
 )
+from bayesgmm.mixture.mixture import Mixture
+from bayesgmm.model.covariance import COVARIANCE_TYPES
 from bayesgmm.model.em import ExpectationMaximisation
 from bayesgmm.search import (
     ascents as ascents_module,
@@ -23,6 +25,7 @@ from bayesgmm.search import (
 )
 from bayesgmm.search.curvature import negative_hessian
 from bayesgmm.search.regressions import Regressions
+from bayesgmm.search.split_and_merge import merged
 from bayesgmm.search.starts import StartingMixtures
 
 # Maximum log-likelihoods of Old Faithful (mclust finds the same).
@@ -139,11 +142,36 @@ def test_moves_reach_what_fresh_starts_do_not(monkeypatch):
     assert fresh.log_posterior < estimate.log_posterior - 40
 
 
+@pytest.mark.parametrize("covariance_type", ["full", "tied", "diag", "spherical"])
+def test_merging_keeps_the_moments_and_takes_those_least_missed(covariance_type):
+    means = np.array([[0.0, 0, 0], [0.3, 0, 0], [9, 0, 0], [0, 9, 0], [0, 9, 0.4]])
+    weights, family = np.array([0.1, 0.2, 0.3, 0.25, 0.15]), COVARIANCE_TYPES[covariance_type]
+    full = np.broadcast_to(np.eye(3), (5, 3, 3))
+    mixture = Mixture(weights, means, full if family.correlated else np.ones((5, 3)))
+    fewer = merged(mixture, 3, family)
+    assert fewer.diagonal == mixture.diagonal
+    np.testing.assert_allclose(sorted(fewer.weights), [0.3, 0.3, 0.4])
+    [alone] = np.flatnonzero(np.isclose(fewer.means[:, 0], 9))
+    np.testing.assert_allclose(fewer.full_covariances[alone], np.eye(3))
+
+    def moments(mixture):
+        mean = mixture.weights @ mixture.means
+        apart = mixture.means - mean
+        own = mixture.full_covariances + apart[:, :, None] * apart[:, None, :]
+        return mean, np.einsum("k,kii->i", mixture.weights, own)
+
+    without = merged(mixture, 4, family, gone=2)  # it goes to whichever suits it, and no other does
+    assert not np.isclose(without.means[:, 0], 9).any()
+    assert without.n_components == 4
+    for ours, before in zip(moments(fewer), moments(mixture), strict=True):
+        np.testing.assert_allclose(ours, before)
+
+
 def test_a_start_that_is_given_up_is_no_optimum(monkeypatch):
     x, _ = make_blobs(1000, centers=[(6 * i, 6 * j) for i in range(5) for j in range(5)], random_state=0)
     monkeypatch.setattr(ascents_module, "NATS_AHEAD", -50.0)
     monkeypatch.setattr(ascents_module, "STEPS_AHEAD", 0)
-    starts = bg.find_MAP(bg.build_model(x, 25, covariance_type="spherical"), n_init=6, random_seed=0).starts
+    starts = bg.find_MAP(bg.build_model(x, 25, covariance_type="spherical"), n_init=12, random_seed=0).starts
     given_up = starts.optimum < 0
     assert given_up.any()
     assert not starts.converged[given_up].any()

@@ -41,6 +41,8 @@ LEAST_WEIGHT, LEAST_SHARE = 1e-12, 1e-6
 BESIDE_ROUNDING = 0.1
 # Fixed-point rounds in which a reference is found for covariances; they end where no log scale changes by more.
 ROUNDS, SETTLED = 8, 1e-3
+# To a scale given its shape.
+NEWTON_STEPS = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,19 +88,22 @@ class RelativePrior:
 
         scaled so that the geometric mean of the h is 1.
         """
-        root, _ = self._root(natural)
+        root, _, _ = self._root(natural)
         return root @ root.T if self.family.correlated else root**2
 
-    def _root(self, natural: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """A root F of the reference F F^T (standard deviations where features do not correlate), and the h, (K,)."""
+    def _root(self, natural: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """A root F of the reference F F^T, the h, (K,), and inverse factors of the covariances.
+
+        Where features do not correlate, standard deviations and their inverses.
+        """
         correlated = self.family.correlated
         # By factors throughout: inverses of inverses would not stay positive definite where covariances hardly are.
         whiteners = np.linalg.inv(self._factors(natural)) if correlated else 1 / np.sqrt(natural)
         if not self.learned:
-            return self.outer, self._harmonic(self.outer, whiteners)
+            return self.outer, self._harmonic(self.outer, whiteners), whiteners
         if not self.family.per_feature:
             root = np.exp(np.log(natural).mean(axis=0) / 2)
-            return root, self._harmonic(root, whiteners)
+            return root, self._harmonic(root, whiteners), whiteners
         root = self._factors(natural.mean(axis=0)) if correlated else np.sqrt(natural.mean(axis=0))
         harmonic = self._harmonic(root, whiteners)
         for _ in range(ROUNDS):
@@ -113,7 +118,7 @@ class RelativePrior:
             if np.abs(np.log(harmonic / last)).max() < SETTLED:
                 break
         scale = np.exp(np.log(harmonic).mean())
-        return root * np.sqrt(scale), harmonic / scale
+        return root * np.sqrt(scale), harmonic / scale, whiteners
 
     def _harmonic(self, root: np.ndarray, whiteners: np.ndarray) -> np.ndarray:
         """h relative to the reference of a root, (K,), of covariances whose inverse factors are ``whiteners``."""
@@ -130,8 +135,11 @@ class RelativePrior:
         .. math:: \Sigma_k \leftarrow \frac{C_k + w_k R}{N_k + \nu}, \qquad
                   w_k = \left(\nu - \frac{2 \log h_k}{\tau^2 D}\right) h_k + \frac{2 b}{D},
 
-        with R and :math:`h_k` those of the covariances before: what maximises a bound of the penalised likelihood that
-        touches it there. A spherical covariance has a scale and no shape: D = 1 and nu = 0.
+        what maximises a bound of the penalised likelihood that touches it at the covariances before, each at its best
+        scale: R is their reference, and u = log h_k maximises
+        :math:`-\tfrac12 N_k D u - \tfrac12 t_k e^{-u} - \tfrac12 u^2 / \tau^2 - b e^{-u}` with
+        :math:`t_k = \mathrm{tr}(C_k \Sigma_k^{-1}) h_k`. A spherical covariance has a scale and no shape: D = 1 and
+        nu = 0.
         """
         family = self.family
         n_features = scatter.shape[-1] if family.per_feature else 1
@@ -147,18 +155,42 @@ class RelativePrior:
         if last is None:
             pooled = own.sum(axis=0) / n.sum()
             reference = pooled + LEAST_SHARE * self.centre if self.learned else self.centre
-            harmonic = np.ones(len(n))
+            root = self._factors(reference) if family.correlated else np.sqrt(reference)
+            inverse = np.linalg.inv(root) if family.correlated else 1 / root
+            u = self._log_scales(n, self._traces(own, inverse), n_features)
+            if self.learned:
+                u, reference = u - u.mean(), reference * np.exp(u.mean())
         else:
             natural = family.pool(last.full_covariances, last.weights)
             natural = natural if family.per_component else natural[None]
-            root, harmonic = self._root(natural)
+            root, harmonic, whiteners = self._root(natural)
             reference = root @ root.T if family.correlated else root**2
-        weight = (rows - 2 * np.log(harmonic) / (self.spread**2 * n_features)) * harmonic + 2 * self.wall / n_features
+            u = self._log_scales(n, harmonic * self._traces(own, whiteners), n_features)
+        weight = (rows - 2 * u / (self.spread**2 * n_features)) * np.exp(u) + 2 * self.wall / n_features
         weight = np.maximum(weight, LEAST_WEIGHT)
-        natural = (own + weight[expand] * reference) / (n + rows)[expand]
+        if family.per_feature:
+            natural = (own + weight[expand] * reference) / (n + rows)[expand]
+        else:
+            natural = np.exp(u) * reference
         natural = self._with(natural, self.floor if rounding is None else rounding)
         natural = natural if family.per_component else natural[0]
         return family.expand(natural, *scatter.shape[:2])
+
+    def _traces(self, scatter: np.ndarray, whiteners: np.ndarray) -> np.ndarray:
+        """Traces of scatters times inverse covariances, (K,), of natural shape as their inverse factors are."""
+        if self.family.correlated:
+            return np.einsum("...ij,...ij->...", whiteners @ scatter, np.broadcast_to(whiteners, scatter.shape))
+        traces = scatter * whiteners**2
+        return traces.sum(axis=-1) if self.family.per_feature else traces
+
+    def _log_scales(self, counts: np.ndarray, traces: np.ndarray, n_features: int) -> np.ndarray:
+        """The u of the M-step, (K,), by Newton's method from below, where it cannot overshoot."""
+        rows, least = counts * n_features / 2, traces / 2 + self.wall + LEAST_WEIGHT
+        u = np.minimum(np.log(least / (rows + 1)), 0.0)
+        for _ in range(NEWTON_STEPS):
+            pull = least * np.exp(-u)
+            u = u + (pull - rows - u / self.spread**2) / (pull + 1 / self.spread**2)
+        return u
 
     def _factors(self, covariances: np.ndarray) -> np.ndarray:
         """Cholesky factors of covariances (..., D, D), also where rounding errors left them not positive definite."""

@@ -1,4 +1,4 @@
-"""Where to start: k-means in three metrics, random rows, and the best optimum so far with one component moved."""
+"""Where to start: k-means in three metrics, random rows, and the moves from the best optimum so far."""
 
 from collections.abc import Callable
 
@@ -28,12 +28,9 @@ class StartingMixtures:
     without correlation in all; and without correlation within the clusters of the best mixture so far, where long
     clusters are round.
 
-    A relocation takes a component of the best mixture so far and puts it elsewhere. With many components k-means leaves
-    two clusters under one component and one cluster under two somewhere, in every start; a relocation mends one such
-    place and keeps what was right elsewhere. Over 14 simulated tables with 8 to 20 components, 24 relocations to a row
-    gained 67 nats on average over the best of ten fresh starts, and 24 splits of a component 50. They do not find a
-    small dense cluster within a wide one, which 25 starts of the other kinds missed in each of five tables; relocations
-    to neighbours found it after 2 to 10 (``docs/search.md``).
+    With many components k-means leaves two clusters under one component and one cluster under two somewhere, in every
+    start. So most starts move on from the best mixture so far (:class:`SplitAndMerge`), which keeps what was right
+    elsewhere.
     """
 
     def __init__(self, specification: Specification, table: Table, rng: np.random.Generator):
