@@ -169,7 +169,7 @@ def test_merging_keeps_the_moments_and_takes_those_least_missed(covariance_type)
 
 def test_a_start_that_is_given_up_is_no_optimum(monkeypatch):
     x, _ = make_blobs(1000, centers=[(6 * i, 6 * j) for i in range(5) for j in range(5)], random_state=0)
-    monkeypatch.setattr(ascents_module, "NATS_AHEAD", -50.0)
+    monkeypatch.setattr(ascents_module, "NATS_AHEAD", 50.0)
     monkeypatch.setattr(ascents_module, "STEPS_AHEAD", 0)
     starts = bg.find_MAP(bg.build_model(x, 25, covariance_type="spherical"), n_init=12, random_seed=0).starts
     given_up = starts.optimum < 0

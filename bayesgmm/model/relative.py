@@ -185,7 +185,8 @@ class RelativePrior:
 
     def _log_scales(self, counts: np.ndarray, traces: np.ndarray, n_features: int) -> np.ndarray:
         """The u of the M-step, (K,), by Newton's method from below, where it cannot overshoot."""
-        rows, least = counts * n_features / 2, traces / 2 + self.wall + LEAST_WEIGHT
+        # Rounding can leave a scatter of no spread below 0.
+        rows, least = counts * n_features / 2, np.maximum(traces, 0) / 2 + self.wall + LEAST_WEIGHT
         u = np.minimum(np.log(least / (rows + 1)), 0.0)
         for _ in range(NEWTON_STEPS):
             pull = least * np.exp(-u)

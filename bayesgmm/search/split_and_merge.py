@@ -61,7 +61,8 @@ class SplitAndMerge:
         n, weight = table.n_rows, table.row_weights
         few = min(table.n_features + 2, n)
         rows = within(mixture, table)
-        some = rng.choice(n, size=min(n, MOST_ROWS), replace=False, p=weight / weight.sum())
+        n_some = min(int(np.count_nonzero(weight)), MOST_ROWS)
+        some = rng.choice(n, size=n_some, replace=False, p=weight / weight.sum())
         crowding = _log_crowding(rows, some, few) - mixture.log_density(table.values[some])
         responsibilities = np.pad(mixture.responsibilities(table.values), ((0, 0), (0, n_spare)))
         for spare in range(k, k + n_spare):
