@@ -168,6 +168,19 @@ def test_divergences_small_components_and_near_optima_are_flagged(faithful_draws
     assert diagnosis.table.loc["gap to the second optimum, nats", "value"] == pytest.approx(0.6)
 
 
+@pytest.mark.parametrize(("shares", "matter"), [([0.97, 0.03], False), ([0.93, 0.07], True), ([0.97, np.nan], True)])
+def test_other_modes_matter_from_five_per_cent_on(faithful_draws, shares, matter):
+    """As chains are dispersed from there on by default; a mode of unknown share always matters."""
+
+    def found(tree):
+        tree["posterior"].attrs["mode_shares"] = np.array(shares)
+        tree["posterior"].attrs["mode_log_evidence"] = np.array([0.0, -3.0])
+        tree["posterior"].attrs["mode_optima"] = np.array([0, 1])
+
+    diagnosis = bg.diagnose(changed(faithful_draws, found))
+    assert any("different modes" in reason for reason in diagnosis.reasons) == matter
+
+
 def test_a_collapsed_component_is_named_with_its_rows(faithful_draws):
     def collapse(tree):
         covariances = tree["posterior"]["covariances"]
@@ -175,7 +188,9 @@ def test_a_collapsed_component_is_named_with_its_rows(faithful_draws):
 
     diagnosis = bg.diagnose(changed(faithful_draws, collapse))
     assert diagnosis.verdict == "caution"
-    assert any("component 1 has collapsed" in reason and "on rows" in reason for reason in diagnosis.reasons)
+    [reason] = [reason for reason in diagnosis.reasons if "component 1 has collapsed" in reason]
+    assert "on rows" in reason
+    assert reason.endswith("Give a resolution, or try fewer components.")  # the priors are the defaults already
 
 
 def test_too_few_draws_are_flagged(faithful_model, faithful_map):

@@ -82,7 +82,10 @@ def _tables(seed=0):
 
 TABLES = _tables()
 # Those that a change of the prior or of the search is most likely to break; all of them are slow.
-SOME = ["iris after PCA", "a sum of two columns", "three points only", "one row more than components"]
+SOME = [
+    "iris after PCA", "a sum of two columns", "three points only", "one row more than components", "two lines",
+    "a binary column",
+]  # fmt: skip
 
 
 def _check(name):

@@ -6,13 +6,16 @@ import pytensor
 import pytensor.tensor as pt
 import pytest
 from scipy import integrate, stats
-from scipy.optimize import approx_fprime
+from scipy.optimize import approx_fprime, minimize_scalar
 
 import bayesgmm as bg
+from bayesgmm.data.table import Table
 from bayesgmm.exceptions import InvalidPriorError
 from bayesgmm.graph.relative import RelativeCovariance
 from bayesgmm.mixture import log_cholesky
 from bayesgmm.model.covariance import COVARIANCE_TYPES
+from bayesgmm.model.em import ExpectationMaximisation
+from bayesgmm.model.relative import SCALE_SPREAD, SCALE_WALL, RelativePrior
 from bayesgmm.search.problem import Problem
 
 ROWS, SPREAD, WALL, CEILING = 6.5, 1.2, 0.03, 0.4
@@ -238,3 +241,47 @@ def test_iris_after_principal_components():
     fitted = make_pipeline(StandardScaler(), PCA(), bg.GaussianMixture(3, inference="map", random_state=0)).fit(x)
     plain = bg.GaussianMixture(3, inference="map", random_state=0).fit(x)
     assert adjusted_rand_score(fitted.predict(x), plain.predict(x)) > 0.9
+
+
+def test_ems_scale_is_the_best_given_the_shape():
+    prior = RelativePrior(COVARIANCE_TYPES["full"], np.eye(3), 200.0)
+    counts, traces = np.array([0.0, 1e-3, 5, 40, 3000]), np.array([0.0, 1e-9, 200, 1, 1e6])
+    found = prior._log_scales(counts, traces, 3)
+    for n, t, u in zip(counts, traces, found, strict=True):
+
+        def loss(u, n=n, t=t):
+            return 1.5 * n * u + t / 2 * np.exp(-u) + u**2 / (2 * SCALE_SPREAD**2) + SCALE_WALL * np.exp(-u)
+
+        best = minimize_scalar(loss, bounds=(-30, 30), method="bounded", options={"xatol": 1e-9}).x
+        assert u == pytest.approx(best, abs=1e-5)
+
+
+@pytest.mark.parametrize("covariance_type", ["full", "diag", "spherical"])
+def test_ems_step_finds_a_narrow_component_whatever_the_likeness(covariance_type):
+    """20 rows a tenth as wide as the others: their scale is there after two steps, though 400 rows are for another."""
+    rng = np.random.default_rng(0)
+    x = np.concatenate([rng.normal(size=(100, 3)), 0.1 * rng.normal(size=(20, 3)) + 5])
+    outer = {"full": np.eye(3), "diag": np.ones(3), "spherical": np.array(1.0)}[covariance_type]
+    prior = RelativePrior(COVARIANCE_TYPES[covariance_type], outer, 400.0)
+    em = ExpectationMaximisation(Table.of(x), prior.covariances)
+    mixture, _ = em.run(em.from_responsibilities(np.eye(2)[np.arange(120) // 100]), max_steps=2, tolerance=0.0)
+    narrow = np.sqrt(np.einsum("kii->k", mixture.full_covariances) / 3)[1]
+    assert 0.08 < narrow < 0.15
+
+
+@pytest.mark.parametrize("covariance_type", ["full", "tied", "diag", "spherical"])
+def test_covariances_less_their_rounding_keep_some_in_every_direction(covariance_type):
+    family, d = COVARIANCE_TYPES[covariance_type], 3
+    outer = np.eye(d) if family.correlated else np.ones(d) if family.per_feature else np.array(1.0)
+    prior = RelativePrior(family, outer, 5.0)
+    rounding = np.array([0.3, 1e-10, 1e-10])
+    flat = np.diag([1e-8, 1.0, 2.0]) if family.correlated else np.array([1e-8, 1.0, 2.0])
+    natural = np.stack([flat, 2 * flat]) if family.per_feature else np.array([1e-8, 1.0])
+    own = np.diag(rounding) if family.correlated else rounding if family.per_feature else rounding.mean()
+    beside = prior._beside(natural, rounding)
+    least = np.linalg.eigvalsh(beside - 0.0999 * own) if family.correlated else beside - 0.0999 * own
+    assert (least > 0).all()
+    whole = prior._with(natural, rounding)
+    np.testing.assert_allclose(whole, beside + own, rtol=1e-6)
+    wide = natural + 5 * own  # what holds its rounding is left as it is
+    np.testing.assert_array_equal(prior._with(wide, rounding), wide)

@@ -138,8 +138,11 @@ class RelativePrior:
         what maximises a bound of the penalised likelihood that touches it at the covariances before, each at its best
         scale: R is their reference, and u = log h_k maximises
         :math:`-\tfrac12 N_k D u - \tfrac12 t_k e^{-u} - \tfrac12 u^2 / \tau^2 - b e^{-u}` with
-        :math:`t_k = \mathrm{tr}(C_k \Sigma_k^{-1}) h_k`. A spherical covariance has a scale and no shape: D = 1 and
-        nu = 0.
+        :math:`t_k = \mathrm{tr}(C_k \Sigma_k^{-1}) h_k`; the ceiling c is left out. A spherical covariance has a scale
+        and no shape: it is h_k R.
+
+        Where nu is large the first formula alone moves a scale by a few per cent a step: with nu = 404 ten steps of EM
+        left a component on 20 rows six times as wide as they are.
         """
         family = self.family
         n_features = scatter.shape[-1] if family.per_feature else 1
@@ -166,10 +169,9 @@ class RelativePrior:
             root, harmonic, whiteners = self._root(natural)
             reference = root @ root.T if family.correlated else root**2
             u = self._log_scales(n, harmonic * self._traces(own, whiteners), n_features)
-        weight = (rows - 2 * u / (self.spread**2 * n_features)) * np.exp(u) + 2 * self.wall / n_features
-        weight = np.maximum(weight, LEAST_WEIGHT)
         if family.per_feature:
-            natural = (own + weight[expand] * reference) / (n + rows)[expand]
+            weight = (rows - 2 * u / (self.spread**2 * n_features)) * np.exp(u) + 2 * self.wall / n_features
+            natural = (own + np.maximum(weight, LEAST_WEIGHT)[expand] * reference) / (n + rows)[expand]
         else:
             natural = np.exp(u) * reference
         natural = self._with(natural, self.floor if rounding is None else rounding)

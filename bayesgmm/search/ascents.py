@@ -37,8 +37,12 @@ class Ascent:
 
     def same(self, other: "Ascent") -> bool:
         """Whether two ended at one optimum, up to the order of the components."""
-        near = abs(self.optimum.log_posterior - other.optimum.log_posterior) < SAME_LOG_POSTERIOR
-        return near and self.given_up == other.given_up and self.mixture.matches(other.mixture, SAME_PARAMETERS)
+        near = self.as_high_as(other.optimum.log_posterior) and self.given_up == other.given_up
+        return near and self.mixture.matches(other.mixture, SAME_PARAMETERS)
+
+    def as_high_as(self, log_posterior: float) -> bool:
+        """Whether it ended at this log posterior."""
+        return abs(self.optimum.log_posterior - log_posterior) < SAME_LOG_POSTERIOR
 
 
 class Ascents:
@@ -101,11 +105,7 @@ class Ascents:
 
     def _reached(self, q: np.ndarray, log_posterior: float) -> Ascent | None:
         """The optimum found before at whose top a climb is, if there is one."""
-        near = [
-            a
-            for a in self.all
-            if a.optimum.converged and abs(a.optimum.log_posterior - log_posterior) < SAME_LOG_POSTERIOR
-        ]
+        near = [a for a in self.all if a.optimum.converged and a.as_high_as(log_posterior)]
         if not near:
             return None
         mixture = self.problem.mixture(q)
