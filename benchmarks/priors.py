@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from data_sets import DataSet, from_r, real, simulated
 from measure import RESULTS
+from scipy.special import logsumexp
 from sklearn.metrics import adjusted_rand_score
 from sklearn.mixture import GaussianMixture
 from sklearn.model_selection import KFold
@@ -84,7 +85,8 @@ class Relative:
         trace = np.einsum("ij,kji->k", common, np.linalg.inv(mixture.covariances))
         log_det = np.linalg.slogdet(mixture.covariances)[1] - np.linalg.slogdet(common)[1]
         u = np.log(d / trace)
-        shape = -p.rows / 2 * log_det - p.rows * d / 2 * np.log(trace)
+        distance = log_det / 2 + d / 2 * np.log(trace / d)
+        shape = logsumexp(p.log_constants - p.rows * distance[:, None], axis=1)
         return (shape - u**2 / (2 * p.spread**2) - p.wall * np.exp(-u)).sum()
 
 
@@ -113,6 +115,8 @@ def by_em(prior_of: Callable) -> Fitted:
 def relative(**changes) -> Callable:
     def prior_of(table, n_components):
         prior = relative_prior(table, n_components, FULL)
+        if "rows" in changes:
+            prior = replace(prior, shares=np.ones(1))
         own = {name: change(table) if callable(change) else change for name, change in changes.items()}
         return Relative(replace(prior, **own))
 
@@ -125,8 +129,8 @@ CANDIDATES: dict[str, Fitted] = {
     "no reference (the first default)": first_default,
     "inverse-Wishart around a learned reference": by_em(lambda t, k: InverseWishart(t.n_features + 2)),
     "around the total covariance": by_em(relative(learned=False)),
-    "shape worth D + 2 rows": by_em(relative(rows=lambda t: t.n_features + 2)),
-    "shape worth 2 D rows": by_em(relative(rows=lambda t: 2 * t.n_features)),
+    "shape worth D + 2 rows": by_em(relative(rows=lambda t: np.array([t.n_features + 2.0]))),
+    "shape worth 2 D rows": by_em(relative(rows=lambda t: np.array([2.0 * t.n_features]))),
     "scale's spread 3": by_em(relative(spread=3.0)),
     "scale's spread 0.5": by_em(relative(spread=0.5)),
     "wall 0.1": by_em(relative(wall=0.1)),

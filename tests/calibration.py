@@ -31,7 +31,8 @@ PRIOR = {
     "reference_cholesky": np.eye(N_FEATURES),
     "reference_spread": 0.5,
     "reference_ceiling": 0.6,
-    "likeness": 6.0,
+    "likeness": np.array([3.0, 6.0, 20.0]),
+    "likeness_shares": np.array([0.3, 0.4, 0.3]),
     "scale_spread": 0.7,
     "scale_wall": 0.02,
     "scale_ceiling": 0.1,
@@ -58,8 +59,9 @@ def with_prior(model, prior):
     return model
 
 
-def relative_draw(rng, n_features, rows, spread, wall, ceiling, correlated):
+def relative_draw(rng, n_features, rows, shares, spread, wall, ceiling, correlated):
     """A covariance around the identity by SciPy and NumPy alone: inverse-Wishart's shape, a scale of its own."""
+    rows = rng.choice(rows, p=shares)
     if correlated:
         shape = np.reshape(invwishart(rows, np.eye(n_features)).rvs(random_state=rng), (n_features, n_features))
     else:
@@ -77,12 +79,13 @@ def prior_draw(rng, structure):
     weights = rng.dirichlet(PRIOR["concentration"])
     means = rng.normal(PRIOR["midrange"], PRIOR["range"], size=(k, d))
     own, correlated = d if structure.per_feature else 1, structure.correlated
-    numbers = (PRIOR["likeness"], *(PRIOR[f"scale_{name}"] for name in ("spread", "wall", "ceiling")))
+    likeness = PRIOR["likeness"], PRIOR["likeness_shares"]
+    numbers = (*likeness, *(PRIOR[f"scale_{name}"] for name in ("spread", "wall", "ceiling")))
     if not structure.per_component:
         # One covariance stands around what is known.
         return weights, means, relative_draw(rng, own, *numbers, correlated)
     least = own + 1 if correlated else 2
-    around = least, PRIOR["reference_spread"], 0.0, PRIOR["reference_ceiling"]
+    around = [least], [1.0], PRIOR["reference_spread"], 0.0, PRIOR["reference_ceiling"]
     root = np.linalg.cholesky(relative_draw(rng, own, *around, correlated))
     covariances = np.array([root @ relative_draw(rng, own, *numbers, correlated) @ root.T for _ in range(k)])
     if correlated:

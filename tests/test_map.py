@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 import pymc as pm
 import pytest
+from scipy.special import logsumexp
 from sklearn.datasets import make_blobs
 
 import bayesgmm as bg
@@ -84,7 +85,8 @@ def test_em_never_lowers_the_penalised_likelihood(faithful):
         trace = np.einsum("ij,kji->k", common, np.linalg.inv(mixture.covariances))
         log_det = np.linalg.slogdet(mixture.covariances)[1] - np.linalg.slogdet(common)[1]
         u = np.log(2 / trace)
-        shape = -prior.rows / 2 * log_det - prior.rows * np.log(trace)
+        distance = log_det / 2 + np.log(trace / 2)
+        shape = logsumexp(prior.log_constants - prior.rows * distance[:, None], axis=1)
         return log_likelihood + (shape - u**2 / (2 * prior.spread**2) - prior.wall * np.exp(-u)).sum()
 
     last = -np.inf

@@ -7,6 +7,7 @@ import pytensor.tensor as pt
 import pytest
 from scipy import integrate, stats
 from scipy.optimize import approx_fprime, minimize_scalar
+from scipy.special import logsumexp
 
 import bayesgmm as bg
 from bayesgmm.data.table import Table
@@ -15,10 +16,10 @@ from bayesgmm.graph.relative import RelativeCovariance
 from bayesgmm.mixture import log_cholesky
 from bayesgmm.model.covariance import COVARIANCE_TYPES
 from bayesgmm.model.em import ExpectationMaximisation
-from bayesgmm.model.relative import SCALE_SPREAD, SCALE_WALL, RelativePrior
+from bayesgmm.model.relative import SCALE_SPREAD, SCALE_WALL, RelativePrior, likenesses
 from bayesgmm.search.problem import Problem
 
-ROWS, SPREAD, WALL, CEILING = 6.5, 1.2, 0.03, 0.4
+ROWS, SHARES, SPREAD, WALL, CEILING = [4.0, 6.5, 30.0], [0.2, 0.5, 0.3], 1.2, 0.03, 0.4
 
 
 def matrices(y, n_features):
@@ -35,7 +36,7 @@ def matrices(y, n_features):
 
 def draws(n_features, correlated, around, n=4_000):
     prior = RelativeCovariance.dist(
-        n_features, ROWS, SPREAD, WALL, CEILING, around, correlated=correlated, shape=(n, len(around))
+        n_features, ROWS, SHARES, SPREAD, WALL, CEILING, around, correlated=correlated, shape=(n, len(around))
     )  # fmt: skip
     return pm.draw(prior, random_seed=1)
 
@@ -81,7 +82,7 @@ def test_pullbacks_are_the_gradients(n_features):
 def log_density(y, n_features, correlated, around=None):
     around = np.zeros(y.shape[1]) if around is None else around
     prior = RelativeCovariance.dist(
-        n_features, ROWS, SPREAD, WALL, CEILING, around, correlated=correlated, shape=y.shape
+        n_features, ROWS, SHARES, SPREAD, WALL, CEILING, around, correlated=correlated, shape=y.shape
     )
     value = pt.matrix()
     return pytensor.function([value], pm.logp(prior, value), mode="FAST_COMPILE")(y)
@@ -98,17 +99,19 @@ def scale_density(u):
 
 @pytest.mark.parametrize("n_features", [1, 2, 3])
 def test_density_is_the_inverse_wisharts_with_another_scale(n_features):
-    """SciPy's inverse-Wishart, its trace's chi-square taken out, our scale's density put in, by dM = J dy."""
+    """SciPy's inverse-Wisharts, their traces' chi-squares taken out, our scale's density put in, by dM = J dy."""
     y = 0.6 * np.random.default_rng(0).normal(size=(6, log_cholesky.length(n_features)))
     y, around = y[:5], y[5]
     root = np.linalg.inv(np.linalg.cholesky(matrices(around[None], n_features)[0]))
     relative = root @ matrices(y, n_features) @ root.T
     trace = np.trace(np.linalg.inv(relative), axis1=1, axis2=2)
-    wishart = np.array([stats.invwishart(ROWS, np.eye(n_features)).logpdf(m) for m in relative])
-    chi_square = stats.chi2(ROWS * n_features).logpdf(trace) + np.log(trace)
+    shape = 0.0
+    for rows, share in zip(ROWS, SHARES, strict=True):
+        wishart = np.array([stats.invwishart(rows, np.eye(n_features)).pdf(m) for m in relative])
+        shape += share * wishart / (stats.chi2(rows * n_features).pdf(trace) * trace)
     scale = np.log([scale_density(u) for u in np.log(n_features / trace)])
     jacobian = n_features * np.log(2) + (n_features + 1) / 2 * np.linalg.slogdet(relative)[1]
-    expected = wishart - chi_square + scale + jacobian
+    expected = np.log(shape) + scale + jacobian
     np.testing.assert_allclose(log_density(y, n_features, True, around), expected, rtol=1e-8)
 
 
@@ -139,15 +142,55 @@ def test_draws_have_the_shape_of_an_inverse_wishart_and_the_scale_that_is_said(c
     # Negative control: without its own spread the scale would be another.
     assert stats.kstest(1.2 * u, lambda v: np.interp(v, grid, cumulative)).pvalue < 1e-3
     rng = np.random.default_rng(2)
-    if correlated:
-        theirs = stats.wishart(ROWS, np.eye(n_features)).rvs(len(y), random_state=rng)
-    else:
-        theirs = rng.chisquare(ROWS, size=(len(y), n_features))[:, None] * np.eye(n_features)
-    shape = inverse[:, 0, 0] / trace
-    assert stats.ks_2samp(shape, theirs[:, 0, 0] / np.trace(theirs, axis1=1, axis2=2)).pvalue > 1e-3
-    least = np.linalg.eigvalsh(inverse)[:, 0] / trace
-    expected = np.linalg.eigvalsh(theirs)[:, 0] / np.trace(theirs, axis1=1, axis2=2)
-    assert stats.ks_2samp(least, expected).pvalue > 1e-3
+
+    def alike(shares):
+        """Whether our shapes' first entries and least eigenvalues are distributed as those of Wishart matrices."""
+        rows = rng.choice(ROWS, size=len(y), p=shares)
+        if correlated:
+            theirs = np.array([stats.wishart(nu, np.eye(n_features)).rvs(random_state=rng) for nu in rows])
+        else:
+            theirs = rng.chisquare(rows[:, None], size=(len(y), n_features))[:, None] * np.eye(n_features)
+        theirs /= np.trace(theirs, axis1=1, axis2=2)[:, None, None]
+        ours = inverse / trace[:, None, None]
+        first, least = ([m[:, 0, 0], np.linalg.eigvalsh(m)[:, 0]] for m in (ours, theirs))
+        return min(stats.ks_2samp(*pair).pvalue for pair in zip(first, least, strict=True)) > 1e-3
+
+    assert alike(SHARES)
+    # Negative control: the same rows in other shares.
+    assert not alike(SHARES[::-1])
+
+
+@pytest.mark.parametrize(("n_features", "covariance_type"), [(2, "diag"), (4, "full"), (30, "full")])
+def test_likenesses_are_a_gamma_variable(n_features, covariance_type):
+    """Moments, of which Gauss' quadrature has the first 2 J - 1 exactly, and what the highest density is worth."""
+    family = COVARIANCE_TYPES[covariance_type]
+    rows, shares = likenesses(9.0, family, n_features)
+    extra = rows - (n_features + 1 if family.correlated else 2)
+    d = n_features * (n_features + 1) // 2 - 1 if family.correlated else n_features - 1
+    gamma = stats.gamma(d / 2, scale=8 / d)
+    for power in range(1, 5):
+        assert shares @ extra**power == pytest.approx(gamma.moment(power))
+    assert shares.sum() == pytest.approx(1)
+    assert extra.min() > 0
+    prior = RelativePrior(family, np.eye(n_features) if family.correlated else np.ones(n_features), rows, shares)
+    _, at_the_reference = prior._around(prior.outer, prior.outer[None])
+    # C(nu) is nearly nu^(d/2): the highest density is worth about what was asked for.
+    assert at_the_reference[0] - rows.min() + extra.min() == pytest.approx(8, rel=0.6)
+
+
+def test_a_component_that_differs_is_not_drawn_to_those_that_are_alike():
+    """Three of one shape, one of another: the more it differs, the fewer rows draw it."""
+    natural = np.stack([np.eye(3), np.eye(3), 0.1 * np.eye(3), np.diag([9.0, 1.0, 0.1])])
+    family = COVARIANCE_TYPES["full"]
+    prior = RelativePrior(family, np.eye(3), *likenesses(50.0, family, 3))
+    root, harmonic, rows, _ = prior._root(natural)
+    assert rows[3] < 0.5 * rows[:3].min()
+    # The slope of the log density of the shape by its distance from the reference, numerically.
+    distance = np.linspace(0, 2, 2001)
+    log_density = logsumexp(prior.log_constants - prior.rows * distance[:, None], axis=1)
+    slopes = np.gradient(log_density, distance)
+    own = np.linalg.slogdet(natural)[1] / 2 - np.linalg.slogdet(root)[1] - 1.5 * np.log(harmonic)
+    np.testing.assert_allclose(rows[3], -np.interp(own[3], distance, slopes), rtol=1e-3)
 
 
 @pytest.mark.parametrize("covariance_type", list(COVARIANCE_TYPES))
@@ -244,7 +287,7 @@ def test_iris_after_principal_components():
 
 
 def test_ems_scale_is_the_best_given_the_shape():
-    prior = RelativePrior(COVARIANCE_TYPES["full"], np.eye(3), 200.0)
+    prior = RelativePrior(COVARIANCE_TYPES["full"], np.eye(3), np.array([200.0]), np.ones(1))
     counts, traces = np.array([0.0, 1e-3, 5, 40, 3000]), np.array([0.0, 1e-9, 200, 1, 1e6])
     found = prior._log_scales(counts, traces, 3)
     for n, t, u in zip(counts, traces, found, strict=True):
@@ -262,7 +305,7 @@ def test_ems_step_finds_a_narrow_component_whatever_the_likeness(covariance_type
     rng = np.random.default_rng(0)
     x = np.concatenate([rng.normal(size=(100, 3)), 0.1 * rng.normal(size=(20, 3)) + 5])
     outer = {"full": np.eye(3), "diag": np.ones(3), "spherical": np.array(1.0)}[covariance_type]
-    prior = RelativePrior(COVARIANCE_TYPES[covariance_type], outer, 400.0)
+    prior = RelativePrior(COVARIANCE_TYPES[covariance_type], outer, np.array([400.0]), np.ones(1))
     em = ExpectationMaximisation(Table.of(x), prior.covariances)
     mixture, _ = em.run(em.from_responsibilities(np.eye(2)[np.arange(120) // 100]), max_steps=2, tolerance=0.0)
     narrow = np.sqrt(np.einsum("kii->k", mixture.full_covariances) / 3)[1]
@@ -273,7 +316,7 @@ def test_ems_step_finds_a_narrow_component_whatever_the_likeness(covariance_type
 def test_covariances_less_their_rounding_keep_some_in_every_direction(covariance_type):
     family, d = COVARIANCE_TYPES[covariance_type], 3
     outer = np.eye(d) if family.correlated else np.ones(d) if family.per_feature else np.array(1.0)
-    prior = RelativePrior(family, outer, 5.0)
+    prior = RelativePrior(family, outer, np.array([5.0]), np.ones(1))
     rounding = np.array([0.3, 1e-10, 1e-10])
     flat = np.diag([1e-8, 1.0, 2.0]) if family.correlated else np.array([1e-8, 1.0, 2.0])
     natural = np.stack([flat, 2 * flat]) if family.per_feature else np.array([1e-8, 1.0])

@@ -12,6 +12,11 @@ That is the shape of an inverse-Wishart matrix with :math:`\nu` degrees of freed
 chi-square with :math:`\nu D`), and a scale u with a distribution of its own. Of diagonal matrices, whose variances are
 inverse-gamma then, :math:`\Gamma(\nu/2)^D` stands for the multivariate gamma function.
 
+:math:`\nu` is one of a few numbers :math:`\nu_j`, of share :math:`w_j`, for every covariance on its own: the density is
+the sum of theirs, which all depend on the shape through one number, with constants :math:`C_j` that are known,
+
+.. math:: p(\text{shape}) = \sum_j w_j C_j e^{-\nu_j Q}, \qquad Q = \frac12 \log\frac{|M|}{|R|} + \frac D2 \log T .
+
 M and R have coordinates of their own, and not M as seen from R: where rows are many they tell M and hardly R, and the
 posterior of coordinates relative to R was so bent that NUTS took 180,000 gradients in place of 28,000, and diverged
 (5,000 rows of 5 features, 4 components).
@@ -34,7 +39,7 @@ from bayesgmm.graph.ops import source_version
 from bayesgmm.mixture import log_cholesky
 
 # The quadrature that gives Z: points, over so many spreads.
-POINTS, FAR = 321, 8.0
+POINTS, FAR = 161, 8.0
 
 
 class _OfCoordinates(Op):
@@ -143,13 +148,14 @@ def covariances(y, outer, rounding):
 # The distribution -----------------------------------------------------------------------------------------------------
 
 
-def _draw(rng, n_features, rows, spread, wall, ceiling, around, correlated, y):
+def _draw(rng, n_features, rows, shares, spread, wall, ceiling, around, correlated, y):
     """Fill ``y`` with a draw of the prior around the reference of coordinates ``around``."""
+    degrees = rows[min(np.searchsorted(np.cumsum(shares), rng.random()), len(rows) - 1)]
     inverse = np.zeros((n_features, n_features))  # an upper triangle U with inverse M = U U^T, of Wishart distribution
     trace = 0.0
     for i in range(n_features):
         after = n_features - 1 - i if correlated else 0
-        inverse[i, i] = math.sqrt(rng.chisquare(rows - after))
+        inverse[i, i] = math.sqrt(rng.chisquare(degrees - after))
         for j in range(i + 1, n_features if correlated else i):
             inverse[i, j] = rng.normal(0.0, 1.0)
         for j in range(i, n_features):
@@ -184,10 +190,10 @@ def _draw(rng, n_features, rows, spread, wall, ceiling, around, correlated, y):
 
 
 class RelativeRV(RandomVariable):
-    """Coordinates y; parameters are D, rows (nu), spread (tau), wall (b), ceiling (c) and the reference's."""
+    """Coordinates y; parameters: D, rows (nu), their shares, spread (tau), wall (b), ceiling (c), the reference's."""
 
     name = "relative_covariance"
-    signature = "(),(),(),(),(),(p)->(p)"
+    signature = "(),(j),(j),(),(),(),(p)->(p)"
     dtype = "float64"
     _print_name = ("RelativeCovariance", "\\operatorname{RelativeCovariance}")
     __props__ = ("name", "signature", "dtype", "inplace", "correlated")
@@ -200,14 +206,16 @@ class RelativeRV(RandomVariable):
         n_features = pt.squeeze(dist_params[0])
         return (n_features * (n_features + 1) // 2 if self.correlated else n_features,)
 
-    def rng_fn(self, rng, n_features, rows, spread, wall, ceiling, around, size):
+    def rng_fn(self, rng, n_features, rows, shares, spread, wall, ceiling, around, size):
         d = int(np.ravel(n_features)[0])
-        shape = np.shape(rows) if size is None else tuple(size)
-        around = np.broadcast_to(around, (*shape, around.shape[-1])).reshape(-1, around.shape[-1])
-        numbers = [np.broadcast_to(v, shape).ravel() for v in (rows, spread, wall, ceiling)]
+        shape = np.shape(spread) if size is None else tuple(size)
+        rows, shares, around = (
+            np.broadcast_to(v, (*shape, v.shape[-1])).reshape(-1, v.shape[-1]) for v in (rows, shares, around)
+        )
+        numbers = [np.broadcast_to(v, shape).ravel() for v in (spread, wall, ceiling)]
         y = np.empty((int(np.prod(shape)), log_cholesky.length(d) if self.correlated else d))
         for b, own in enumerate(zip(*numbers, strict=True)):
-            _draw(rng, d, own[0], own[1], own[2], own[3], around[b], self.correlated, y[b])
+            _draw(rng, d, rows[b], shares[b], own[0], own[1], own[2], around[b], self.correlated, y[b])
         return y.reshape(*shape, y.shape[1])
 
 
@@ -216,10 +224,10 @@ def _numba_draw(op, node):
     correlated, draw = op.correlated, numba_njit(_draw)
 
     @numba_njit
-    def random_fn(rng, n_features, rows, spread, wall, ceiling, around):
+    def random_fn(rng, n_features, rows, shares, spread, wall, ceiling, around):
         d = n_features.item()
         y = np.empty(d * (d + 1) // 2 if correlated else d)
-        draw(rng, d, rows.item(), spread.item(), wall.item(), ceiling.item(), around, correlated, y)
+        draw(rng, d, rows, shares, spread.item(), wall.item(), ceiling.item(), around, correlated, y)
         return y
 
     return random_fn, source_version(__file__)
@@ -237,14 +245,15 @@ class RelativeCovariance(Continuous):
         return rv
 
     @classmethod
-    def dist(cls, n_features, rows, spread, wall, ceiling, around, *, correlated=True, **kwargs):
+    def dist(cls, n_features, rows, shares, spread, wall, ceiling, around, *, correlated=True, **kwargs):
         parameters = [pt.as_tensor(n_features, dtype="int64")]
-        parameters += [pt.as_tensor(v, dtype="float64") for v in (rows, spread, wall, ceiling, around)]
+        parameters += [pt.as_tensor(v, dtype="float64") for v in (rows, shares, spread, wall, ceiling, around)]
+        parameters[1:3] = map(pt.atleast_1d, parameters[1:3])
         return super().dist(parameters, correlated=correlated, **kwargs)
 
 
 @_support_point.register(RelativeRV)
-def _the_reference(op, rv, rng, size, n_features, rows, spread, wall, ceiling, around):
+def _the_reference(op, rv, rng, size, n_features, rows, shares, spread, wall, ceiling, around):
     # At half the standard deviations: clusters are narrower than all rows, and PyMC's own optimiser finds them then.
     length = around.shape[-1]
     i = pt.arange(length)
@@ -253,26 +262,23 @@ def _the_reference(op, rv, rng, size, n_features, rows, spread, wall, ceiling, a
 
 
 @_logprob.register(RelativeRV)
-def _log_density(op, values, rng, size, n_features, rows, spread, wall, ceiling, around, **kwargs):
+def _log_density(op, values, rng, size, n_features, rows, shares, spread, wall, ceiling, around, **kwargs):
     (y,) = values
-    n_features, rows, spread, wall, ceiling = map(pt.squeeze, (n_features, rows, spread, wall, ceiling))
-    # PyMC gives the reference the axes of the covariances around it.
-    around = pt.squeeze(around, axis=tuple(range(around.type.ndim - 1)))
+    n_features, spread, wall, ceiling = map(pt.squeeze, (n_features, spread, wall, ceiling))
+    # PyMC gives vectors the axes of the covariances too.
+    rows, shares, around = (pt.squeeze(v, axis=tuple(range(v.type.ndim - 1))) for v in (rows, shares, around))
     if op.correlated:
         i = pt.arange(n_features)
         trace = _on_batch(PrecisionTrace(), y, around)
-        log_gamma = pt.gammaln((rows - i) / 2).sum() + n_features * (n_features - 1) / 4 * np.log(np.pi)
+        log_gamma = pt.gammaln((rows[:, None] - i) / 2).sum(axis=-1)
+        log_gamma += n_features * (n_features - 1) / 4 * np.log(np.pi)
     else:
         trace = pt.exp(2 * (around - y)).sum(axis=-1)
         log_gamma = n_features * pt.gammaln(rows / 2)
-    whole = rows * n_features / 2
     u = pt.log(n_features) - pt.log(trace)
-    shape = (
-        pt.gammaln(whole)
-        - log_gamma
-        - rows * half_log_determinant(y, around, n_features, op.correlated)
-        - whole * pt.log(trace)
-    )
+    distance = half_log_determinant(y, around, n_features, op.correlated) + n_features / 2 * pt.log(trace)
+    log_constant = pt.gammaln(rows * n_features / 2) - log_gamma + pt.log(shares)
+    shape = pt.logsumexp(log_constant - rows * distance[..., None], axis=-1)
     scale = _log_scale_kernel(u, spread, wall, ceiling) - _log_scale_normaliser(spread, wall, ceiling)
     return n_features * np.log(2) + shape + scale
 

@@ -229,10 +229,10 @@ def _around_reference(priors: Mapping[str, Prior], specification: Specification,
         outer = pm.Data("total_cholesky", given["total_cholesky"], dims=outer_dims)
         least = model.dim_lengths["feature"] + EXTRA_ROWS if family.correlated else 1 + EXTRA_ROWS
         spread, ceiling = (pm.Data(n, given[n]) for n in ("reference_spread", "reference_ceiling"))
-        around = relative("reference_log_cholesky", (least, spread, 0.0, ceiling), around, ("entry",))
+        around = relative("reference_log_cholesky", (least, 1.0, spread, 0.0, ceiling), around, ("entry",))
     else:
         outer = pm.Data("reference_cholesky", prior.numbers["reference_cholesky"], dims=outer_dims)
-    names = ("likeness", "scale_spread", "scale_wall", "scale_ceiling")
+    names = ("likeness", "likeness_shares", "scale_spread", "scale_wall", "scale_ceiling")
     numbers = tuple(pm.Data(name, prior.numbers[name]) for name in names)
     y = relative("log_cholesky", numbers, around, (*(("component",) * family.per_component), "entry"))
     if family.correlated:

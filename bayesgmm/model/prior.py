@@ -61,10 +61,12 @@ class Prior:
             scales = f"standard deviations {_scales(numbers[0])}"
             return f"around the covariance of all rows ({scales}), log of its scale Normal(0, sd {numbers[1][0]:g})"
         if self.variable == "covariances":
-            *around, rows, spread, _, _ = numbers
-            given = f"a covariance (standard deviations {_scales(around[0])})" if around else "the reference"
-            shape = f", shapes worth {round(float(rows[0]), 1):g} rows" if len(features) > 1 else ""
-            return f"around {given}{shape}, log of each one's scale Normal(0, sd {brief_number(spread[0])})"
+            around, spread = self.numbers.get("reference_cholesky"), self.numbers["scale_spread"]
+            given = "the reference"
+            if around is not None:
+                given = f"a covariance (standard deviations {_scales(np.atleast_1d(around))})"
+            shape = f", shapes worth {self._likeness} rows" if len(features) > 1 else ""
+            return f"around {given}{shape}, log of each one's scale Normal(0, sd {brief_number(spread)})"
         if self.variable == "means":
             each = [f"Normal({brief_number(m)}, sd {brief_number(s)})" for m, s in zip(*numbers, strict=True)]
         elif not numbers:
@@ -72,6 +74,13 @@ class Prior:
         else:
             each = [f"InverseGamma({VARIANCE_SHAPE:g}, {brief_number(s)})" for s in numbers[0]]
         return each[0] if len(each) < len(features) else by_feature(features, each)
+
+    @property
+    def _likeness(self) -> str:
+        """What components' shapes are worth: where there are several numbers, those between which nine in ten lie."""
+        rows, shares = self.numbers["likeness"], np.cumsum(self.numbers["likeness_shares"])
+        low, high = (f"{round(float(rows[np.argmax(shares >= part)]), 1):g}" for part in (0.05, 0.95))
+        return low if low == high else f"{low} to {high}"
 
     @property
     def variance_scale(self) -> np.ndarray | None:

@@ -215,7 +215,7 @@ class Priors:
         prior = relative_prior(table, n_components, covariance, given)
         around: dict[str, np.ndarray] = {} if prior.learned else {"reference_cholesky": prior.outer}
         numbers = around | {
-            "likeness": np.array(prior.rows), "scale_spread": np.array(prior.spread),
+            "likeness": prior.rows, "likeness_shares": prior.shares, "scale_spread": np.array(prior.spread),
             "scale_wall": np.array(prior.wall), "scale_ceiling": np.array(prior.ceiling),
         }  # fmt: skip
         if prior.learned:

@@ -13,7 +13,9 @@ The rows nu that the components' likeness is worth come from fits of the table:
    .. math:: p(S \mid \nu, s) \propto \frac{\Gamma_D(\frac{n + \nu}{2})}{\Gamma_D(\frac{\nu}{2})}
              \prod_j \frac{(\nu s)^{\nu/2}}{(\nu s + e_j)^{(n + \nu)/2}},
 
-   and log s ~ Normal(0, tau).
+   log s ~ Normal(0, tau), times a half-Cauchy density of the rows, with median D.
+
+Every component then has a nu of its own around that (:func:`bayesgmm.model.relative.likenesses`).
 
 Celeux and Govaert (1995), Gaussian parsimonious clustering models, Pattern Recognition 28, 781-793,
 https://doi.org/10.1016/0031-3203(94)00125-6 (step 1). Chen (1979), Bayesian inference for a normal dispersion matrix,
@@ -30,7 +32,14 @@ from bayesgmm.data.table import Table
 from bayesgmm.mixture.mixture import Mixture
 from bayesgmm.model.covariance import CovarianceType
 from bayesgmm.model.em import ExpectationMaximisation
-from bayesgmm.model.relative import EXTRA_ROWS, REFERENCE_CEILING, REFERENCE_SPREAD, SCALE_SPREAD, RelativePrior
+from bayesgmm.model.relative import (
+    EXTRA_ROWS,
+    REFERENCE_CEILING,
+    REFERENCE_SPREAD,
+    SCALE_SPREAD,
+    RelativePrior,
+    likenesses,
+)  # fmt: skip
 
 # Rows that the estimate is made of, where there are more.
 MOST_ROWS = 4_000
@@ -42,7 +51,7 @@ TOLERANCE = 1e-5
 # features keep a covariance that float64 can hold.
 LEAST_VARIANCE = 1e-8
 # The grid on which nu, less the degrees of freedom that the prior needs to be proper, is looked for, and that of s.
-LIKENESSES = np.geomspace(EXTRA_ROWS, 400.0, 28)
+EXTRAS = np.geomspace(EXTRA_ROWS, 400.0, 28)
 SCALES = np.geomspace(1e-4, 1e4, 121)
 
 
@@ -117,10 +126,12 @@ def relative_prior(
     extra = EXTRA_ROWS
     if several and family.per_feature and len(units) > 1:
         extra = _likeness(few, n_components, family)
-    rows = extra + (len(units) if family.correlated else 1)
-    if several or given is not None:
-        return RelativePrior(family, outer, rows, learned=given is None)
-    return RelativePrior(family, outer, rows, REFERENCE_SPREAD, 0.0, learned=False, ceiling=REFERENCE_CEILING)
+    if several:
+        return RelativePrior(family, outer, *likenesses(extra, family, len(units)), learned=given is None)
+    one = np.array([extra + (len(units) if family.correlated else 1)]), np.ones(1)
+    if given is not None:
+        return RelativePrior(family, outer, *one, learned=False)
+    return RelativePrior(family, outer, *one, REFERENCE_SPREAD, 0.0, learned=False, ceiling=REFERENCE_CEILING)
 
 
 def _total(table: Table) -> np.ndarray:
@@ -142,7 +153,8 @@ def _likeness(table: Table, n_components: int, family: CovarianceType) -> float:
     common = reduced(held_apart(best.full_covariances[0]), family)
     factor = _factor(common, family, np.ones(n_features))
     # Shapes worth 2 D rows in all, or as many of variances alone: in between the extremes on the benchmark's tables.
-    prior = RelativePrior(family, factor, 2 * n_features if family.correlated else n_features + 1, learned=False)
+    rows = np.array([2.0 * n_features if family.correlated else n_features + 1.0])
+    prior = RelativePrior(family, factor, rows, np.ones(1), learned=False)
     em = ExpectationMaximisation(table, prior.covariances)
     free, _ = em.run(best, max_steps=FURTHER_STEPS, tolerance=TOLERANCE)
     statistics = em.expect(free)
@@ -183,10 +195,11 @@ def _extra_rows(counts: np.ndarray, scatter: np.ndarray, common: np.ndarray, fam
     counts = np.maximum(counts - 1, 0)
     log_prior = -0.5 * (np.log(SCALES) / SCALE_SPREAD) ** 2
     values = []
-    for extra in LIKENESSES:
+    for extra in EXTRAS:
         nu = extra + (n_features if family.correlated else 1)
         scales = nu * SCALES[:, None]
-        total = 0.0
+        # Half-Cauchy of D rows, by the measure d log nu: a few components hardly tell 400 rows from 20.
+        total = np.log(extra) - np.log1p((extra / n_features) ** 2)
         for n, e in zip(counts, eigenvalues, strict=True):
             if family.correlated:
                 gammas = multigammaln((n + nu) / 2, n_features) - multigammaln(nu / 2, n_features)
@@ -195,4 +208,4 @@ def _extra_rows(counts: np.ndarray, scatter: np.ndarray, common: np.ndarray, fam
             logs = nu / 2 * n_features * np.log(scales[:, 0]) - (n + nu) / 2 * np.log(scales + e).sum(axis=1)
             total += gammas + logsumexp(logs + log_prior)
         values.append(total)
-    return float(LIKENESSES[int(np.argmax(values))])
+    return float(EXTRAS[int(np.argmax(values))])

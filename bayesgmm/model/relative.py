@@ -9,6 +9,9 @@ with :math:`B B^\top` the reference covariance, :math:`h_k` the harmonic mean of
 larger than the others, :math:`\nu` rows say that its shape is like theirs, and b / h, a wall, stops it from closing in
 on few rows that lie on a plane or coincide.
 
+Every component has a :math:`\nu` of its own (:func:`likenesses`), which is summed out: one whose shape differs from
+those of others that are alike is not drawn to them by as many rows as they are to one another.
+
 The reference is a parameter too, around the covariance of all rows T in the same way, with a scale that may be a
 thousand times smaller: distance between clusters is no part of it, and where two clusterings are equally good the
 prior prefers neither. Where there is one covariance only (K = 1, or tied) it stands around T itself. The prior does
@@ -16,8 +19,11 @@ not change under a linear map of the features.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
+from scipy.linalg import eigh_tridiagonal
+from scipy.special import gammaln, multigammaln
 
 from bayesgmm.mixture import log_cholesky
 from bayesgmm.mixture.mixture import Mixture
@@ -34,6 +40,8 @@ SCALE_WALL = 0.01
 FLOOR = 1e-10
 # Rows that a reference is the shape of; those that the prior needs to be proper, and one more.
 EXTRA_ROWS = 1.0
+# J, where components have a nu each.
+LIKENESSES = 10
 # Of the reference: the least that EM adds to a scatter, and the least that its own estimate is given.
 LEAST_WEIGHT, LEAST_SHARE = 1e-12, 1e-6
 # Of what rounding explains, the least that a start has besides: where rounding explains all, modes were found at 0.03
@@ -43,6 +51,26 @@ BESIDE_ROUNDING = 0.1
 ROUNDS, SETTLED = 8, 1e-3
 # To a scale given its shape.
 NEWTON_STEPS = 8
+
+
+def likenesses(extra: float, family: CovarianceType, n_features: int) -> tuple[np.ndarray, np.ndarray]:
+    r"""The nu that components' shapes may have, (J,), and their shares, where ``extra`` are what alike ones are worth.
+
+    .. math:: \nu = \nu_0 + \epsilon, \qquad \epsilon \sim \mathrm{Gamma}(d / 2, d / \epsilon_0),
+
+    with :math:`\nu_0` the degrees of freedom that the prior needs and one more, d the number of parameters of a shape,
+    and :math:`\epsilon_0` what is left of ``extra``. As the constant of a density is nearly :math:`\nu^{d/2}`, given a
+    shape at the distance Q from R :math:`\epsilon` is about :math:`\epsilon_0 / (1 + \epsilon_0 Q / d)`: at the highest
+    density, where Q = 0, all of :math:`\epsilon_0`. The tails are as heavy as the mode allows: with a uniform
+    :math:`\epsilon` its held-out density on wine (D = 13) fell by 0.25 a row. The integral is Gauss' quadrature.
+    """
+    least, d = (n_features, (n_features + 2) * (n_features - 1) / 2) if family.correlated else (1, n_features - 1)
+    if not family.per_feature or d == 0:
+        return np.array([least + extra]), np.ones(1)
+    # Golub and Welsch (1969), https://doi.org/10.1090/S0025-5718-69-99647-1: of Laguerre's polynomials.
+    i = np.arange(LIKENESSES)
+    nodes, vectors = eigh_tridiagonal(2 * i + d / 2, np.sqrt(i[1:] * (i[1:] + d / 2 - 1)))
+    return least + EXTRA_ROWS + (extra - EXTRA_ROWS) / d * nodes, vectors[0] ** 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,8 +83,10 @@ class RelativePrior:
     outer : array
         Cholesky factor (D, D) of what the reference stands around, or of the reference, where features correlate; its
         standard deviations, (D,) or (), where not.
-    rows : float
-        nu, degrees of freedom.
+    rows : (J,) array
+        The nu, degrees of freedom, that a component's shape may have.
+    shares : (J,) array
+        How likely each is; they sum to 1.
     spread, wall, ceiling : float
         tau, b and c.
     learned : bool
@@ -65,7 +95,8 @@ class RelativePrior:
 
     family: CovarianceType
     outer: np.ndarray
-    rows: float
+    rows: np.ndarray
+    shares: np.ndarray
     spread: float = SCALE_SPREAD
     wall: float = SCALE_WALL
     learned: bool = True
@@ -84,15 +115,15 @@ class RelativePrior:
     def reference(self, natural: np.ndarray) -> np.ndarray:
         r"""The reference in its natural shape: the one that natural covariances (K, ...) are most likely around.
 
-        .. math:: R^{-1} = \mathrm{mean}_k(h_k \Sigma_k^{-1}), \qquad h_k = D / \mathrm{tr}(R \Sigma_k^{-1}),
+        .. math:: R^{-1} = \sum_k \nu_k h_k \Sigma_k^{-1} / \sum_k \nu_k, \qquad h_k = D / \mathrm{tr}(R \Sigma_k^{-1}),
 
-        scaled so that the geometric mean of the h is 1.
+        with :math:`\nu_k = E[\nu \mid \Sigma_k, R]`, scaled so that the geometric mean of the h is 1.
         """
         root, _, _ = self._root(natural)
         return root @ root.T if self.family.correlated else root**2
 
-    def _root(self, natural: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """A root F of the reference F F^T, the h, (K,), and inverse factors of the covariances.
+    def _root(self, natural: np.ndarray) -> tuple[np.ndarray, ...]:
+        """A root F of the reference F F^T, h and nu, (K,), and inverse factors of the covariances.
 
         Where features do not correlate, standard deviations and their inverses.
         """
@@ -100,43 +131,61 @@ class RelativePrior:
         # By factors throughout: inverses of inverses would not stay positive definite where covariances hardly are.
         whiteners = np.linalg.inv(self._factors(natural)) if correlated else 1 / np.sqrt(natural)
         if not self.learned:
-            return self.outer, self._harmonic(self.outer, whiteners), whiteners
+            return self.outer, *self._around(self.outer, whiteners), whiteners
         if not self.family.per_feature:
             root = np.exp(np.log(natural).mean(axis=0) / 2)
-            return root, self._harmonic(root, whiteners), whiteners
+            return root, *self._around(root, whiteners), whiteners
         root = self._factors(natural.mean(axis=0)) if correlated else np.sqrt(natural.mean(axis=0))
-        harmonic = self._harmonic(root, whiteners)
+        harmonic, rows = self._around(root, whiteners)
         for _ in range(ROUNDS):
-            share = np.sqrt(harmonic / len(natural))
+            share = np.sqrt(harmonic * rows / rows.sum())
             if correlated:
                 factors = (share[:, None, None] * whiteners).reshape(-1, natural.shape[-1])
                 # Not by the factors' products, which have the square of their condition.
                 root = np.linalg.inv(np.linalg.qr(factors, mode="r"))
             else:
                 root = 1 / np.sqrt(((share[:, None] * whiteners) ** 2).sum(axis=0))
-            last, harmonic = harmonic, self._harmonic(root, whiteners)
+            last, (harmonic, rows) = harmonic, self._around(root, whiteners)
             if np.abs(np.log(harmonic / last)).max() < SETTLED:
                 break
         scale = np.exp(np.log(harmonic).mean())
-        return root * np.sqrt(scale), harmonic / scale, whiteners
+        return root * np.sqrt(scale), harmonic / scale, rows, whiteners
 
-    def _harmonic(self, root: np.ndarray, whiteners: np.ndarray) -> np.ndarray:
-        """h relative to the reference of a root, (K,), of covariances whose inverse factors are ``whiteners``."""
+    def _around(self, root: np.ndarray, whiteners: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        r"""h and :math:`E[\nu \mid \Sigma_k, R]`, (K,), of a reference's root and inverse factors of covariances."""
+        if not self.family.per_feature:
+            return 1 / (whiteners * root) ** 2, np.zeros(len(whiteners))
+        d = root.shape[-1]
         if self.family.correlated:
-            return root.shape[-1] / ((whiteners @ root) ** 2).sum(axis=(-2, -1))
-        ratio = (whiteners * root) ** 2
-        return 1 / (ratio.mean(axis=-1) if self.family.per_feature else ratio)
+            harmonic = d / ((whiteners @ root) ** 2).sum(axis=(-2, -1))
+            scales = np.einsum("kii,ii->ki", whiteners, root)
+        else:
+            scales = whiteners * root
+            harmonic = 1 / (scales**2).mean(axis=-1)
+        distance = -np.log(np.abs(scales)).sum(axis=-1) - d / 2 * np.log(harmonic)
+        logs = self.log_constants - self.rows * distance[:, None]
+        share = np.exp(logs - logs.max(axis=-1, keepdims=True))
+        return harmonic, share @ self.rows / share.sum(axis=-1)
+
+    @cached_property
+    def log_constants(self) -> np.ndarray:
+        r"""Logs of what normalises the shapes of each nu, (J,), but for a constant."""
+        d = self.outer.shape[-1]
+        log_gamma = multigammaln(self.rows / 2, d) if self.family.correlated else d * gammaln(self.rows / 2)
+        half = self.rows * d / 2
+        return gammaln(half) - log_gamma - half * np.log(d) + np.log(self.shares)
 
     def covariances(
         self, counts: np.ndarray, scatter: np.ndarray, last: Mixture | None, rounding: np.ndarray | None = None
     ) -> np.ndarray:
         r"""EM's M-step: covariances as a :class:`Mixture` takes them, which hold at least ``rounding`` (D,).
 
-        .. math:: \Sigma_k \leftarrow \frac{C_k + w_k R}{N_k + \nu}, \qquad
-                  w_k = \left(\nu - \frac{2 \log h_k}{\tau^2 D}\right) h_k + \frac{2 b}{D},
+        .. math:: \Sigma_k \leftarrow \frac{C_k + w_k R}{N_k + \nu_k}, \qquad
+                  w_k = \left(\nu_k - \frac{2 \log h_k}{\tau^2 D}\right) h_k + \frac{2 b}{D},
 
         what maximises a bound of the penalised likelihood that touches it at the covariances before, each at its best
-        scale: R is their reference, and u = log h_k maximises
+        scale: R is their reference, :math:`\nu_k = E[\nu \mid \Sigma_k, R]` (the log of the prior is convex in the
+        shape's distance Q from R, and has the slope :math:`-\nu_k`), and u = log h_k maximises
         :math:`-\tfrac12 N_k D u - \tfrac12 t_k e^{-u} - \tfrac12 u^2 / \tau^2 - b e^{-u}` with
         :math:`t_k = \mathrm{tr}(C_k \Sigma_k^{-1}) h_k`; the ceiling c is left out. A spherical covariance has a scale
         and no shape: it is h_k R.
@@ -146,7 +195,6 @@ class RelativePrior:
         """
         family = self.family
         n_features = scatter.shape[-1] if family.per_feature else 1
-        rows = self.rows if family.per_feature else 0.0
         n, own = counts, scatter
         if not family.per_component:
             n, own = counts.sum(keepdims=True), scatter.sum(axis=0, keepdims=True)
@@ -160,13 +208,14 @@ class RelativePrior:
             reference = pooled + LEAST_SHARE * self.centre if self.learned else self.centre
             root = self._factors(reference) if family.correlated else np.sqrt(reference)
             inverse = np.linalg.inv(root) if family.correlated else 1 / root
+            rows = np.full(len(n), self.shares @ self.rows)
             u = self._log_scales(n, self._traces(own, inverse), n_features)
             if self.learned:
                 u, reference = u - u.mean(), reference * np.exp(u.mean())
         else:
             natural = family.pool(last.full_covariances, last.weights)
             natural = natural if family.per_component else natural[None]
-            root, harmonic, whiteners = self._root(natural)
+            root, harmonic, rows, whiteners = self._root(natural)
             reference = root @ root.T if family.correlated else root**2
             u = self._log_scales(n, harmonic * self._traces(own, whiteners), n_features)
         if family.per_feature:

@@ -26,8 +26,9 @@ from bayesgmm.model.weights import WeightsPrior
 if TYPE_CHECKING:
     from bayesgmm.model.build import MixtureModel
 
-# Raised when what stands in a file changes. 2: weights of a stick, and a concentration with a prior.
-FORMAT = 2
+# Raised when what stands in a file changes. 2: weights of a stick, and a concentration with a prior. 3: likenesses with
+# shares.
+FORMAT = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,10 +141,10 @@ class Specification:
             return None
         numbers = {**prior.numbers} if reference is None else {**prior.numbers, **reference.numbers}
         outer = numbers["reference_cholesky" if reference is None else "total_cholesky"]
-        names = ("likeness", "scale_spread", "scale_wall", "scale_ceiling")
-        rows, spread, wall, ceiling = (float(numbers[name]) for name in names)
+        rows, shares = (np.asarray(numbers[name]) for name in ("likeness", "likeness_shares"))
+        spread, wall, ceiling = (float(numbers[f"scale_{name}"]) for name in ("spread", "wall", "ceiling"))
         learned = reference is not None
-        return RelativePrior(self.covariance, np.asarray(outer), rows, spread, wall, learned, ceiling)
+        return RelativePrior(self.covariance, np.asarray(outer), rows, shares, spread, wall, learned, ceiling)
 
     def covariance_step(self, counts: np.ndarray, scatter: np.ndarray, last: Mixture | None) -> np.ndarray:
         """EM's M-step of the covariances: what the priors make of counts (K,) and scatter (K, D, D).
