@@ -119,7 +119,7 @@ class RelativePrior:
 
         with :math:`\nu_k = E[\nu \mid \Sigma_k, R]`, scaled so that the geometric mean of the h is 1.
         """
-        root, _, _ = self._root(natural)
+        root, *_ = self._root(natural)
         return root @ root.T if self.family.correlated else root**2
 
     def _root(self, natural: np.ndarray) -> tuple[np.ndarray, ...]:
