@@ -151,7 +151,7 @@ def test_the_highest_density_need_not_hold_the_mass(dense_or_heavy):
     assert estimate.share < 0.1
     heaviest, dense = estimate.modes
     assert dense is estimate
-    assert heaviest.share == pytest.approx(1 - estimate.share)
+    assert heaviest.share == pytest.approx(1 - estimate.share, abs=1e-3)
     assert heaviest.log_posterior < estimate.log_posterior
     assert estimate.mixture.scales.min() < 0.6 < heaviest.mixture.scales.min()
     # Each is an estimate of its own, with the same idea of all modes.
