@@ -1,11 +1,15 @@
 """The verdict on draws whose state is known: sound, label-switched, in different modes, broken."""
 
+import re
 import warnings
 
 import numpy as np
+import pandas as pd
 import pymc as pm
 import pytest
 from conftest import draw_rows
+from sklearn.datasets import load_iris
+from sklearn.metrics import adjusted_rand_score
 from test_modes import two_clusterings
 from test_posterior import scramble
 
@@ -375,3 +379,24 @@ def test_the_mass_beyond_is_that_of_the_prior():
     assert tail.mass == pytest.approx(2 * 2 * beyond, rel=0.02)
     # Two scales 100 : 1 are 4.6 log variances from their middle.
     assert 4 < abs(tail.value) < 5
+
+
+def test_a_component_on_one_value_is_named_and_the_remedy_works():
+    """Petal widths were recorded to 0.1; their logarithms have no step, and 0.2, log -1.609, was recorded 29 times."""
+    iris = load_iris()
+    x = pd.DataFrame(np.log(iris.data), columns=["a", "b", "c", "log width"])
+
+    def judged(**given):
+        estimate = bg.find_MAP(bg.build_model(x, 3, **given), random_seed=0)
+        return bg.diagnose(estimate.laplace(200, random_seed=0)), estimate.mixture
+
+    with pytest.warns(CollapsedComponentWarning):
+        diagnosis, _ = judged()
+    [reason] = [reason for reason in diagnosis.reasons if "rests on one value" in reason]
+    assert diagnosis.verdict == "caution"
+    assert "one value of log width, -1.60944, which 100% of its rows have" in reason
+    step = float(re.search(r"in resolution: ([\d.]+),", reason)[1])
+    diagnosis, mixture = judged(resolution=[0, 0, 0, step])
+    assert not any("rests on one value" in reason for reason in diagnosis.reasons)
+    labels = mixture.responsibilities(x.to_numpy()).argmax(axis=1)
+    assert adjusted_rand_score(iris.target, labels) > 0.9

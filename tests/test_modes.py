@@ -126,9 +126,9 @@ def test_one_mode_leaves_nothing_to_disperse(faithful_model):
 
 
 # Rows that two components can tell apart in two ways: some narrow ones and the rest, or some less narrow and the rest.
-# The densities at the two optima differ by 0.2 to 0.3 nats, in favour of the narrow ones, whose mean has a posterior less than
-# half as wide in each of four directions. Covariance type, rows and standard deviation of the less narrow, rows of the
-# narrow.
+# The densities at the two optima differ by 0.2 to 0.3 nats, in favour of the narrow ones, whose mean has a posterior
+# less than half as wide in each of four directions. Covariance type, rows and standard deviation of the less narrow,
+# rows of the narrow.
 CONSTRUCTED = [("spherical", 40, 1.26, 15), ("full", 45, 1.1175, 20)]
 
 

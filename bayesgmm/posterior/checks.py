@@ -1,10 +1,13 @@
 """All checks of a fit: of the run, the sampler, the chains, the modes and the components."""
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 
-from bayesgmm.mixture.widths import COLLAPSED_WIDTH, against_collapse, named_rows, own_rows, widths
+from bayesgmm.mixture.mixture import Mixture
+from bayesgmm.mixture.widths import COLLAPSED_WIDTH, OWN, against_collapse, named_rows, own_rows, widths
+from bayesgmm.model.prior import brief_number
 from bayesgmm.posterior.chains import LEAST_DRAWS, chain_checks
 from bayesgmm.posterior.check import NO_LIMIT, Check
 from bayesgmm.posterior.conflict import Tail, tails
@@ -22,6 +25,8 @@ PARETO_K_LIMIT = 0.7
 OPTIMUM_GAP = 7.0
 # A prior has less of its mass as far out as the posterior in one fit in a thousand that it foresaw.
 CONFLICT_LIMIT = 1e-3
+# A component rests on one value of a feature if more of its rows than this have it, and there are as many as these.
+SAME_VALUE, LEAST_ROWS = 0.8, 3
 
 
 def checks(fit: Fit) -> Iterator[Check]:
@@ -34,6 +39,7 @@ def checks(fit: Fit) -> Iterator[Check]:
     yield from _priors(fit)
     yield _smallest_component(fit)
     yield _narrowest_component(fit)
+    yield _one_value(fit)
 
 
 # The run and the sampler ----------------------------------------------------------------------------------------------
@@ -176,13 +182,62 @@ def _smallest_component(fit: Fit) -> Check:
 
 
 def _narrowest_component(fit: Fit) -> Check:
-    draws, x = fit.mixture, fit.x
-    middle = len(draws) // 2
-    width = np.median([widths(draws[s], x) for s in sorted({0, middle, len(draws) - 1})], axis=0)
+    x, draws = fit.x, _few(fit.mixture)
+    width = np.median([widths(draw, x) for draw in draws], axis=0)
     remedy = against_collapse(not (fit.specification and fit.specification.not_defaults))
     k = int(width.argmin())
     return Check(
         "narrowest component", float(width[k]), COLLAPSED_WIDTH, bool(width[k] >= COLLAPSED_WIDTH),
         sentence=lambda: f"component {k} has collapsed to {width[k]:.1e} of the data's width in one direction, on rows "
-        f"{named_rows(own_rows(draws[middle], x, k))}. {remedy}",
+        f"{named_rows(own_rows(draws[len(draws) // 2], x, k)) or 'none'}. {remedy}",
     )  # fmt: skip
+
+
+def _few(draws: Mixture) -> list[Mixture]:
+    """The first, the middle and the last of some draws."""
+    return [draws[s] for s in sorted({0, len(draws) // 2, len(draws) - 1})]
+
+
+def _one_value(fit: Fit) -> Check:
+    """Whether a component rests on equal values of a feature without a recording step.
+
+    So do rounded values of which a logarithm, say, was taken, which put them at uneven distances.
+    """
+    x = fit.x
+    tied = [int(j) for j in np.flatnonzero(fit.table.rounding == 0) if np.unique(x[:, j]).size < len(x)]
+    found = [
+        _commonest(x[:, j], own, component=k, feature=j)
+        for mixture in _few(fit.mixture)
+        for k, own in enumerate((mixture.responsibilities(x) > OWN).T)
+        for j in (tied if own.sum() >= LEAST_ROWS else ())
+    ]
+    worst = max(found, key=lambda value: value.share, default=None)
+
+    def sentence() -> str:
+        assert worst is not None
+        feature = fit.features[worst.feature]
+        gaps = np.abs(x[:, worst.feature] - worst.value)
+        step = np.min(gaps, initial=np.inf, where=gaps > 0) / 2
+        return (
+            f"component {worst.component} rests on one value of {feature}, {brief_number(worst.value)}, which "
+            f"{worst.share:.0%} of its rows have: its width there is the prior's. If {feature} was rounded before it "
+            f"was transformed, fit it as it was recorded, or give the step near there in resolution: "
+            f"{brief_number(step)}, half the distance to the next value, say."
+        )
+
+    share = 0.0 if worst is None else worst.share
+    return Check("rows of a component with one value", share, SAME_VALUE, share <= SAME_VALUE, sentence=sentence)
+
+
+class _Commonest(NamedTuple):
+    """The commonest value of a feature among a component's rows."""
+
+    share: float
+    value: float
+    component: int
+    feature: int
+
+
+def _commonest(column: np.ndarray, own: np.ndarray, *, component: int, feature: int) -> _Commonest:
+    values, counts = np.unique(column[own], return_counts=True)
+    return _Commonest(counts.max() / own.sum(), float(values[counts.argmax()]), component, feature)
