@@ -103,7 +103,7 @@ def by_em(prior_of: Callable) -> Fitted:
         for i in range(STARTS):
             rows = metrics[i % 2]
             centres = rows[spread_positions(rows, n_components, table.row_weights, rng)]
-            mixture = em.run(em.from_centres(rows, centres), max_steps=STEPS, tolerance=1e-8)
+            mixture, _ = em.run(em.from_centres(rows, centres), max_steps=STEPS, tolerance=1e-8)
             value = em.expect(mixture).log_likelihood + prior.log_density(mixture)
             if best is None or value > highest:
                 best, highest = mixture, value

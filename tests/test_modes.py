@@ -1,9 +1,11 @@
 """Several modes: their shares, chains dispersed among them, and what is said of it."""
 
+import itertools
 import warnings
 
 import numpy as np
 import pytest
+from scipy.special import logsumexp, softmax
 from scipy.stats import multivariate_normal
 
 import bayesgmm as bg
@@ -164,6 +166,52 @@ def test_the_highest_density_need_not_hold_the_mass(dense_or_heavy):
         warnings.simplefilter("error")
         assert estimate.taken("heaviest") is heaviest
         assert heaviest.taken("auto") is heaviest
+
+
+def annealed_log_evidence(density, mode, rng, *, n_runs=200, leaps=15):
+    """Log integral of a density near a mode: annealed importance sampling from the Gaussian of the mode's axes.
+
+    Neal (2001), Statistics and Computing 11, 125-139, https://doi.org/10.1023/A:1008923215028. Along
+    N(q)^(1 - b) p(q)^b, with a Hamiltonian step at every b.
+    """
+
+    def at(u, b):
+        value, gradient = density(mode.q + mode.axes @ u)
+        return (b - 1) * u @ u / 2 + b * value, (b - 1) * u + b * (mode.axes.T @ gradient), value
+
+    log_weights = np.zeros(n_runs)
+    path = np.linspace(0, 1, 41) ** 2
+    for run in range(n_runs):
+        u = rng.standard_normal(mode.q.size)
+        value = at(u, 0.0)[2]
+        for last, b in itertools.pairwise(path):
+            log_weights[run] += (b - last) * (value + u @ u / 2)
+            tempered, gradient, value = at(u, b)
+            momentum, step, moved = rng.standard_normal(u.size), 0.2 * rng.uniform(0.8, 1.2), u
+            energy = tempered - momentum @ momentum / 2
+            for _ in range(leaps):
+                momentum = momentum + step / 2 * gradient
+                moved = moved + step * momentum
+                tempered, gradient, moved_value = at(moved, b)
+                momentum = momentum + step / 2 * gradient
+            if np.log(rng.random()) < tempered - momentum @ momentum / 2 - energy:
+                u, value = moved, moved_value
+    log_volume = u.size / 2 * np.log(2 * np.pi) + np.linalg.slogdet(mode.axes)[1]
+    return logsumexp(log_weights) - np.log(n_runs) + log_volume
+
+
+@pytest.mark.slow
+def test_shares_agree_with_annealing(dense_or_heavy):
+    """Within five points; the densities alone, without their volumes, do not."""
+    _, estimate = dense_or_heavy
+    own, density = estimate.modes, estimate.problem.sampling_density
+    with np.errstate(invalid="ignore"):
+        annealed = softmax([annealed_log_evidence(density, e.mode, np.random.default_rng(1)) for e in own])
+    shares = np.array([e.share for e in own])
+    print(f"\nshares {shares.round(3)}, by annealing {annealed.round(3)}")
+    np.testing.assert_allclose(shares, annealed, atol=0.05)
+    by_density = softmax([e.log_posterior for e in own])
+    assert np.abs(by_density - annealed).max() > 0.05
 
 
 def test_chains_start_where_the_mass_is(dense_or_heavy):
