@@ -100,5 +100,8 @@ def plot_weights(dt: "xr.DataTree", *, ci_prob: float | None = None, **kwargs: A
         for ax in np.ravel(pc.viz["plot"].values):
             low, high = ax.get_ylim()
             ax.set_ylim(low - 0.3, high + 0.3)
-        pc.viz["plot"].sel(column="forest").item().set_xlabel("weight")
+        axes = pc.viz["plot"].sel(column="forest").item()
+        axes.set_xlabel("weight")
+        # The figure's margins were laid out before there was a word below its axis.
+        axes.figure.set_layout_engine("constrained")
     return pc
