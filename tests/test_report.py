@@ -450,3 +450,19 @@ def test_print_is_light_and_without_controls(browser, page):
     tab.emulate_media(media="print")
     assert not tab.get_by_label("Search").is_visible()
     assert tab.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+
+
+def test_the_graph_shows_what_the_model_has(faithful, undrawn, tmp_path):
+    """A learned reference; none for one covariance; variances and correlations where there is no reference."""
+
+    def graph(**given):
+        estimate = bg.find_MAP(bg.build_model(faithful, 2, **given), n_init=2, random_seed=0)
+        page = bg.report(estimate.laplace(50, random_seed=0), tmp_path / "page.html").read_text()
+        return re.search(r'<svg class="graph".*?</svg>', page, re.DOTALL)[0]
+
+    learned, tied, without = graph(), graph(covariance_type="tied"), graph(priors=bg.Priors(reference=None))
+    assert "reference B</text>" in learned
+    assert "correlations" not in learned
+    assert not any(word in tied for word in ("reference", "correlations", "variances</text>"))
+    assert "correlations</text>" in without
+    assert "reference" not in without
