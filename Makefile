@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?=
 
-.PHONY: help demo test evidence bench priors starts profile lint format docs clean
+.PHONY: help demo test evidence bench priors starts answers profile lint format docs clean
 .DEFAULT_GOAL := help
 
 help:
@@ -19,6 +19,7 @@ help:
 	@echo "make bench     speed against PyMC, NumPyro, Stan and scikit-learn; writes docs/benchmarks.md (half an hour)"
 	@echo "make priors    priors of the covariances on many tables; writes docs/priors.csv (an hour)"
 	@echo "make starts    how often a search reaches the best optimum known; writes docs/starts.csv (two hours)"
+	@echo "make answers   what the default answers on tables of which the truth is known (ten minutes)"
 	@echo "make profile   where the time of a fit goes"
 	@echo "PYTHON=...     the Python to use (3.12 or newer)"
 
@@ -68,6 +69,10 @@ priors: venv
 starts: venv
 	$(call install,bench,--group bench)
 	$(BIN)/python -W ignore benchmarks/starts.py --out docs/starts.csv
+
+answers: venv
+	$(call install,bench,--group bench)
+	$(BIN)/python -W ignore benchmarks/answers.py
 
 profile: venv
 	$(call install,run,)

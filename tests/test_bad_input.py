@@ -185,9 +185,9 @@ def the_command_line(tmp_path_factory, text, components, covariance, columns):
 
 CASES = {
     "building": (building, 60, 800),
-    "finding the mode": (finding_the_mode, 15, 400),
+    "finding the mode": (finding_the_mode, 10, 400),
     "sampling": (sampling, 5, 150),
-    "fitting and predicting": (fitting_and_predicting, 25, 500),
+    "fitting and predicting": (fitting_and_predicting, 15, 500),
     "the command line": (the_command_line, 15, 200),
 }
 

@@ -56,7 +56,7 @@ def test_ranks_are_uniform():
 
 
 def test_a_missing_log_determinant_is_rejected(monkeypatch):
-    assert outside(ranks("full", 25, model=missing_log_determinant(monkeypatch)))
+    assert outside(ranks("full", 12, model=missing_log_determinant(monkeypatch)))
 
 
 @pytest.mark.slow
