@@ -304,10 +304,9 @@ def test_modes_need_a_record_of_the_starts(faithful_draws):
 @pytest.mark.parametrize(("n_components", "n_features"), [(1, 1), (1, 3), (12, 1), (12, 10), (3, 4)])
 def test_every_plot_can_be_drawn_of_small_and_large_fits(n_components, n_features):
     dt = laplace(n_components, n_features)
-    features = ["x0"] if n_features > 2 else None
     drawn = [
         bg.plot_clusters(dt), bg.plot_uncertainty(dt), bg.plot_assignments(dt), bg.plot_coclustering(dt),
-        bg.plot_density(dt, features=features), bg.plot_modes(dt),
+        bg.plot_density(dt), bg.plot_modes(dt),
     ]  # fmt: skip
     for ax in drawn:
         assert isinstance(ax, Axes)
@@ -315,6 +314,14 @@ def test_every_plot_can_be_drawn_of_small_and_large_fits(n_components, n_feature
     legend = [t.get_text() for t in drawn[0].get_legend().get_texts()]
     assert sum(t.startswith("component") for t in legend) == n_components
     bg.plot_weights(dt)
+
+
+def test_a_density_is_drawn_of_the_first_two_features_unless_others_are_named():
+    dt = laplace(3, 4)
+    ax = bg.plot_density(dt, given={"x0": 0.0})
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("x1", "x2")
+    with pytest.raises(InvalidArgumentError, match=r"must name one or two of: x0, x1, x2, x3"):
+        bg.plot_density(dt, features=["x0", "x1", "x3"])
 
 
 def test_names_from_the_data_are_shown_as_text():

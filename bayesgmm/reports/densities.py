@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bayesgmm.exceptions import InvalidArgumentError
 from bayesgmm.posterior.density import density
 from bayesgmm.record.fit import Fit
 from bayesgmm.reports.axes import (
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.axes import Axes
 
+# A picture's.
+MOST_FEATURES = 2
 # Shares of the probability that the lines of a two-dimensional density hold.
 DENSITY_LEVELS = (0.95, 0.8, 0.5, 0.2)
 # Replicated data sets, and rows of each, of a posterior predictive check.
@@ -189,7 +192,7 @@ def plot_density(
     dt : xr.DataTree
         Draws; they need not be relabelled.
     features : sequence of one or two str, optional
-        Default: all that are not given, if they are one or two.
+        Default: the first two that are not given.
     given : mapping of str to float, optional
         Features held at a value: the density is conditional on them, and no data are drawn.
     ci_prob : float, optional
@@ -213,9 +216,15 @@ def plot_density(
     >>> dt = bg.find_MAP(model, random_seed=1).laplace(200, random_seed=1)
     >>> ax = bg.plot_density(dt, given={"waiting": 80})
     """
+    fit = Fit.of(dt)
+    if features is None:
+        held = set(given) if isinstance(given, Mapping) else set()
+        features = [name for name in fit.features if name not in held][:MOST_FEATURES] or None
+    elif not isinstance(features, str) and len(features) > MOST_FEATURES:
+        raise InvalidArgumentError(f"features = {list(features)} must name one or two of: {', '.join(fit.features)}.")
     grid = density(dt, features=features, given=given, ci_prob=ci_prob, progressbar=progressbar)
     kind = Plane if grid["density"].ndim == 2 else Line
-    return kind.of(Fit.of(dt), grid, given).draw(ax)
+    return kind.of(fit, grid, given).draw(ax)
 
 
 def _condition(given: Mapping[str, float] | None) -> str:

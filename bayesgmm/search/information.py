@@ -39,6 +39,8 @@ STEP = 6e-6
 LEAST_DOUBT = 1e-16
 # Numbers of the rows' scores, and of a batch of mixtures, that are held at once: 64 MB.
 MOST_NUMBERS = 8_000_000
+# Divided by in a weight's place where a climb has taken it to 0: such a component has no rows.
+TINY = np.finfo(np.float64).tiny
 
 
 @dataclass(frozen=True)
@@ -127,7 +129,7 @@ class MixtureTerm:
 
     def _rowless(self, q: np.ndarray, together: "_Together", mixture: Mixture, statistics: Statistics) -> np.ndarray:
         """The part that does not involve the rows: minus the rest's, and that of the map to the mixture."""
-        slopes = [statistics.counts / mixture.weights, statistics.first, 0.5 * statistics.second]
+        slopes = [statistics.counts / np.maximum(mixture.weights, TINY), statistics.first, 0.5 * statistics.second]
 
         def gradient(batch: np.ndarray) -> list[np.ndarray]:
             return [self.map.pullback(batch, slopes) + [self.rest(one)[1] for one in batch]]
@@ -197,7 +199,7 @@ class _Component:
         moved = np.any([(move != 0).reshape(len(columns), -1).any(axis=1) for move in moves], axis=0)
         d_weight, d_mean, d_covariance = (move[moved] for move in moves)
         strain = whitener @ d_covariance @ whitener.T
-        log_weight = d_weight / mixture.weights[k]
+        log_weight = d_weight / max(mixture.weights[k], TINY)
         return cls(k, mixture.means[k], factor, columns[moved], log_weight, d_mean @ whitener.T, strain)
 
     def add(self, hessian: np.ndarray, part: np.ndarray) -> None:
