@@ -67,7 +67,8 @@ def likenesses(extra: float, family: CovarianceType, n_features: int) -> tuple[n
     least, d = (n_features, (n_features + 2) * (n_features - 1) / 2) if family.correlated else (1, n_features - 1)
     if not family.per_feature or d == 0:
         return np.array([least + extra]), np.ones(1)
-    # Golub and Welsch (1969), https://doi.org/10.1090/S0025-5718-69-99647-1: of Laguerre's polynomials.
+    # Golub and Welsch (1969), https://doi.org/10.1090/S0025-5718-69-99647-1: of Laguerre's polynomials. SciPy's
+    # roots_genlaguerre has weights that overflow from 26 features on.
     i = np.arange(LIKENESSES)
     nodes, vectors = eigh_tridiagonal(2 * i + d / 2, np.sqrt(i[1:] * (i[1:] + d / 2 - 1)))
     return least + EXTRA_ROWS + (extra - EXTRA_ROWS) / d * nodes, vectors[0] ** 2

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.axes import Axes
 
-# A picture's.
+# A picture has two axes.
 MOST_FEATURES = 2
 # Shares of the probability that the lines of a two-dimensional density hold.
 DENSITY_LEVELS = (0.95, 0.8, 0.5, 0.2)
