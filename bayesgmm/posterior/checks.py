@@ -67,8 +67,8 @@ def _sampler(fit: Fit) -> Iterator[Check]:
         share_deep = float(deep.mean())
         yield Check(
             "share at maximum tree depth", share_deep, 0.0, share_deep == 0,
-            sentence=lambda: f"{share_deep:.1%} of the draws reached the maximum tree depth: draws are correlated. "
-            "Try a longer tune.",
+            sentence=lambda: f"{int(deep.sum())} of {deep.size} draws reached the maximum tree depth: "
+            "draws are correlated. Try a longer tune.",
         )  # fmt: skip
     if fit.n_draws >= LEAST_DRAWS and "energy" in fit.statistics:
         import arviz_stats
