@@ -12,7 +12,7 @@ import warnings
 
 import numpy as np
 from arviz_stats.ecdf_utils import ecdf_pit
-from scipy.stats import invwishart
+from scipy.stats import invwishart, wishart
 
 import bayesgmm as bg
 from bayesgmm.mixture import kernel
@@ -29,13 +29,16 @@ PRIOR = {
     "range": np.full(N_FEATURES, 4.0),
     "total_cholesky": np.eye(N_FEATURES),
     "reference_cholesky": np.eye(N_FEATURES),
-    "reference_spread": 0.5,
-    "reference_ceiling": 0.6,
+    "within_rows": 4.0,
+    "within_spread": 0.5,
+    "within_ceiling": 0.6,
+    # No wall: what it leaves of the prior has an approximate normaliser only, which is no part of the ranks.
+    "within_wall": 0.0,
+    "within_log_share": 0.0,
     "likeness": np.array([3.0, 6.0, 20.0]),
     "likeness_shares": np.array([0.3, 0.4, 0.3]),
     "scale_spread": 0.7,
     "scale_wall": 0.02,
-    "scale_ceiling": 0.1,
 }
 # The chance that a right sampler is rejected, over all functions together.
 LEVEL = 0.01
@@ -59,18 +62,32 @@ def with_prior(model, prior):
     return model
 
 
-def relative_draw(rng, n_features, rows, shares, spread, wall, ceiling, correlated):
+def relative_draw(rng, n_features, correlated):
     """A covariance around the identity by SciPy and NumPy alone: inverse-Wishart's shape, a scale of its own."""
-    rows = rng.choice(rows, p=shares)
+    rows = rng.choice(PRIOR["likeness"], p=PRIOR["likeness_shares"])
     if correlated:
         shape = np.reshape(invwishart(rows, np.eye(n_features)).rvs(random_state=rng), (n_features, n_features))
     else:
         shape = np.diag(1 / rng.chisquare(rows, size=n_features))
     while True:
-        u = rng.normal(0, spread)
-        if rng.random() < np.exp(-wall * np.exp(-u) - ceiling * np.exp(u)):
+        u = rng.normal(0, PRIOR["scale_spread"])
+        if rng.random() < np.exp(-PRIOR["scale_wall"] * np.exp(-u)):
             break
     return shape * np.exp(u) * np.trace(np.linalg.inv(shape)) / n_features
+
+
+def within_draw(rng, n_features, correlated):
+    """A covariance within the identity: a Wishart's shape, a scale of its own."""
+    rows = PRIOR["within_rows"]
+    if correlated:
+        shape = np.reshape(wishart(rows, np.eye(n_features)).rvs(random_state=rng), (n_features, n_features))
+    else:
+        shape = np.diag(rng.chisquare(rows, size=n_features))
+    while True:
+        u = rng.normal(0, PRIOR["within_spread"])
+        if rng.random() < np.exp(-PRIOR["within_ceiling"] * np.exp(u)):
+            break
+    return shape * np.exp(u) * n_features / np.trace(shape)
 
 
 def prior_draw(rng, structure):
@@ -79,15 +96,12 @@ def prior_draw(rng, structure):
     weights = rng.dirichlet(PRIOR["concentration"])
     means = rng.normal(PRIOR["midrange"], PRIOR["range"], size=(k, d))
     own, correlated = d if structure.per_feature else 1, structure.correlated
-    likeness = PRIOR["likeness"], PRIOR["likeness_shares"]
-    numbers = (*likeness, *(PRIOR[f"scale_{name}"] for name in ("spread", "wall", "ceiling")))
+    reference = within_draw(rng, own, correlated)
     if not structure.per_component:
-        # One covariance stands around what is known.
-        return weights, means, relative_draw(rng, own, *numbers, correlated)
-    least = own + 1 if correlated else 2
-    around = [least], [1.0], PRIOR["reference_spread"], 0.0, PRIOR["reference_ceiling"]
-    root = np.linalg.cholesky(relative_draw(rng, own, *around, correlated))
-    covariances = np.array([root @ relative_draw(rng, own, *numbers, correlated) @ root.T for _ in range(k)])
+        # There is one covariance only.
+        return weights, means, reference
+    root = np.linalg.cholesky(reference)
+    covariances = np.array([root @ relative_draw(rng, own, correlated) @ root.T for _ in range(k)])
     if correlated:
         return weights, means, covariances
     variances = np.einsum("kii->ki", covariances)

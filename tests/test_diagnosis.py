@@ -9,7 +9,6 @@ import pymc as pm
 import pytest
 from conftest import draw_rows
 from sklearn.datasets import load_iris
-from sklearn.metrics import adjusted_rand_score
 from test_modes import two_clusterings
 from test_posterior import scramble
 
@@ -368,10 +367,10 @@ def test_the_mass_beyond_is_that_of_the_prior():
     fit = Fit.of(laplace_of(scales_apart, 2))
     [tail] = [tail for tail in tails(fit) if tail.prior.variable == "covariances"]
     numbers = fit.specification.prior("covariances").numbers
-    spread, wall, ceiling = (float(numbers[f"scale_{name}"]) for name in ("spread", "wall", "ceiling"))
+    spread, wall = (float(numbers[f"scale_{name}"]) for name in ("spread", "wall"))
 
     def density(u):
-        return np.exp(-(u**2) / (2 * spread**2) - wall * np.exp(-u) - ceiling * np.exp(u))
+        return np.exp(-(u**2) / (2 * spread**2) - wall * np.exp(-u))
 
     far = 10 * spread
     low, high = sorted((tail.value, np.copysign(far, tail.value)))
@@ -388,15 +387,13 @@ def test_a_component_on_one_value_is_named_and_the_remedy_works():
 
     def judged(**given):
         estimate = bg.find_MAP(bg.build_model(x, 3, **given), random_seed=0)
-        return bg.diagnose(estimate.laplace(200, random_seed=0)), estimate.mixture
+        return bg.diagnose(estimate.laplace(200, random_seed=0))
 
     with pytest.warns(CollapsedComponentWarning):
-        diagnosis, _ = judged()
+        diagnosis = judged()
     [reason] = [reason for reason in diagnosis.reasons if "rests on one value" in reason]
     assert diagnosis.verdict == "caution"
     assert "one value of log width, -1.60944, which 100% of its rows have" in reason
     step = float(re.search(r"in resolution: ([\d.]+),", reason)[1])
-    diagnosis, mixture = judged(resolution=[0, 0, 0, step])
+    diagnosis = judged(resolution=[0, 0, 0, step])
     assert not any("rests on one value" in reason for reason in diagnosis.reasons)
-    labels = mixture.responsibilities(x.to_numpy()).argmax(axis=1)
-    assert adjusted_rand_score(iris.target, labels) > 0.9

@@ -6,20 +6,24 @@ import pytensor
 import pytensor.tensor as pt
 import pytest
 from scipy import integrate, stats
-from scipy.optimize import approx_fprime, minimize_scalar
+from scipy.optimize import approx_fprime, minimize, minimize_scalar
 from scipy.special import logsumexp
 
 import bayesgmm as bg
 from bayesgmm.data.table import Table
 from bayesgmm.exceptions import InvalidPriorError
 from bayesgmm.graph.relative import RelativeCovariance
+from bayesgmm.graph.within import WithinCovariance
 from bayesgmm.mixture import log_cholesky
+from bayesgmm.mixture.mixture import Mixture
 from bayesgmm.model.covariance import COVARIANCE_TYPES
 from bayesgmm.model.em import ExpectationMaximisation
 from bayesgmm.model.relative import SCALE_SPREAD, SCALE_WALL, RelativePrior, likenesses
+from bayesgmm.model.within import WithinPrior
 from bayesgmm.search.problem import Problem
 
-ROWS, SHARES, SPREAD, WALL, CEILING = [4.0, 6.5, 30.0], [0.2, 0.5, 0.3], 1.2, 0.03, 0.4
+ROWS, SHARES, SPREAD, WALL = [4.0, 6.5, 30.0], [0.2, 0.5, 0.3], 1.2, 0.03
+WITHIN = {"rows": 4.5, "spread": 1.2, "ceiling": 0.4, "wall": 0.05}
 
 
 def matrices(y, n_features):
@@ -36,7 +40,7 @@ def matrices(y, n_features):
 
 def draws(n_features, correlated, around, n=4_000):
     prior = RelativeCovariance.dist(
-        n_features, ROWS, SHARES, SPREAD, WALL, CEILING, around, correlated=correlated, shape=(n, len(around))
+        n_features, ROWS, SHARES, SPREAD, WALL, around, correlated=correlated, shape=(n, len(around))
     )  # fmt: skip
     return pm.draw(prior, random_seed=1)
 
@@ -82,19 +86,101 @@ def test_pullbacks_are_the_gradients(n_features):
 def log_density(y, n_features, correlated, around=None):
     around = np.zeros(y.shape[1]) if around is None else around
     prior = RelativeCovariance.dist(
-        n_features, ROWS, SHARES, SPREAD, WALL, CEILING, around, correlated=correlated, shape=y.shape
+        n_features, ROWS, SHARES, SPREAD, WALL, around, correlated=correlated, shape=y.shape
     )
+    return evaluated(prior, y)
+
+
+def evaluated(prior, y):
     value = pt.matrix()
     return pytensor.function([value], pm.logp(prior, value), mode="FAST_COMPILE")(y)
 
 
-def scale_density(u):
+def scale_density(u, wall=WALL, ceiling=0.0):
     """p(u) by SciPy."""
 
     def kernel(v):
-        return np.exp(-(v**2) / (2 * SPREAD**2) - WALL * np.exp(-v) - CEILING * np.exp(v))
+        return np.exp(-(v**2) / (2 * SPREAD**2) - wall * np.exp(-v) - ceiling * np.exp(v))
 
     return kernel(u) / integrate.quad(kernel, -20, 20)[0]
+
+
+def within(n_features, correlated, n):
+    """The prior of a covariance within clusters, n of them."""
+    length = log_cholesky.length(n_features) if correlated else n_features
+    numbers = (*WITHIN.values(), log_share(n_features, correlated))
+    return WithinCovariance.dist(n_features, *numbers, correlated=correlated, shape=(n, length))
+
+
+def log_share(n_features, correlated):
+    outer = np.eye(n_features) if correlated else np.ones(n_features)
+    return WithinPrior(COVARIANCE_TYPES["full" if correlated else "diag"], outer, **WITHIN).log_share
+
+
+def before_the_wall(rng, n_features, correlated, n, rows=WITHIN["rows"]):
+    """Covariances within clusters before the wall, by SciPy and NumPy alone."""
+    if correlated:
+        shape = np.reshape(
+            stats.wishart(rows, np.eye(n_features)).rvs(n, random_state=rng), (n, n_features, n_features)
+        )
+    else:
+        shape = rng.chisquare(rows, size=(n, 1, n_features)) * np.eye(n_features)
+    u = rng.normal(0, WITHIN["spread"], size=20 * n)
+    u = u[rng.random(20 * n) < np.exp(-WITHIN["ceiling"] * np.exp(u))][:n]
+    return shape * (np.exp(u) * n_features / np.trace(shape, axis1=1, axis2=2))[:, None, None]
+
+
+@pytest.mark.parametrize("n_features", [1, 3])
+@pytest.mark.parametrize("correlated", [True, False])
+def test_share_that_the_wall_leaves(n_features, correlated):
+    before = before_the_wall(np.random.default_rng(3), n_features, correlated, 20_000)
+    left = np.exp(-WITHIN["wall"] * np.trace(np.linalg.inv(before), axis1=1, axis2=2))
+    error = left.std() / np.sqrt(len(left)) + 2e-3  # its own mean is over fewer shapes
+    assert np.exp(log_share(n_features, correlated)) == pytest.approx(left.mean(), abs=4 * error)
+    assert left.mean() < 1 - 8 * error
+
+
+@pytest.mark.parametrize("n_features", [1, 2, 3])
+def test_density_within_clusters_is_the_wisharts_with_another_scale(n_features):
+    """As below, of SciPy's Wishart."""
+    y = 0.6 * np.random.default_rng(1).normal(size=(5, log_cholesky.length(n_features)))
+    relative = matrices(y, n_features)
+    trace = np.trace(relative, axis1=1, axis2=2)
+    rows = WITHIN["rows"]
+    shape = np.array([stats.wishart(rows, np.eye(n_features)).logpdf(m) for m in relative])
+    shape -= stats.chi2(rows * n_features).logpdf(trace) + np.log(trace)
+    scale = np.log([scale_density(u, 0.0, WITHIN["ceiling"]) for u in np.log(trace / n_features)])
+    jacobian = n_features * np.log(2) + (n_features + 1) / 2 * np.linalg.slogdet(relative)[1]
+    wall = -WITHIN["wall"] * np.trace(np.linalg.inv(relative), axis1=1, axis2=2) - log_share(n_features, True)
+    np.testing.assert_allclose(evaluated(within(n_features, True, 5), y), shape + scale + jacobian + wall, rtol=1e-8)
+
+
+def test_density_of_diagonal_covariances_within_clusters_integrates_to_one():
+    grid = np.linspace(-14, 14, 701)
+    y = np.stack(np.meshgrid(grid, grid, indexing="ij"), axis=-1).reshape(-1, 2)
+    total = np.exp(evaluated(within(2, False, len(y)), y)).sum() * (grid[1] - grid[0]) ** 2
+    # To the error of the share that the wall leaves, 0.8.
+    assert total == pytest.approx(1, abs=5e-3)
+
+
+@pytest.mark.parametrize("correlated", [True, False])
+def test_draws_within_clusters_are_those_of_a_wishart_with_another_scale_and_a_wall(correlated):
+    n_features, n, rng = 3, 4_000, np.random.default_rng(2)
+    y = pm.draw(within(n_features, correlated, n), random_seed=1)
+    ours = matrices(y, n_features) if correlated else np.exp(2 * y)[:, None] * np.eye(n_features)
+
+    def alike(rows, wall=WITHIN["wall"]):
+        """Whether traces, first entries and least eigenvalues are distributed as those of SciPy's and NumPy's."""
+        theirs = before_the_wall(rng, n_features, correlated, 2 * n, rows)
+        inverse_trace = np.trace(np.linalg.inv(theirs), axis1=1, axis2=2)
+        theirs = theirs[rng.random(2 * n) < np.exp(-wall * inverse_trace)]
+        seen = [[np.trace(m, axis1=1, axis2=2), m[:, 0, 0], np.linalg.eigvalsh(m)[:, 0]] for m in (ours, theirs)]
+        return min(stats.ks_2samp(*pair).pvalue for pair in zip(*seen, strict=True)) > 1e-3
+
+    assert alike(WITHIN["rows"])
+    # Negative controls: three rows more, and no wall.
+    assert not alike(WITHIN["rows"] + 3)
+    assert not alike(WITHIN["rows"], wall=0.0)
 
 
 @pytest.mark.parametrize("n_features", [1, 2, 3])
@@ -310,6 +396,45 @@ def test_ems_step_finds_a_narrow_component_whatever_the_likeness(covariance_type
     mixture, _ = em.run(em.from_responsibilities(np.eye(2)[np.arange(120) // 100]), max_steps=2, tolerance=0.0)
     narrow = np.sqrt(np.einsum("kii->k", mixture.full_covariances) / 3)[1]
     assert 0.08 < narrow < 0.15
+
+
+@pytest.mark.parametrize("covariance_type", ["full", "tied", "diag", "spherical"])
+def test_ems_covariance_within_clusters_is_at_the_highest_density(covariance_type):
+    """EM's fixed point against an optimiser, for rows fewer and more than the prior's, in axes that are not T's."""
+    family, rng = COVARIANCE_TYPES[covariance_type], np.random.default_rng(0)
+    d = 3
+    total = np.cov(rng.normal(size=(d, 12)))
+    outer = {"full": np.linalg.cholesky(total), "diag": np.sqrt(np.diag(total)), "spherical": np.array(1.3)}
+    prior = WithinPrior(family, outer["full" if family.correlated else covariance_type], rows=6.0, wall=0.02)
+    k = 1 if family.per_component else 2
+    for n in (4, 40):
+        x = rng.normal(size=(k, n, d)) @ np.diag([1.0, 0.1, 2.0])
+        scatter, counts = np.einsum("kni,knj->kij", x, x), np.full(k, float(n))
+        mixture = None
+        for _ in range(60):
+            covariances = prior.covariances(counts, scatter, mixture, np.zeros(d))
+            mixture = Mixture(np.full(k, 1 / k), np.zeros((k, d)), covariances)
+        natural = family.pool(mixture.full_covariances, mixture.weights)
+        own = np.ravel(prior.coordinates(natural, np.full(d, 1e-12))["log_cholesky"])
+        rows, sums = prior.summed(counts, scatter)
+
+        def loss(y, rows=rows[0], sums=sums[0], prior=prior):
+            """Minus the log posterior of one covariance's coordinates, by matrices."""
+            if family.correlated:
+                relative, back = matrices(y[None], d)[0], np.linalg.inv(prior.outer)
+                within = back @ sums @ back.T
+            else:
+                relative, within = np.diag(np.exp(2 * y)), np.diag(np.ravel(sums / prior.centre))
+            size, log_determinant, trace = len(relative), np.linalg.slogdet(relative)[1], np.trace(relative)
+            u = np.log(trace / size)
+            shape = prior.rows / 2 * (log_determinant - size * np.log(trace))
+            fit = -rows / 2 * log_determinant - np.trace(within @ np.linalg.inv(relative)) / 2
+            wall = -prior.wall * np.trace(np.linalg.inv(relative))
+            return -(fit + shape + prior.log_scale_density(u) + wall)
+
+        best = minimize(loss, own, tol=1e-10)
+        assert loss(own) == pytest.approx(best.fun, abs=1e-5)
+        assert loss(own + 0.01) > best.fun + 1e-4
 
 
 @pytest.mark.parametrize("covariance_type", ["full", "tied", "diag", "spherical"])

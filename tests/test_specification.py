@@ -1,5 +1,6 @@
 """All that is assumed, as one value: in a model, in words, in Python that runs, on paper and back."""
 
+import json
 import warnings
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from numba.core import event
 
 import bayesgmm as bg
+from bayesgmm.data.table import Table
 from bayesgmm.exceptions import ModelError, StorageError, UnboundedPosteriorWarning
 from bayesgmm.graph import user_priors
 from bayesgmm.model.specification import FORMAT, Specification
@@ -170,3 +172,15 @@ def test_models_made_anew_of_ours_say_what_is_needed(faithful):
             bg.find_MAP(other)
         with pytest.raises(ModelError, match=r"not made by bayesgmm\.build_model"):
             bg.sample(other)
+
+
+def test_a_default_of_an_earlier_version_comes_back_in_words(faithful):
+    """Its draws can be read; its model, which nothing makes now, has to be given."""
+    specification = bg.build_model(faithful, 2).specification
+    paper = json.loads(specification.to_json()) | {"format": 3}
+    back = Specification.from_json(json.dumps(paper))
+    assert [prior.variable for prior in back.priors] == ["weights", "means", "covariances"]
+    assert "an earlier version" in back.not_defaults["covariances"]
+    assert any("and your prior of the covariances" in said for said in back.arguments())
+    with pytest.raises(ModelError, match="earlier version"):
+        back.build(Table.of(faithful))

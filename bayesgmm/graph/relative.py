@@ -6,7 +6,7 @@ relative to R, the density is
 
 .. math:: p(y \mid R) = 2^D \, \frac{\Gamma(\nu D / 2)}{\Gamma_D(\nu / 2)} \,
           \left(\frac{|M|}{|R|}\right)^{-\nu/2} T^{-\nu D/2} \, p(u), \qquad
-          p(u) = \frac1Z \exp\left(-\frac{u^2}{2\tau^2} - b e^{-u} - c e^{u}\right).
+          p(u) = \frac1Z \exp\left(-\frac{u^2}{2\tau^2} - b e^{-u}\right).
 
 That is the shape of an inverse-Wishart matrix with :math:`\nu` degrees of freedom, of which T is independent (it is
 chi-square with :math:`\nu D`), and a scale u with a distribution of its own. Of diagonal matrices, whose variances are
@@ -135,20 +135,20 @@ for _op in (PrecisionTrace, PrecisionTracePullback, Covariances, CovariancesPull
     register_funcify_default_op_cache_key(_op)(_compiled)
 
 
-def _on_batch(op: Op, y, *others):
+def on_batch(op: Op, y, *others):
     """An Op of a batch applied to one y, or to several."""
     return op(y, *others) if y.type.ndim > 1 else op(y[None], *others)[0]
 
 
 def covariances(y, outer, rounding):
     """Covariances (..., D, D) of y (..., P) as a graph."""
-    return _on_batch(Covariances(), y, outer, rounding)
+    return on_batch(Covariances(), y, outer, rounding)
 
 
 # The distribution -----------------------------------------------------------------------------------------------------
 
 
-def _draw(rng, n_features, rows, shares, spread, wall, ceiling, around, correlated, y):
+def _draw(rng, n_features, rows, shares, spread, wall, around, correlated, y):
     """Fill ``y`` with a draw of the prior around the reference of coordinates ``around``."""
     degrees = rows[min(np.searchsorted(np.cumsum(shares), rng.random()), len(rows) - 1)]
     inverse = np.zeros((n_features, n_features))  # an upper triangle U with inverse M = U U^T, of Wishart distribution
@@ -162,7 +162,7 @@ def _draw(rng, n_features, rows, shares, spread, wall, ceiling, around, correlat
             trace += inverse[i, j] ** 2
     while True:
         u = rng.normal(0.0, spread)
-        if rng.random() < math.exp(-wall * math.exp(-u) - ceiling * math.exp(u)):
+        if rng.random() < math.exp(-wall * math.exp(-u)):
             break
     scale = math.sqrt(math.exp(u) * trace / n_features)
     # L is the transposed inverse of U: row by row, as its coordinates are.
@@ -190,10 +190,10 @@ def _draw(rng, n_features, rows, shares, spread, wall, ceiling, around, correlat
 
 
 class RelativeRV(RandomVariable):
-    """Coordinates y; parameters: D, rows (nu), their shares, spread (tau), wall (b), ceiling (c), the reference's."""
+    """Coordinates y; parameters: D, rows (nu), their shares, spread (tau), wall (b), the reference's."""
 
     name = "relative_covariance"
-    signature = "(),(j),(j),(),(),(),(p)->(p)"
+    signature = "(),(j),(j),(),(),(p)->(p)"
     dtype = "float64"
     _print_name = ("RelativeCovariance", "\\operatorname{RelativeCovariance}")
     __props__ = ("name", "signature", "dtype", "inplace", "correlated")
@@ -206,16 +206,16 @@ class RelativeRV(RandomVariable):
         n_features = pt.squeeze(dist_params[0])
         return (n_features * (n_features + 1) // 2 if self.correlated else n_features,)
 
-    def rng_fn(self, rng, n_features, rows, shares, spread, wall, ceiling, around, size):
+    def rng_fn(self, rng, n_features, rows, shares, spread, wall, around, size):
         d = int(np.ravel(n_features)[0])
         shape = np.shape(spread) if size is None else tuple(size)
         rows, shares, around = (
             np.broadcast_to(v, (*shape, v.shape[-1])).reshape(-1, v.shape[-1]) for v in (rows, shares, around)
         )
-        numbers = [np.broadcast_to(v, shape).ravel() for v in (spread, wall, ceiling)]
+        numbers = [np.broadcast_to(v, shape).ravel() for v in (spread, wall)]
         y = np.empty((int(np.prod(shape)), log_cholesky.length(d) if self.correlated else d))
         for b, own in enumerate(zip(*numbers, strict=True)):
-            _draw(rng, d, rows[b], shares[b], own[0], own[1], own[2], around[b], self.correlated, y[b])
+            _draw(rng, d, rows[b], shares[b], own[0], own[1], around[b], self.correlated, y[b])
         return y.reshape(*shape, y.shape[1])
 
 
@@ -224,10 +224,10 @@ def _numba_draw(op, node):
     correlated, draw = op.correlated, numba_njit(_draw)
 
     @numba_njit
-    def random_fn(rng, n_features, rows, shares, spread, wall, ceiling, around):
+    def random_fn(rng, n_features, rows, shares, spread, wall, around):
         d = n_features.item()
         y = np.empty(d * (d + 1) // 2 if correlated else d)
-        draw(rng, d, rows, shares, spread.item(), wall.item(), ceiling.item(), around, correlated, y)
+        draw(rng, d, rows, shares, spread.item(), wall.item(), around, correlated, y)
         return y
 
     return random_fn, source_version(__file__)
@@ -245,59 +245,63 @@ class RelativeCovariance(Continuous):
         return rv
 
     @classmethod
-    def dist(cls, n_features, rows, shares, spread, wall, ceiling, around, *, correlated=True, **kwargs):
+    def dist(cls, n_features, rows, shares, spread, wall, around, *, correlated=True, **kwargs):
         parameters = [pt.as_tensor(n_features, dtype="int64")]
-        parameters += [pt.as_tensor(v, dtype="float64") for v in (rows, shares, spread, wall, ceiling, around)]
+        parameters += [pt.as_tensor(v, dtype="float64") for v in (rows, shares, spread, wall, around)]
         parameters[1:3] = map(pt.atleast_1d, parameters[1:3])
         return super().dist(parameters, correlated=correlated, **kwargs)
 
 
 @_support_point.register(RelativeRV)
-def _the_reference(op, rv, rng, size, n_features, rows, shares, spread, wall, ceiling, around):
-    # At half the standard deviations: clusters are narrower than all rows, and PyMC's own optimiser finds them then.
-    length = around.shape[-1]
-    i = pt.arange(length)
-    diagonal = pt.eq(i, i) if not op.correlated else pt.any(pt.eq(i[:, None], (i * (i + 3) // 2)[None]), axis=1)
-    return pt.broadcast_to(around - np.log(2) * diagonal, rv.shape)
+def _the_reference(op, rv, rng, size, n_features, rows, shares, spread, wall, around):
+    # At half the standard deviations: PyMC's own optimiser finds clusters then.
+    narrower = pt.set_subtensor(
+        pt.zeros_like(around)[..., diagonal_entries(pt.squeeze(n_features), op.correlated)], -np.log(2)
+    )
+    return pt.broadcast_to(around + narrower, rv.shape)
 
 
 @_logprob.register(RelativeRV)
-def _log_density(op, values, rng, size, n_features, rows, shares, spread, wall, ceiling, around, **kwargs):
+def _log_density(op, values, rng, size, n_features, rows, shares, spread, wall, around, **kwargs):
     (y,) = values
-    n_features, spread, wall, ceiling = map(pt.squeeze, (n_features, spread, wall, ceiling))
+    n_features, spread, wall = map(pt.squeeze, (n_features, spread, wall))
     # PyMC gives vectors the axes of the covariances too.
     rows, shares, around = (pt.squeeze(v, axis=tuple(range(v.type.ndim - 1))) for v in (rows, shares, around))
-    if op.correlated:
-        i = pt.arange(n_features)
-        trace = _on_batch(PrecisionTrace(), y, around)
-        log_gamma = pt.gammaln((rows[:, None] - i) / 2).sum(axis=-1)
-        log_gamma += n_features * (n_features - 1) / 4 * np.log(np.pi)
-    else:
-        trace = pt.exp(2 * (around - y)).sum(axis=-1)
-        log_gamma = n_features * pt.gammaln(rows / 2)
+    trace = on_batch(PrecisionTrace(), y, around) if op.correlated else pt.exp(2 * (around - y)).sum(axis=-1)
     u = pt.log(n_features) - pt.log(trace)
     distance = half_log_determinant(y, around, n_features, op.correlated) + n_features / 2 * pt.log(trace)
-    log_constant = pt.gammaln(rows * n_features / 2) - log_gamma + pt.log(shares)
+    log_constant = pt.gammaln(rows * n_features / 2) - log_gammas(rows, n_features, op.correlated) + pt.log(shares)
     shape = pt.logsumexp(log_constant - rows * distance[..., None], axis=-1)
-    scale = _log_scale_kernel(u, spread, wall, ceiling) - _log_scale_normaliser(spread, wall, ceiling)
+    scale = log_scale_kernel(u, spread, wall, 0.0) - log_scale_normaliser(spread, wall, 0.0)
     return n_features * np.log(2) + shape + scale
 
 
 def half_log_determinant(y, around, n_features, correlated):
     """Half the log determinant of a covariance relative to the reference."""
-    difference = y - around
-    if correlated:
-        i = pt.arange(n_features)
-        difference = difference[..., i * (i + 3) // 2]
-    return difference.sum(axis=-1)
+    return (y - around)[..., diagonal_entries(n_features, correlated)].sum(axis=-1)
 
 
-def _log_scale_kernel(u, spread, wall, ceiling):
+def diagonal_entries(n_features, correlated):
+    """Where the log scales are among the coordinates."""
+    i = pt.arange(n_features)
+    return i * (i + 3) // 2 if correlated else i
+
+
+def log_gammas(rows, n_features, correlated):
+    """log of the multivariate gamma function at half of rows, or that of as many gamma functions of one."""
+    if not correlated:
+        return n_features * pt.gammaln(rows / 2)
+    each = pt.gammaln((rows[..., None] - pt.arange(n_features)) / 2)
+    return each.sum(axis=-1) + n_features * (n_features - 1) / 4 * np.log(np.pi)
+
+
+def log_scale_kernel(u, spread, wall, ceiling):
+    """log p(u), but for a constant."""
     return -(u**2) / (2 * spread**2) - wall * pt.exp(-u) - ceiling * pt.exp(u)
 
 
-def _log_scale_normaliser(spread, wall, ceiling):
+def log_scale_normaliser(spread, wall, ceiling):
     """log Z by the trapezoidal rule, which converges faster than any power of the step where the ends are flat."""
     points = np.linspace(-FAR, FAR, POINTS)
-    kernel = pt.exp(_log_scale_kernel(spread * points, spread, wall, ceiling))
+    kernel = pt.exp(log_scale_kernel(spread * points, spread, wall, ceiling))
     return pt.log(kernel.sum() * spread * (points[1] - points[0]))

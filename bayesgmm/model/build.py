@@ -17,13 +17,15 @@ from bayesgmm.graph.relative import RelativeCovariance, covariances as covarianc
 from bayesgmm.graph.sticks import StickBreaking
 from bayesgmm.graph.transforms import CorrelationCholeskyTransform, SimplexTransform, SoftmaxBasis
 from bayesgmm.graph.user_priors import has_density_at, in_words, is_univariate
+from bayesgmm.graph.within import WithinCovariance
 from bayesgmm.mixture.log_cholesky import length
 from bayesgmm.model.covariance import CovarianceType
-from bayesgmm.model.prior import VARIANCE_SHAPE, Prior
+from bayesgmm.model.prior import VARIANCE_SHAPE, WITHIN, Prior
 from bayesgmm.model.priors import Priors
-from bayesgmm.model.relative import EXTRA_ROWS
 from bayesgmm.model.specification import Specification
 
+# Of a covariance within clusters, in the order in which its distribution takes them.
+WITHIN_NUMBERS = ("within_rows", "within_spread", "within_ceiling", "within_wall", "within_log_share")
 # Rows among which the means' initial values are looked for.
 INITIAL_ROWS = 2_000
 
@@ -213,28 +215,35 @@ def _means(prior: Prior, specification: Specification, table: Table) -> Any:
 def _around_reference(priors: Mapping[str, Prior], specification: Specification, rounding: Any) -> Any:
     """Covariances in their natural shape; also declares ``scales`` and ``variances``, which rounding is no part of."""
     family, prior = specification.covariance, priors["covariances"]
+    if prior.users:
+        # An earlier version's default, of which a file has words only: an error says so.
+        prior.variable_of(())
     n_features = specification.n_features if family.per_feature else 1
     model = pm.modelcontext(None)
     model.add_coord("entry", np.arange(length(n_features) if family.correlated else n_features))
     outer_dims = family.dims[family.per_component :]
     rounding = rounding + pm.Data("floor", specification.floor, dims="feature")
 
-    def relative(name: str, numbers: tuple[Any, ...], around: Any, dims: tuple[str, ...]) -> Any:
-        d = model.dim_lengths["feature"] if family.per_feature else 1
-        return RelativeCovariance(name, d, *numbers, around, correlated=family.correlated, dims=dims)
+    d = model.dim_lengths["feature"] if family.per_feature else 1
 
-    around = pt.zeros(model.dim_lengths["entry"])
-    if "reference" in priors:
-        given = priors["reference"].numbers
-        outer = pm.Data("total_cholesky", given["total_cholesky"], dims=outer_dims)
-        least = model.dim_lengths["feature"] + EXTRA_ROWS if family.correlated else 1 + EXTRA_ROWS
-        spread, ceiling = (pm.Data(n, given[n]) for n in ("reference_spread", "reference_ceiling"))
-        around = relative("reference_log_cholesky", (least, 1.0, spread, 0.0, ceiling), around, ("entry",))
+    def within(name: str, given: Prior, dims: tuple[str, ...]) -> tuple[Any, Any]:
+        """Coordinates of a covariance within clusters, and what they are relative to."""
+        outer = pm.Data("total_cholesky", given.numbers["total_cholesky"], dims=outer_dims)
+        numbers = [pm.Data(n, given.numbers[n]) for n in WITHIN_NUMBERS]
+        return outer, WithinCovariance(name, d, *numbers, correlated=family.correlated, dims=dims)
+
+    dims = (*(("component",) * family.per_component), "entry")
+    if prior.distribution == WITHIN:
+        outer, y = within("log_cholesky", prior, dims)
     else:
-        outer = pm.Data("reference_cholesky", prior.numbers["reference_cholesky"], dims=outer_dims)
-    names = ("likeness", "likeness_shares", "scale_spread", "scale_wall", "scale_ceiling")
-    numbers = tuple(pm.Data(name, prior.numbers[name]) for name in names)
-    y = relative("log_cholesky", numbers, around, (*(("component",) * family.per_component), "entry"))
+        if "reference" in priors:
+            outer, around = within("reference_log_cholesky", priors["reference"], ("entry",))
+        else:
+            outer = pm.Data("reference_cholesky", prior.numbers["reference_cholesky"], dims=outer_dims)
+            around = pt.zeros(model.dim_lengths["entry"])
+        names = ("likeness", "likeness_shares", "scale_spread", "scale_wall")
+        numbers = (pm.Data(name, prior.numbers[name]) for name in names)
+        y = RelativeCovariance("log_cholesky", d, *numbers, around, correlated=family.correlated, dims=dims)
     if family.correlated:
         natural = covariances_around(y, outer, rounding)
         variances = pt.diagonal(natural, axis1=-2, axis2=-1) - rounding

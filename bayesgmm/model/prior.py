@@ -12,6 +12,8 @@ from bayesgmm.exceptions import ModelError
 VARIANCE_SHAPE = 1.5
 # The distribution of stick-breaking weights.
 STICKS = "StickBreaking"
+# That of a covariance within clusters of which there is one: the reference, or the covariance itself.
+WITHIN = "WithinCovariance"
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,14 +59,15 @@ class Prior:
             return f"Dirichlet({own})" if numbers else f"Dirichlet({own}, ..., {own})"
         if self.variable == "correlations":
             return f"LKJ({brief_number(numbers[0][0])})"
-        if self.variable == "reference":
-            scales = f"standard deviations {_scales(numbers[0])}"
-            return f"around the covariance of all rows ({scales}), log of its scale Normal(0, sd {numbers[1][0]:g})"
+        if self.distribution == WITHIN:
+            scales = f"standard deviations {_scales(np.asarray(self.numbers['total_cholesky']))}"
+            within = brief_number(self.numbers["within_spread"])
+            return f"within the covariance of all rows ({scales}), log of its scale Normal(0, sd {within})"
         if self.variable == "covariances":
             around, spread = self.numbers.get("reference_cholesky"), self.numbers["scale_spread"]
             given = "the reference"
             if around is not None:
-                given = f"a covariance (standard deviations {_scales(np.atleast_1d(around))})"
+                given = f"a covariance (standard deviations {_scales(np.asarray(around))})"
             shape = f", shapes worth {self._likeness} rows" if len(features) > 1 else ""
             return f"around {given}{shape}, log of each one's scale Normal(0, sd {brief_number(spread)})"
         if self.variable == "means":
@@ -132,7 +135,7 @@ class Prior:
 
 def _scales(factor: np.ndarray) -> str:
     """Standard deviations of a covariance, of which the Cholesky factor or they themselves are given."""
-    scales = np.sqrt((factor**2).sum(axis=1)) if factor.ndim == 2 else factor
+    scales = np.sqrt((factor**2).sum(axis=1)) if factor.ndim == 2 else np.atleast_1d(factor)
     return ", ".join(map(brief_number, scales))
 
 

@@ -5,8 +5,9 @@ Defaults, with :math:`R_j` the range and :math:`m_j` the midrange of feature j:
 .. math:: \pi \sim \mathrm{Dirichlet}(1), \quad \mu_{kj} \sim N(m_j, R_j^2), \quad
           \Sigma_k \text{ around a common reference} ,
 
-the last of which :mod:`bayesgmm.model.relative` has, and ``docs/priors.md`` the measurements that chose it. The means'
-prior is Richardson and Green's (1997). Without a reference, and with :math:`s_j` the standard deviation of feature j,
+the last of which :mod:`bayesgmm.model.relative` and :mod:`bayesgmm.model.within` have, and ``docs/priors.md`` the
+measurements that chose it. The means' prior is Richardson and Green's (1997). Without a reference, and with
+:math:`s_j` the standard deviation of feature j,
 
 .. math:: \sigma_{kj}^2 \sim \mathrm{InverseGamma}\left(\tfrac32, \frac{s_j^2}{2 K^{2/D}}\right), \quad
           R_k \sim \mathrm{LKJ}\left(\frac{D + 3}{2}\right) :
@@ -25,9 +26,9 @@ import numpy as np
 from bayesgmm.data.table import Table
 from bayesgmm.exceptions import InvalidPriorError
 from bayesgmm.model.covariance import CovarianceType
-from bayesgmm.model.prior import STICKS, Prior, written
+from bayesgmm.model.prior import STICKS, WITHIN, Prior, written
 from bayesgmm.model.reference import relative_prior
-from bayesgmm.model.relative import REFERENCE_CEILING, REFERENCE_SPREAD
+from bayesgmm.model.within import WithinPrior, within_rows
 
 if TYPE_CHECKING:
     from pytensor.tensor import TensorVariable
@@ -213,14 +214,18 @@ class Priors:
                 f"({table.n_features}, {table.n_features})."
             )
         prior = relative_prior(table, n_components, covariance, given)
-        around: dict[str, np.ndarray] = {} if prior.learned else {"reference_cholesky": prior.outer}
-        numbers = around | {
+        if isinstance(prior, WithinPrior):
+            yield Prior("covariances", WITHIN, _within(prior))
+            return
+        numbers = {
             "likeness": prior.rows, "likeness_shares": prior.shares, "scale_spread": np.array(prior.spread),
-            "scale_wall": np.array(prior.wall), "scale_ceiling": np.array(prior.ceiling),
+            "scale_wall": np.array(prior.wall),
         }  # fmt: skip
         if prior.learned:
-            own = {"reference_spread": np.array(REFERENCE_SPREAD), "reference_ceiling": np.array(REFERENCE_CEILING)}
-            yield Prior("reference", "RelativeCovariance", {"total_cholesky": prior.outer} | own)
+            rows = within_rows(covariance, table.n_features)
+            yield Prior("reference", WITHIN, _within(WithinPrior(covariance, prior.outer, rows)))
+        else:
+            numbers = {"reference_cholesky": prior.outer} | numbers
         yield Prior("covariances", "RelativeCovariance", numbers, given=given is not None)
 
     def _weights(self, n_components: int) -> list["Prior"]:
@@ -236,6 +241,14 @@ class Priors:
             )
         each = () if sticks else (n_components,)
         return [Prior("weights", distribution, {"concentration": np.array(np.broadcast_to(concentration, each))})]
+
+
+def _within(prior: WithinPrior) -> dict[str, np.ndarray]:
+    return {
+        "total_cholesky": prior.outer, "within_rows": np.array(prior.rows), "within_spread": np.array(prior.spread),
+        "within_ceiling": np.array(prior.ceiling), "within_wall": np.array(prior.wall),
+        "within_log_share": np.array(prior.log_share),
+    }  # fmt: skip
 
 
 def default_variance_scale(table: Table, n_components: int) -> np.ndarray:

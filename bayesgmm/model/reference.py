@@ -32,14 +32,8 @@ from bayesgmm.data.table import Table
 from bayesgmm.mixture.mixture import Mixture
 from bayesgmm.model.covariance import CovarianceType
 from bayesgmm.model.em import ExpectationMaximisation
-from bayesgmm.model.relative import (
-    EXTRA_ROWS,
-    REFERENCE_CEILING,
-    REFERENCE_SPREAD,
-    SCALE_SPREAD,
-    RelativePrior,
-    likenesses,
-)  # fmt: skip
+from bayesgmm.model.relative import EXTRA_ROWS, SCALE_SPREAD, RelativePrior, likenesses
+from bayesgmm.model.within import WithinPrior, within_rows
 
 # Rows that the estimate is made of, where there are more.
 MOST_ROWS = 4_000
@@ -113,25 +107,25 @@ def held_apart(covariance: np.ndarray) -> np.ndarray:
 
 def relative_prior(
     table: Table, n_components: int, family: CovarianceType, given: np.ndarray | None = None
-) -> RelativePrior:
+) -> RelativePrior | WithinPrior:
     """The default prior of a table's covariances, or the same around a given reference (D, D)."""
     centre, variances = table.moments
     # A spherical covariance is one only while all features keep their common unit.
     units = np.sqrt(variances if family.per_feature else np.full_like(variances, variances.mean()))
     few = table.counted.subsample(MOST_ROWS, np.random.default_rng(0))
     few = replace(few, values=np.ascontiguousarray((few.values - centre) / units), resolution=None)
-    several = family.per_component and n_components > 1
     common = _total(few) if given is None else given / np.outer(units, units)
     outer = _factor(held_apart(reduced(common, family)), family, units)
+    several = family.per_component and n_components > 1
+    if not several and given is None:
+        return WithinPrior(family, outer, within_rows(family, len(units)))
     extra = EXTRA_ROWS
     if several and family.per_feature and len(units) > 1:
         extra = _likeness(few, n_components, family)
     if several:
         return RelativePrior(family, outer, *likenesses(extra, family, len(units)), learned=given is None)
     one = np.array([extra + (len(units) if family.correlated else 1)]), np.ones(1)
-    if given is not None:
-        return RelativePrior(family, outer, *one, learned=False)
-    return RelativePrior(family, outer, *one, REFERENCE_SPREAD, 0.0, learned=False, ceiling=REFERENCE_CEILING)
+    return RelativePrior(family, outer, *one, learned=False)
 
 
 def _total(table: Table) -> np.ndarray:

@@ -5,17 +5,16 @@ r"""The default prior of the covariances: each around a common reference, at a s
 with :math:`B B^\top` the reference covariance, :math:`h_k` the harmonic mean of :math:`M_k`'s eigenvalues and
 :math:`N_k` its shape: that of an inverse-Wishart matrix with :math:`\nu` degrees of freedom, whose scale
 :math:`h_k` has a wide distribution instead,
-:math:`p(\log h) \propto \exp(-\tfrac12 (\log h)^2 / \tau^2 - b / h - c h)`. So a component may be much smaller or
-larger than the others, :math:`\nu` rows say that its shape is like theirs, and b / h, a wall, stops it from closing in
-on few rows that lie on a plane or coincide.
+:math:`p(\log h) \propto \exp(-\tfrac12 (\log h)^2 / \tau^2 - b / h)`. So a component may be much
+smaller or larger than the others, :math:`\nu` rows say that its shape is like theirs, and b / h, a wall, stops it from
+closing in on few rows that lie on a plane or coincide.
 
 Every component has a :math:`\nu` of its own (:func:`likenesses`), which is summed out: one whose shape differs from
 those of others that are alike is not drawn to them by as many rows as they are to one another.
 
-The reference is a parameter too, around the covariance of all rows T in the same way, with a scale that may be a
-thousand times smaller: distance between clusters is no part of it, and where two clusterings are equally good the
-prior prefers neither. Where there is one covariance only (K = 1, or tied) it stands around T itself. The prior does
-not change under a linear map of the features.
+The reference is a parameter too (:mod:`bayesgmm.model.within`): distance between clusters is no part of it, and where
+two clusterings are equally good the prior prefers neither. The prior does not change under a linear map of the
+features.
 """
 
 from dataclasses import dataclass
@@ -28,25 +27,18 @@ from scipy.special import gammaln, multigammaln
 from bayesgmm.mixture import log_cholesky
 from bayesgmm.mixture.mixture import Mixture
 from bayesgmm.model.covariance import CovarianceType
+from bayesgmm.model.frame import Frame, lower
 
-# tau: the standard deviation of a component's log variance about the reference's, and of the reference's about T's.
-SCALE_SPREAD, REFERENCE_SPREAD = 1.5, 5.0
-# c: the ceiling of what stands around T. Clusters are no wider than all rows: with it 98 % of the prior predictive rows
-# of Old Faithful, iris and wine span 5 to 7 times the data's range.
-REFERENCE_CEILING = 1.0
+# tau: the standard deviation of a component's log variance about the reference's.
+SCALE_SPREAD = 1.5
 # b: the wall acts like 2 b / D rows of the reference's own covariance.
 SCALE_WALL = 0.01
-# Of the features' variances in all: added to every covariance, so that float64 can hold them whatever the rows are.
-FLOOR = 1e-10
-# Rows that a reference is the shape of; those that the prior needs to be proper, and one more.
+# Rows that any component is of the reference's shape by, beyond those that the prior needs to be proper.
 EXTRA_ROWS = 1.0
 # J, where components have a nu each.
 LIKENESSES = 10
 # Of the reference: the least that EM adds to a scatter, and the least that its own estimate is given.
 LEAST_WEIGHT, LEAST_SHARE = 1e-12, 1e-6
-# Of what rounding explains, the least that a start has besides: where rounding explains all, modes were found at 0.03
-# to 1 of it, and a climb from 1e-6 of it ended up to 400 nats below them.
-BESIDE_ROUNDING = 0.1
 # Fixed-point rounds in which a reference is found for covariances; they end where no log scale changes by more.
 ROUNDS, SETTLED = 8, 1e-3
 # To a scale given its shape.
@@ -75,43 +67,34 @@ def likenesses(extra: float, family: CovarianceType, n_features: int) -> tuple[n
 
 
 @dataclass(frozen=True, eq=False)
-class RelativePrior:
+class RelativePrior(Frame):
     """The prior in numbers.
 
     Parameters
     ----------
     family : CovarianceType
     outer : array
-        Cholesky factor (D, D) of what the reference stands around, or of the reference, where features correlate; its
-        standard deviations, (D,) or (), where not.
+        Cholesky factor (D, D) of the reference, or of all rows' covariance where the reference is learned; standard
+        deviations, (D,) or (), where features do not correlate.
     rows : (J,) array
         The nu, degrees of freedom, that a component's shape may have.
     shares : (J,) array
         How likely each is; they sum to 1.
-    spread, wall, ceiling : float
-        tau, b and c.
+    spread, wall : float
+        tau and b.
     learned : bool
         Whether the reference is a parameter.
     """
 
-    family: CovarianceType
-    outer: np.ndarray
     rows: np.ndarray
     shares: np.ndarray
     spread: float = SCALE_SPREAD
     wall: float = SCALE_WALL
     learned: bool = True
-    ceiling: float = 0.0
 
-    @property
-    def centre(self) -> np.ndarray:
-        """The covariance of the factor ``outer`` in its natural shape: (D, D), (D,) or ()."""
-        return self.outer @ self.outer.T if self.family.correlated else self.outer**2
-
-    @property
-    def floor(self) -> np.ndarray:
-        """Variances that every covariance is given besides: (D,), or () of a spherical one."""
-        return FLOOR * (np.diag(self.centre) if self.family.correlated else self.centre)
+    def log_scale_density(self, u: np.ndarray) -> np.ndarray:
+        """log p(u) of u = log h, but for a constant."""
+        return -(u**2) / (2 * self.spread**2) - self.wall * np.exp(-u)
 
     def reference(self, natural: np.ndarray) -> np.ndarray:
         r"""The reference in its natural shape: the one that natural covariances (K, ...) are most likely around.
@@ -188,7 +171,7 @@ class RelativePrior:
         scale: R is their reference, :math:`\nu_k = E[\nu \mid \Sigma_k, R]` (the log of the prior is convex in the
         shape's distance Q from R, and has the slope :math:`-\nu_k`), and u = log h_k maximises
         :math:`-\tfrac12 N_k D u - \tfrac12 t_k e^{-u} - \tfrac12 u^2 / \tau^2 - b e^{-u}` with
-        :math:`t_k = \mathrm{tr}(C_k \Sigma_k^{-1}) h_k`; the ceiling c is left out. A spherical covariance has a scale
+        :math:`t_k = \mathrm{tr}(C_k \Sigma_k^{-1}) h_k`; A spherical covariance has a scale
         and no shape: it is h_k R.
 
         Where nu is large the first formula alone moves a scale by a few per cent a step: with nu = 404 ten steps of EM
@@ -196,13 +179,7 @@ class RelativePrior:
         """
         family = self.family
         n_features = scatter.shape[-1] if family.per_feature else 1
-        n, own = counts, scatter
-        if not family.per_component:
-            n, own = counts.sum(keepdims=True), scatter.sum(axis=0, keepdims=True)
-        if not family.correlated:
-            own = np.einsum("kii->ki", own)
-            if not family.per_feature:
-                own, n = own.sum(axis=1), n * scatter.shape[-1]
+        n, own = self.summed(counts, scatter)
         expand = (slice(None), *(None,) * (own.ndim - 1))
         if last is None:
             pooled = own.sum(axis=0) / n.sum()
@@ -214,9 +191,7 @@ class RelativePrior:
             if self.learned:
                 u, reference = u - u.mean(), reference * np.exp(u.mean())
         else:
-            natural = family.pool(last.full_covariances, last.weights)
-            natural = natural if family.per_component else natural[None]
-            root, harmonic, rows, whiteners = self._root(natural)
+            root, harmonic, rows, whiteners = self._root(self.natural(last))
             reference = root @ root.T if family.correlated else root**2
             u = self._log_scales(n, harmonic * self._traces(own, whiteners), n_features)
         if family.per_feature:
@@ -224,9 +199,7 @@ class RelativePrior:
             natural = (own + np.maximum(weight, LEAST_WEIGHT)[expand] * reference) / (n + rows)[expand]
         else:
             natural = np.exp(u) * reference
-        natural = self._with(natural, self.floor if rounding is None else rounding)
-        natural = natural if family.per_component else natural[0]
-        return family.expand(natural, *scatter.shape[:2])
+        return self.expanded(natural, rounding, scatter.shape[:2])
 
     def _traces(self, scatter: np.ndarray, whiteners: np.ndarray) -> np.ndarray:
         """Traces of scatters times inverse covariances, (K,), of natural shape as their inverse factors are."""
@@ -245,62 +218,16 @@ class RelativePrior:
             u = u + (pull - rows - u / self.spread**2) / (pull + 1 / self.spread**2)
         return u
 
-    def _factors(self, covariances: np.ndarray) -> np.ndarray:
-        """Cholesky factors of covariances (..., D, D), also where rounding errors left them not positive definite."""
-        try:
-            return np.linalg.cholesky(covariances)
-        except np.linalg.LinAlgError:
-            inverse = np.linalg.inv(self.outer)
-            variances, directions = np.linalg.eigh(inverse @ covariances @ inverse.T)
-            turned = self.outer @ (directions * np.sqrt(np.maximum(variances, 10 * FLOOR))[..., None, :])
-            return _lower(turned)
-
-    def _with(self, natural: np.ndarray, rounding: np.ndarray) -> np.ndarray:
-        """Natural covariances that hold the rounding's: those given, where they do."""
-        if not self.family.correlated:
-            return np.maximum(natural, (1 + BESIDE_ROUNDING) * self._own(rounding))
-        least = np.diag((1 + BESIDE_ROUNDING) * rounding)
-        try:
-            np.linalg.cholesky(natural - least)
-        except np.linalg.LinAlgError:
-            return self._beside(natural, rounding) + np.diag(rounding)
-        return natural
-
-    def _beside(self, natural: np.ndarray, rounding: np.ndarray) -> np.ndarray:
-        """Natural covariances less the rounding's; ``BESIDE_ROUNDING`` of it is left in every direction."""
-        if not self.family.correlated:
-            own = self._own(rounding)
-            return np.maximum(natural - own, BESIDE_ROUNDING * own)
-        factors = self._factors(natural)
-        inverse = np.linalg.inv(factors)
-        share, directions = np.linalg.eigh(inverse @ np.diag(rounding) @ np.swapaxes(inverse, -1, -2))
-        turned = factors @ (directions * np.sqrt(np.maximum(1 - share, BESIDE_ROUNDING * share))[..., None, :])
-        return turned @ np.swapaxes(turned, -1, -2)
-
-    def _own(self, rounding: np.ndarray) -> np.ndarray:
-        """Rounding variances as uncorrelated natural covariances have them."""
-        return rounding if self.family.per_feature else np.asarray(rounding.mean())
-
     def coordinates(self, natural: np.ndarray, rounding: np.ndarray) -> dict[str, np.ndarray]:
         """The unconstrained variables of covariances in their natural shape, by name.
 
         Rounding, (D,), is no part of them.
         """
         natural = self._beside(natural, rounding)
+        own = {"log_cholesky": self._seen(natural)}
+        if not self.learned:
+            return own
         if not self.family.correlated:
-            y, around = (np.log(v / self.centre) / 2 for v in (natural, self.reference(natural)))
-            if not self.family.per_feature:
-                y, around = y[:, None], around[None]
-        else:
-            inverse = np.linalg.inv(self.outer)
-            y = log_cholesky.coordinates(inverse @ self._factors(natural))
-            around = y
-            if self.learned:
-                around = log_cholesky.coordinates(_lower(inverse @ self._root(natural)[0]))
-        return {"log_cholesky": y} | ({"reference_log_cholesky": around} if self.learned else {})
-
-
-def _lower(roots: np.ndarray) -> np.ndarray:
-    """The Cholesky factors of F F^T, of roots F (..., D, D)."""
-    upper = np.linalg.qr(np.swapaxes(roots, -1, -2), mode="r")
-    return np.swapaxes(upper * np.where(np.einsum("...ii->...i", upper) < 0, -1.0, 1.0)[..., None], -1, -2)
+            return own | {"reference_log_cholesky": self._seen(self.reference(natural))}
+        inverse = np.linalg.inv(self.outer)
+        return own | {"reference_log_cholesky": log_cholesky.coordinates(lower(inverse @ self._root(natural)[0]))}

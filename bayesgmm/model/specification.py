@@ -18,17 +18,20 @@ from bayesgmm.exceptions import InvalidDataError, InvalidPriorError, StorageErro
 from bayesgmm.mixture.mixture import Mixture
 from bayesgmm.model.covariance import COVARIANCE_TYPES, CovarianceType
 from bayesgmm.model.em import EMPTY_COUNT
-from bayesgmm.model.prior import STICKS, VARIANCE_SHAPE, Prior, brief_number, by_feature
+from bayesgmm.model.prior import STICKS, VARIANCE_SHAPE, WITHIN, Prior, brief_number, by_feature
 from bayesgmm.model.priors import Priors, default_variance_scale
 from bayesgmm.model.relative import RelativePrior
 from bayesgmm.model.weights import WeightsPrior
+from bayesgmm.model.within import WithinPrior
 
 if TYPE_CHECKING:
     from bayesgmm.model.build import MixtureModel
 
 # Raised when what stands in a file changes. 2: weights of a stick, and a concentration with a prior. 3: likenesses with
-# shares.
-FORMAT = 3
+# shares. 4: the reference within the covariance of all rows.
+FORMAT = 4
+# Before this the default prior of the covariances was another one.
+OLDEST_DEFAULT = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,17 +137,19 @@ class Specification:
         return WeightsPrior(prior.distribution == STICKS, None if given is None else np.asarray(given))
 
     @cached_property
-    def relative_prior(self) -> RelativePrior | None:
-        """The prior of the covariances around a reference, where it is the one."""
+    def relative_prior(self) -> RelativePrior | WithinPrior | None:
+        """The prior of the covariances around a reference, or within that of all rows, where it is the one."""
         prior, reference = self.prior("covariances"), self.prior("reference")
-        if prior is None:
+        if prior is None or prior.users:
             return None
         numbers = {**prior.numbers} if reference is None else {**prior.numbers, **reference.numbers}
-        outer = numbers["reference_cholesky" if reference is None else "total_cholesky"]
+        outer = np.asarray(numbers["reference_cholesky" if "reference_cholesky" in numbers else "total_cholesky"])
+        if prior.distribution == WITHIN:
+            own = (float(numbers[f"within_{name}"]) for name in ("rows", "spread", "ceiling", "wall"))
+            return WithinPrior(self.covariance, outer, *own)
         rows, shares = (np.asarray(numbers[name]) for name in ("likeness", "likeness_shares"))
-        spread, wall, ceiling = (float(numbers[f"scale_{name}"]) for name in ("spread", "wall", "ceiling"))
-        learned = reference is not None
-        return RelativePrior(self.covariance, np.asarray(outer), rows, shares, spread, wall, learned, ceiling)
+        spread, wall = (float(numbers[f"scale_{name}"]) for name in ("spread", "wall"))
+        return RelativePrior(self.covariance, outer, rows, shares, spread, wall, reference is not None)
 
     def covariance_step(self, counts: np.ndarray, scatter: np.ndarray, last: Mixture | None) -> np.ndarray:
         """EM's M-step of the covariances: what the priors make of counts (K,) and scatter (K, D, D).
@@ -254,8 +259,7 @@ class Specification:
 
     def _reference_argument(self) -> list[str]:
         prior = self.prior("covariances")
-        if prior is not None:
-            assert self.relative_prior is not None
+        if prior is not None and self.relative_prior is not None:
             return [f"reference={_square(self.relative_prior.centre, self.n_features)}"] if prior.given else []
         apart = any(prior.users for prior in self.priors if prior.variable not in ("means", "concentration"))
         usual = self.eta is None or self.eta == (self.n_features + 3) / 2
@@ -305,22 +309,31 @@ class Specification:
                 features=tuple(read["features"]),
                 n_components=read["n_components"],
                 covariance=COVARIANCE_TYPES[read["covariance_type"]],
-                priors=tuple(
-                    Prior(
-                        prior["variable"], prior["distribution"],
-                        {name: np.array(value, dtype=np.float64) for name, value in prior["numbers"].items()},
-                        prior["users"], words=prior["words"], given=prior.get("given", False),
-                    )
-                    for prior in read["priors"]
-                ),
+                priors=_priors(read),
                 resolution=np.array(read["resolution"], dtype=np.float64),
                 typical_variance_scale=np.array(read["typical_variance_scale"], dtype=np.float64),
                 terms=tuple(read["terms"]),
-            )  # fmt: skip
+            )
         except (KeyError, TypeError, ValueError) as error:
             if isinstance(error, StorageError):
                 raise
             raise StorageError(f"not the specification of a mixture: {error!r}.") from error
+
+
+def _priors(read: dict) -> tuple[Prior, ...]:
+    """The priors in a file; an earlier version's default of the covariances, which nothing makes now, in words."""
+    earlier = read["format"] < OLDEST_DEFAULT
+    found = []
+    for own in read["priors"]:
+        variable = own["variable"]
+        if earlier and variable == "covariances":
+            words = "around a reference, as an earlier version of bayesgmm had it by default"
+            found.append(Prior(variable, None, {}, users=True, words=words))
+        elif not (earlier and variable == "reference"):
+            numbers = {name: np.array(value, dtype=np.float64) for name, value in own["numbers"].items()}
+            given = own.get("given", False)
+            found.append(Prior(variable, own["distribution"], numbers, own["users"], words=own["words"], given=given))
+    return tuple(found)
 
 
 def _square(reference: np.ndarray, n_features: int) -> list:

@@ -19,6 +19,7 @@ import numpy as np
 
 from bayesgmm.mixture import log_cholesky
 from bayesgmm.model.prior import VARIANCE_SHAPE, Prior
+from bayesgmm.model.within import WithinPrior
 from bayesgmm.record.fit import Fit
 
 # Draws of which the covariances' scales are taken.
@@ -64,7 +65,7 @@ def tails(fit: Fit) -> Iterator[Tail]:
 def _beyond(fit: Fit, prior: Prior) -> tuple[np.ndarray, np.ndarray] | None:
     """Posterior medians of a prior's parameters, and the prior's mass beyond each."""
     if prior.variable == "covariances":
-        return _scales(fit, prior)
+        return _scales(fit)
     if prior.variable == "correlations":
         return _correlations(fit, prior)
     if prior.variable not in fit.tree["posterior"]:
@@ -105,27 +106,40 @@ def _correlations(fit: Fit, prior: Prior) -> tuple[np.ndarray, np.ndarray]:
     return pairs, 2 * stats.beta.sf((1 + np.abs(pairs)) / 2, shape, shape)
 
 
-def _scales(fit: Fit, prior: Prior) -> tuple[np.ndarray, np.ndarray]:
-    """Each component's log scale u relative to what its covariance stands around (:mod:`bayesgmm.graph.relative`)."""
-    y, around = (_draws(fit, name) for name in ("log_cholesky", "reference_log_cholesky"))
-    assert y is not None
+def _scales(fit: Fit) -> tuple[np.ndarray, np.ndarray] | None:
+    """Each component's log scale u relative to what its covariance stands around."""
+    own = None if fit.specification is None else fit.specification.relative_prior
+    y = _draws(fit, "log_cholesky")
+    if own is None or y is None:
+        return None
     y = y.reshape(len(y), -1, y.shape[-1])
-    if around is None:
-        around = np.zeros((len(y), y.shape[-1]))
-    if fit.covariance.correlated:
-        d = fit.n_features
-        u = np.log(d / np.array([log_cholesky.precision_trace(*pair) for pair in zip(y, around, strict=True)]))
-    else:
-        u = -np.log(np.exp(2 * (around[:, None] - y)).mean(axis=-1))
-    value = np.median(u, axis=0)
-    spread, wall, ceiling = (float(prior.numbers[f"scale_{name}"]) for name in ("spread", "wall", "ceiling"))
-    grid = np.linspace(-FAR * spread, FAR * spread, POINTS)
-    density = np.exp(-(grid**2) / (2 * spread**2) - wall * np.exp(-grid) - ceiling * np.exp(grid))
+    value = np.median(_within(fit, y) if isinstance(own, WithinPrior) else _around(fit, y), axis=0)
+    grid = np.linspace(-FAR * own.spread, FAR * own.spread, POINTS)
+    density = np.exp(own.log_scale_density(grid))
     # From either end, so that small masses are not lost beside 1.
     below, above = np.cumsum(density), np.cumsum(density[::-1])[::-1]
     total = density.sum()
     tail = np.minimum(np.interp(value, grid, below), np.interp(value, grid, above)) / total
     return value, 2 * tail
+
+
+def _within(fit: Fit, y: np.ndarray) -> np.ndarray:
+    """The log of the mean eigenvalue within the covariance of all rows, (S, M)."""
+    if not fit.covariance.correlated:
+        return np.log(np.exp(2 * y).mean(axis=-1))
+    around = np.zeros((1, y.shape[-1]))
+    traces = [[log_cholesky.precision_trace(around, one)[0] for one in draw] for draw in y]
+    return np.log(np.array(traces) / fit.n_features)
+
+
+def _around(fit: Fit, y: np.ndarray) -> np.ndarray:
+    """The log of the harmonic mean of the eigenvalues relative to the reference, (S, M)."""
+    around = _draws(fit, "reference_log_cholesky")
+    if around is None:
+        around = np.zeros((len(y), y.shape[-1]))
+    if not fit.covariance.correlated:
+        return -np.log(np.exp(2 * (around[:, None] - y)).mean(axis=-1))
+    return np.log(fit.n_features / np.array([log_cholesky.precision_trace(*o) for o in zip(y, around, strict=True)]))
 
 
 def _median(fit: Fit, name: str) -> np.ndarray:

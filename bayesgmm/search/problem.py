@@ -166,7 +166,8 @@ class Problem:
         if relative is None or not self.specification.correlated:
             return Regressions.none(self.n_parameters)
         entry = self.graph.named(np.arange(self.n_parameters))
-        names = ("log_cholesky", *(("reference_log_cholesky",) * relative.learned))
+        learned = self.specification.prior("reference") is not None
+        names = ("log_cholesky", *(("reference_log_cholesky",) * learned))
         return Regressions.of(self.n_parameters, np.concatenate([np.atleast_2d(entry[name]) for name in names]))
 
     # There and back -------------------------------------------------------------------------------------------------

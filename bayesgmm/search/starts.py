@@ -1,4 +1,4 @@
-"""Where to start: k-means in three metrics, random rows, and the moves from the best optimum so far."""
+"""Where to start: k-means in four metrics, random rows, and the moves from the best optimum so far."""
 
 from collections.abc import Callable
 
@@ -9,6 +9,7 @@ from bayesgmm.data.table import Table
 from bayesgmm.mixture.mixture import Mixture
 from bayesgmm.model.em import ExpectationMaximisation
 from bayesgmm.model.specification import Specification
+from bayesgmm.search.projections import projected
 from bayesgmm.search.split_and_merge import SplitAndMerge, within
 
 # Enough for EM to settle on one optimum's hillside; the optimiser climbs the rest faster.
@@ -16,17 +17,20 @@ EM_STEPS = 30
 EM_TOLERANCE = 1e-6
 # The kinds in their order; then as many moves from the best as there are other components, at most so many, and one of
 # the others in turn: with two components most of the mistakes are in both.
-FRESH = ("k-means", "whitened k-means", "random rows", "k-means within clusters")
+FRESH = ("k-means", "whitened k-means", "random rows", "k-means within clusters", "k-means of projections")
 SPLIT_AND_MERGE, MOST_MOVES = "split and merge", 3
+# Those that depend on the best mixture so far.
+FROM_THE_BEST = {SPLIT_AND_MERGE, FRESH[3]}
 
 
 class StartingMixtures:
     """Starting points of a search, each after a few EM steps.
 
-    Fresh ones are k-means from rows far apart, in three metrics, and random rows. The metrics are those of features in
+    Fresh ones are k-means from rows far apart, in four metrics, and random rows. The metrics are those of features in
     units of their standard deviations, where a cluster that shows in few of many features is not lost among the others;
-    without correlation in all; and without correlation within the clusters of the best mixture so far, where long
-    clusters are round.
+    without correlation in all; without correlation within the clusters of the best mixture so far, where long clusters
+    are round; and of directions in which the rows fall into groups (:mod:`bayesgmm.search.projections`), where what the
+    clusters have in common is not seen.
 
     With many components k-means leaves two clusters under one component and one cluster under two somewhere, in every
     start. So most starts move on from the best mixture so far (:class:`SplitAndMerge`), which keeps what was right
@@ -51,6 +55,7 @@ class StartingMixtures:
             FRESH[1]: lambda: self._k_means(self._whitened),
             FRESH[2]: self._random_rows,
             FRESH[3]: lambda: self._k_means(self._whitened if best is None else within(best, self._table)),
+            FRESH[4]: lambda: self._k_means(self._projected(thorough=index < len(FRESH))),
         }
         moves = min(MOST_MOVES, self._n_components - 1)
         turn, place = divmod(index - len(FRESH), moves + 1)
@@ -65,6 +70,11 @@ class StartingMixtures:
     def _k_means(self, rows: np.ndarray) -> Mixture:
         far_apart = spread_positions(rows, self._n_components, self._table.row_weights, self._rng)
         return self.em.from_centres(rows, rows[far_apart])
+
+    def _projected(self, *, thorough: bool) -> np.ndarray:
+        """Rows in the directions of least kurtosis, or any minima of it: the least is the same time and again."""
+        tries = {} if thorough else {"tries": 1}
+        return projected(self._whitened, self._table.row_weights, self._n_components - 1, self._rng, **tries)
 
     def _random_rows(self) -> Mixture:
         table, k = self._table, self._n_components

@@ -1,0 +1,161 @@
+r"""The default prior of a covariance within clusters, in log-Cholesky coordinates relative to that of all rows.
+
+With y the coordinates of M (:mod:`bayesgmm.mixture.log_cholesky`), :math:`t = \mathrm{tr} M` and
+:math:`u = \log(t / D)` the log of the mean of its eigenvalues, the density is
+
+.. math:: p(y) = 2^D \, \frac{\Gamma(\nu D / 2)}{\Gamma_D(\nu / 2)} \, |M|^{\nu/2} t^{-\nu D/2} \, p(u) \,
+                 \frac{\exp(-b\, \mathrm{tr} M^{-1})}{\alpha}, \qquad
+          p(u) = \frac1Z \exp\left(-\frac{u^2}{2\tau^2} - c e^{u}\right).
+
+That is the shape of a Wishart matrix with :math:`\nu` degrees of freedom, of which t is independent (it is chi-square
+with :math:`\nu D`), and a scale u with a distribution of its own. Of diagonal matrices, whose variances are gamma then,
+:math:`\Gamma(\nu/2)^D` stands for the multivariate gamma function. The last factor is a wall, and
+:math:`\alpha`, the share that it leaves of what is before it, is given.
+"""
+
+import math
+
+import numpy as np
+import pytensor.tensor as pt
+from pymc.distributions.distribution import Continuous, _support_point
+from pymc.logprob.abstract import _logprob
+from pytensor.link.numba.dispatch.basic import numba_njit
+from pytensor.link.numba.dispatch.random import numba_core_rv_funcify
+from pytensor.tensor.random.op import RandomVariable
+
+from bayesgmm.graph.ops import source_version
+from bayesgmm.graph.relative import (
+    PrecisionTrace,
+    diagonal_entries,
+    log_gammas,
+    log_scale_kernel,
+    log_scale_normaliser,
+    on_batch,
+)
+from bayesgmm.mixture import log_cholesky
+
+
+def _draw(rng, n_features, rows, spread, ceiling, wall, correlated, y):
+    """Fill ``y`` with a draw: Bartlett's factor of a Wishart matrix and another scale, until the walls let one pass."""
+    inverse = np.empty((n_features, n_features))
+    while True:
+        trace, at = 0.0, 0
+        for i in range(n_features):
+            diagonal = math.sqrt(rng.chisquare(rows - (i if correlated else 0)))
+            trace += diagonal**2
+            for _ in range(i if correlated else 0):
+                beside = rng.normal(0.0, 1.0)
+                trace += beside**2
+                y[at] = beside / diagonal
+                at += 1
+            y[at] = math.log(diagonal)
+            at += 1
+        u = rng.normal(0.0, spread)
+        while rng.random() > math.exp(-ceiling * math.exp(u)):
+            u = rng.normal(0.0, spread)
+        # The trace of the inverse: the sum of squares of the factor's inverse, by forward substitution.
+        inverse_trace, at = 0.0, 0
+        for i in range(n_features):
+            width = i if correlated else 0
+            y[at + width] += 0.5 * (u + math.log(n_features / trace))
+            inverse[i, i] = math.exp(-y[at + width])
+            inverse_trace += inverse[i, i] ** 2
+            for j in range(width):
+                inverse[i, j] = 0.0
+                for m in range(j, i):
+                    inverse[i, j] -= y[at + m] * inverse[m, j]
+                inverse_trace += inverse[i, j] ** 2
+            at += width + 1
+        if rng.random() < math.exp(-wall * inverse_trace):
+            break
+
+
+class WithinRV(RandomVariable):
+    """Coordinates y; parameters: D, rows (nu), spread (tau), ceiling (c), wall (b), log of the share it leaves."""
+
+    name = "within_covariance"
+    signature = "(),(),(),(),(),()->(p)"
+    dtype = "float64"
+    _print_name = ("WithinCovariance", "\\operatorname{WithinCovariance}")
+    __props__ = ("name", "signature", "dtype", "inplace", "correlated")
+
+    def __init__(self, *args, correlated: bool = True, **kwargs):
+        self.correlated = correlated
+        super().__init__(*args, **kwargs)
+
+    def _supp_shape_from_params(self, dist_params, param_shapes=None):
+        n_features = pt.squeeze(dist_params[0])
+        return (n_features * (n_features + 1) // 2 if self.correlated else n_features,)
+
+    def rng_fn(self, rng, n_features, rows, spread, ceiling, wall, log_share, size):
+        d = int(np.ravel(n_features)[0])
+        shape = np.shape(spread) if size is None else tuple(size)
+        numbers = [np.broadcast_to(v, shape).ravel() for v in (rows, spread, ceiling, wall)]
+        y = np.empty((int(np.prod(shape)), log_cholesky.length(d) if self.correlated else d))
+        for b, own in enumerate(zip(*numbers, strict=True)):
+            _draw(rng, d, own[0], own[1], own[2], own[3], self.correlated, y[b])
+        return y.reshape(*shape, y.shape[1])
+
+
+@numba_core_rv_funcify.register(WithinRV)
+def _numba_draw(op, node):
+    correlated, draw = op.correlated, numba_njit(_draw)
+
+    @numba_njit
+    def random_fn(rng, n_features, rows, spread, ceiling, wall, log_share):
+        d = n_features.item()
+        y = np.empty(d * (d + 1) // 2 if correlated else d)
+        draw(rng, d, rows.item(), spread.item(), ceiling.item(), wall.item(), correlated, y)
+        return y
+
+    return random_fn, source_version(__file__)
+
+
+class WithinCovariance(Continuous):
+    """Coordinates of a covariance relative to that of all rows; not ``correlated``: log scales alone."""
+
+    rv_type = WithinRV
+
+    @classmethod
+    def rv_op(cls, *parameters, correlated=True, size=None, rng=None):
+        rng = pt.random.shared_rng(seed=None) if rng is None else rng
+        _, rv = WithinRV(correlated=correlated)(*parameters, size=size, rng=rng, return_next_rng=True)
+        return rv
+
+    @classmethod
+    def dist(cls, n_features, rows, spread, ceiling, wall, log_share, *, correlated=True, **kwargs):
+        parameters = [pt.as_tensor(n_features, dtype="int64")]
+        parameters += [pt.as_tensor(v, dtype="float64") for v in (rows, spread, ceiling, wall, log_share)]
+        return super().dist(parameters, correlated=correlated, **kwargs)
+
+
+@_support_point.register(WithinRV)
+def _narrower(op, rv, rng, size, n_features, *numbers):
+    # At half the standard deviations: clusters are narrower than all rows.
+    length = rv.shape[-1]
+    diagonal = pt.zeros(length)
+    diagonal = pt.set_subtensor(diagonal[diagonal_entries(pt.squeeze(n_features), op.correlated)], -np.log(2))
+    return pt.broadcast_to(diagonal, rv.shape)
+
+
+@_logprob.register(WithinRV)
+def _log_density(op, values, rng, size, n_features, rows, spread, ceiling, wall, log_share, **kwargs):
+    (y,) = values
+    n_features, rows, spread, ceiling, wall, log_share = map(
+        pt.squeeze, (n_features, rows, spread, ceiling, wall, log_share)
+    )
+    log_scales = y[..., diagonal_entries(n_features, op.correlated)]
+    own = pt.exp(2 * log_scales)
+    if op.correlated:
+        # Row i of the factor is e^l_i times its coordinates and 1: the squares of these, summed from row to row.
+        squares = pt.concatenate([pt.zeros_like(y[..., :1]), pt.cumsum(y**2, axis=-1)], axis=-1)
+        i = pt.arange(n_features)
+        first = i * (i + 1) // 2
+        own *= 1 + squares[..., first + i] - squares[..., first]
+    trace = own.sum(axis=-1)
+    u = pt.log(trace) - pt.log(n_features)
+    shape = rows * log_scales.sum(axis=-1) - rows * n_features / 2 * pt.log(trace)
+    shape += pt.gammaln(rows * n_features / 2) - log_gammas(rows, n_features, op.correlated)
+    scale = log_scale_kernel(u, spread, 0.0, ceiling) - log_scale_normaliser(spread, 0.0, ceiling)
+    inverse = on_batch(PrecisionTrace(), y, pt.zeros(y.shape[-1])) if op.correlated else (1 / own).sum(axis=-1)
+    return n_features * np.log(2) + shape + scale - wall * inverse - log_share

@@ -1,0 +1,58 @@
+r"""Directions in which the rows fall into groups: those of least kurtosis.
+
+The kurtosis of rows seen from one side, :math:`E[y^4] / E[y^2]^2`, is 3 for one Gaussian and falls towards 1 where
+there are two groups of similar size, however small they are beside their distance. It does not change under a linear
+map of the features: clusters that lie apart in one direction only are found among any number of other features, where
+distances between rows, k-means' in any metric, are those of the others.
+
+Pena and Prieto (2001), Cluster identification using projections, JASA 96, 1433-1445,
+https://doi.org/10.1198/016214501753382345.
+"""
+
+import numpy as np
+from scipy.optimize import minimize
+
+# Directions that are looked for at most, and the rows that they are looked for in.
+MOST_DIRECTIONS, MOST_ROWS = 5, 2_000
+# Minima among which the least is looked for. They start in the direction of one row from another: of 60 rows of 12
+# features in two clusters 20 standard deviations apart one in five ended in the direction in which they are; from
+# random directions one in ten.
+TRIES = 20
+
+
+def projected(
+    whitened: np.ndarray, weight: np.ndarray, n_directions: int, rng: np.random.Generator, *, tries: int = TRIES
+) -> np.ndarray:
+    """Rows without correlation, (N, D), as seen in directions at right angles, (N, M), each the best of ``tries``."""
+    n_rows, n_features = whitened.shape
+    few = np.arange(n_rows) if n_rows <= MOST_ROWS else rng.choice(n_rows, MOST_ROWS, replace=False)
+    rows, share = whitened[few], weight[few] / weight[few].sum()
+    left = np.eye(n_features)  # the directions that are at right angles to those found, as columns
+    found = []
+    for _ in range(min(n_directions, n_features, MOST_DIRECTIONS)):
+        best = _least_kurtosis(rows @ left, share, rng, tries)
+        found.append(left @ best)
+        left = left @ np.linalg.svd(best[None])[2][1:].T
+    return whitened @ np.array(found).T
+
+
+def _least_kurtosis(rows: np.ndarray, share: np.ndarray, rng: np.random.Generator, tries: int) -> np.ndarray:
+    """The direction, of length 1, that is the best of some minima."""
+    least, best = np.inf, np.ones(rows.shape[1])
+    for _ in range(tries):
+        one, other = rng.choice(len(rows), size=2)
+        start = rows[one] - rows[other]
+        if not start.any():  # one row twice, or two that are equal
+            continue
+        found = minimize(_kurtosis, start, args=(rows, share), jac=True, method="L-BFGS-B")
+        if found.fun < least:
+            least, best = found.fun, found.x
+    return best / np.linalg.norm(best)
+
+
+def _kurtosis(direction: np.ndarray, rows: np.ndarray, share: np.ndarray) -> tuple[float, np.ndarray]:
+    """The kurtosis of rows in a direction, and its gradient."""
+    seen = rows @ direction
+    second, fourth = share @ seen**2, share @ seen**4
+    by_seen = 4 * share * seen * (seen**2 / second**2 - fourth / second**3)
+    return fourth / second**2, rows.T @ by_seen
