@@ -23,7 +23,7 @@ LEAST_STARTS, MOST_STARTS = 12, 200
 PATIENCE = 3
 # As many times longer where one kind of start alone found the best, and what begins at the best came back to it: on
 # wine the lower of two optima 2 nats apart was taken for the best by 5 of 12 seeds.
-LONGER = 3
+LONGER = 2
 # A start is given up where a hundred more of EM's last steps, and so many nats on top, would not take it to the best.
 STEPS_AHEAD, NATS_AHEAD = 100, 30.0
 
@@ -82,7 +82,7 @@ class Ascents:
     def enough(self) -> bool:
         """Whether the best was found three times, and three starts for every component found nothing better.
 
-        Nine, where no two kinds found it that do not begin at the best: those lead back to it.
+        Six, where no two kinds found it that do not begin at the best: those lead back to it.
         """
         best, n_components = self.best, self.problem.specification.n_components
         if best is None or n_components == 1:
