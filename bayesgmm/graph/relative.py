@@ -189,13 +189,10 @@ def _draw(rng, n_features, rows, shares, spread, wall, around, correlated, y):
         at += i + 1
 
 
-class RelativeRV(RandomVariable):
-    """Coordinates y; parameters: D, rows (nu), their shares, spread (tau), wall (b), the reference's."""
+class CoordinatesRV(RandomVariable):
+    """Coordinates y of a covariance, or log scales alone; the first parameter is D."""
 
-    name = "relative_covariance"
-    signature = "(),(j),(j),(),(),(p)->(p)"
     dtype = "float64"
-    _print_name = ("RelativeCovariance", "\\operatorname{RelativeCovariance}")
     __props__ = ("name", "signature", "dtype", "inplace", "correlated")
 
     def __init__(self, *args, correlated: bool = True, **kwargs):
@@ -205,6 +202,14 @@ class RelativeRV(RandomVariable):
     def _supp_shape_from_params(self, dist_params, param_shapes=None):
         n_features = pt.squeeze(dist_params[0])
         return (n_features * (n_features + 1) // 2 if self.correlated else n_features,)
+
+
+class RelativeRV(CoordinatesRV):
+    """Coordinates y; parameters: D, rows (nu), their shares, spread (tau), wall (b), the reference's."""
+
+    name = "relative_covariance"
+    signature = "(),(j),(j),(),(),(p)->(p)"
+    _print_name = ("RelativeCovariance", "\\operatorname{RelativeCovariance}")
 
     def rng_fn(self, rng, n_features, rows, shares, spread, wall, around, size):
         d = int(np.ravel(n_features)[0])

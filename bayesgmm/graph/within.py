@@ -21,10 +21,10 @@ from pymc.distributions.distribution import Continuous, _support_point
 from pymc.logprob.abstract import _logprob
 from pytensor.link.numba.dispatch.basic import numba_njit
 from pytensor.link.numba.dispatch.random import numba_core_rv_funcify
-from pytensor.tensor.random.op import RandomVariable
 
 from bayesgmm.graph.ops import source_version
 from bayesgmm.graph.relative import (
+    CoordinatesRV,
     PrecisionTrace,
     diagonal_entries,
     log_gammas,
@@ -70,22 +70,12 @@ def _draw(rng, n_features, rows, spread, ceiling, wall, correlated, y):
             break
 
 
-class WithinRV(RandomVariable):
+class WithinRV(CoordinatesRV):
     """Coordinates y; parameters: D, rows (nu), spread (tau), ceiling (c), wall (b), log of the share it leaves."""
 
     name = "within_covariance"
     signature = "(),(),(),(),(),()->(p)"
-    dtype = "float64"
     _print_name = ("WithinCovariance", "\\operatorname{WithinCovariance}")
-    __props__ = ("name", "signature", "dtype", "inplace", "correlated")
-
-    def __init__(self, *args, correlated: bool = True, **kwargs):
-        self.correlated = correlated
-        super().__init__(*args, **kwargs)
-
-    def _supp_shape_from_params(self, dist_params, param_shapes=None):
-        n_features = pt.squeeze(dist_params[0])
-        return (n_features * (n_features + 1) // 2 if self.correlated else n_features,)
 
     def rng_fn(self, rng, n_features, rows, spread, ceiling, wall, log_share, size):
         d = int(np.ravel(n_features)[0])
