@@ -12,7 +12,8 @@ import warnings
 
 import numpy as np
 from arviz_stats.ecdf_utils import ecdf_pit
-from scipy.stats import invwishart, wishart
+from scipy.special import logsumexp
+from scipy.stats import invwishart, multivariate_normal, wishart
 
 import bayesgmm as bg
 from bayesgmm.mixture import kernel
@@ -112,14 +113,15 @@ def quantities(weights, means, natural, structure, x):
     """The functions f of one set of parameters and the data."""
     full = np.ascontiguousarray(structure.matrices(natural, N_COMPONENTS, N_FEATURES))
     first = int(means[:, 0].argmin())
-    at_points, responsibility = kernel.responsibilities(POINTS, weights, means, full, structure.diagonal)
-    with np.errstate(divide="ignore"):
-        odds = np.log(responsibility[:, first]) - np.log(responsibility[:, 1 - first])
+    each = np.log(weights) + np.transpose(
+        [multivariate_normal(mean, own).logpdf(POINTS) for mean, own in zip(means, full, strict=True)]
+    )
+    # Not from responsibilities, which are 0 far from a narrow component: truths and draws of minus infinity are no ranks.
+    odds = each[:, first] - each[:, 1 - first]
     return {
         "least weight": weights.min(),
         "log-likelihood": kernel.log_density(x, weights, means, full, structure.diagonal).sum(),
-        **{f"log-density {i}": value for i, value in enumerate(at_points)},
-        # Of the first component's responsibility, whose values near 1 rounding would make equal.
+        **{f"log-density {i}": value for i, value in enumerate(logsumexp(each, axis=1))},
         **{f"log odds {i}": value for i, value in enumerate(odds[1:])},
         "first weight": weights[first],
         "first mean": means[first, 0],
