@@ -116,7 +116,7 @@ def quantities(weights, means, natural, structure, x):
     each = np.log(weights) + np.transpose(
         [multivariate_normal(mean, own).logpdf(POINTS) for mean, own in zip(means, full, strict=True)]
     )
-    # Not from responsibilities, which are 0 far from a narrow component: truths and draws of minus infinity are no ranks.
+    # Not from responsibilities, which are 0 far from a narrow component: minus infinity has no rank among its like.
     odds = each[:, first] - each[:, 1 - first]
     return {
         "least weight": weights.min(),

@@ -1,6 +1,7 @@
 """The posterior mode: known maxima, an independent optimiser, the starts' report, and the curvature."""
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pymc as pm
@@ -24,7 +25,9 @@ from bayesgmm.search import (
     problem as problem_module,
     starts as starts_module,
 )
+from bayesgmm.search.ascents import Ascents
 from bayesgmm.search.curvature import negative_hessian
+from bayesgmm.search.problem import Problem
 from bayesgmm.search.regressions import Regressions
 from bayesgmm.search.split_and_merge import merged
 from bayesgmm.search.starts import StartingMixtures
@@ -189,6 +192,23 @@ def test_an_automatic_number_of_starts(faithful_model):
     for bad in ("many", 0, 1.5):
         with pytest.raises(InvalidArgumentError, match="n_init"):
             bg.find_MAP(faithful_model, n_init=bad)
+
+
+def test_a_search_goes_on_where_one_kind_of_start_alone_found_the_best(faithful_model):
+    """What begins at the best comes back to it, however often."""
+    ascents = Ascents(Problem.of(faithful_model), np.random.default_rng(1)).run(12, lambda: None)
+    assert ascents.enough
+
+    def of_kinds(first, *others):
+        ascents.all = [replace(ascents.all[0], kind=(first, *others)[min(i, len(others))]) for i in range(12)]
+        return ascents.enough
+
+    assert of_kinds("k-means", "split and merge", "random rows")
+    assert not of_kinds("k-means", "split and merge")
+    assert not of_kinds("k-means", "k-means", "k-means within clusters")
+    # Twice as long without anything better will do.
+    ascents.all += ascents.all[-1:] * 2
+    assert ascents.enough
 
 
 def test_features_that_nearly_determine_each_other_are_climbed_to_the_top():

@@ -15,6 +15,7 @@ import xarray as xr
 
 import bayesgmm as bg
 from bayesgmm.exceptions import InvalidArgumentError, StorageError
+from bayesgmm.model.paper import to_json
 from bayesgmm.record.fit import Fit
 from bayesgmm.reports import pictures, recipe
 from bayesgmm.reports.findings import Findings
@@ -164,7 +165,7 @@ def test_the_code_says_what_only_the_user_has(faithful_draws):
     fit = Fit.of(faithful_draws.copy())
     with_more = {
         "sample_weight": ("obs_id", np.linspace(0.5, 1.5, 272)),
-        "specification": ((), np.array(fit.specification.with_numbers({}, ("apart ~\nPotential",)).to_json(), object)),
+        "specification": ((), np.array(to_json(fit.specification.with_numbers({}, ("apart ~\nPotential",))), object)),
     }
     fit.tree["constant_data"] = fit.tree["constant_data"].dataset.assign(with_more)
     code = recipe.recipe(Fit(fit.tree))

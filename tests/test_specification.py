@@ -12,7 +12,7 @@ import bayesgmm as bg
 from bayesgmm.data.table import Table
 from bayesgmm.exceptions import ModelError, StorageError, UnboundedPosteriorWarning
 from bayesgmm.graph import user_priors
-from bayesgmm.model.specification import FORMAT, Specification
+from bayesgmm.model.paper import FORMAT, from_json, to_json
 from bayesgmm.search.problem import Problem
 
 TYPES = ("full", "tied", "diag", "spherical")
@@ -63,7 +63,7 @@ def model_with(faithful, **priors):
 @pytest.mark.parametrize("covariance_type", TYPES)
 def test_from_paper_comes_the_same_model(faithful, covariance_type):
     model = bg.build_model(faithful, 2, covariance_type=covariance_type)
-    specification = Specification.from_json(model.specification.to_json())
+    specification = from_json(to_json(model.specification))
     assert specification.in_words() == model.specification.in_words()
     assert specification.n_parameters == {"full": 11, "tied": 8, "diag": 9, "spherical": 7}[covariance_type]
     again = specification.build(model.table)
@@ -77,17 +77,17 @@ def test_users_priors_come_back_from_paper(faithful):
     )
     words = dict(model.specification.in_words())
     assert words["means"] == "Normal.dist(mu=[3.0, 70.0], sigma=[1.0, 10.0])"
-    again = Specification.from_json(model.specification.to_json()).build(model.table)
+    again = from_json(to_json(model.specification)).build(model.table)
     q = 0.1 * np.random.default_rng(0).normal(size=Problem.of(model).n_parameters)
     assert Problem.of(again).sampling_density(q)[0] == Problem.of(model).sampling_density(q)[0]
     opaque = model_with(faithful, scales=OPAQUE[0]())
-    kept = Specification.from_json(opaque.specification.to_json())
+    kept = from_json(to_json(opaque.specification))
     with pytest.raises(ModelError, match="prior of the scales of its own"):
         kept.build(opaque.table)
     with pytest.raises(StorageError, match="not the specification"):
-        Specification.from_json("{}")
+        from_json("{}")
     with pytest.raises(StorageError, match="newer bayesgmm"):
-        Specification.from_json(model.specification.to_json().replace(f'"format": {FORMAT}', '"format": 99'))
+        from_json(to_json(model.specification).replace(f'"format": {FORMAT}', '"format": 99'))
 
 
 def test_its_python_makes_the_same_specification(faithful):
@@ -177,8 +177,8 @@ def test_models_made_anew_of_ours_say_what_is_needed(faithful):
 def test_a_default_of_an_earlier_version_comes_back_in_words(faithful):
     """Its draws can be read; its model, which nothing makes now, has to be given."""
     specification = bg.build_model(faithful, 2).specification
-    paper = json.loads(specification.to_json()) | {"format": 3}
-    back = Specification.from_json(json.dumps(paper))
+    paper = json.loads(to_json(specification)) | {"format": 3}
+    back = from_json(json.dumps(paper))
     assert [prior.variable for prior in back.priors] == ["weights", "means", "covariances"]
     assert "an earlier version" in back.not_defaults["covariances"]
     assert any("and your prior of the covariances" in said for said in back.arguments())

@@ -17,7 +17,7 @@ from bayesgmm.graph.orders import drawn_orders, sum_of_orders
 from bayesgmm.graph.sticks import StickBreaking
 from bayesgmm.graph.user_priors import INTERPRETED
 from bayesgmm.mixture.mixture import Mixture
-from bayesgmm.model.specification import Specification
+from bayesgmm.model.paper import from_json, to_json
 from bayesgmm.model.weights import WeightsPrior
 from bayesgmm.search.problem import Problem
 
@@ -382,13 +382,13 @@ def test_in_words_and_python_and_on_paper(faithful, arguments, words):
     assert specification.n_parameters == 11
     call = f"bg.build_model(X, {', '.join(specification.arguments())})"
     assert eval(call, {"bg": bg, "pm": pm, "X": faithful}).specification.in_words() == specification.in_words()
-    again = Specification.from_json(specification.to_json())
+    again = from_json(to_json(specification))
     assert again.in_words() == specification.in_words()
     assert Problem.of(again.build(model.table)).graph.layout == Problem.of(model).graph.layout
 
 
 def test_what_was_written_before_opens_as_what_it_was():
-    specification = Specification.from_json(OLD_JSON)
+    specification = from_json(OLD_JSON)
     assert dict(specification.in_words())["weights"] == "Dirichlet(1, 2)"
     assert not specification.weights_prior.sticks
     table = bg.build_model(np.arange(9.0)[:, None], 2).table
@@ -443,7 +443,7 @@ def test_a_hyperprior_of_the_variances_scale(faithful, covariance_type):
     both = problem.graph.unconstrain(point | {"variance_scale": scale})
     expected = given.parameter_density(q)[0] + stats.invgamma(2, scale=3).logpdf(scale).sum()
     assert problem.parameter_density(both)[0] == pytest.approx(expected, abs=1e-8)
-    specification = Specification.from_json(model.specification.to_json())
+    specification = from_json(to_json(model.specification))
     assert dict(specification.in_words())["variances"] == "InverseGamma(1.5, variance_scale)"
     assert specification.arguments() == model.specification.arguments()
     call = f"bg.build_model(X, {', '.join(specification.arguments())})"

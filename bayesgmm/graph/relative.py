@@ -259,11 +259,7 @@ class RelativeCovariance(Continuous):
 
 @_support_point.register(RelativeRV)
 def _the_reference(op, rv, rng, size, n_features, rows, shares, spread, wall, around):
-    # At half the standard deviations: PyMC's own optimiser finds clusters then.
-    narrower = pt.set_subtensor(
-        pt.zeros_like(around)[..., diagonal_entries(pt.squeeze(n_features), op.correlated)], -np.log(2)
-    )
-    return pt.broadcast_to(around + narrower, rv.shape)
+    return pt.broadcast_to(at_half_the_scales(around, n_features, op.correlated), rv.shape)
 
 
 @_logprob.register(RelativeRV)
@@ -290,6 +286,12 @@ def diagonal_entries(n_features, correlated):
     """Where the log scales are among the coordinates."""
     i = pt.arange(n_features)
     return i * (i + 3) // 2 if correlated else i
+
+
+def at_half_the_scales(around, n_features, correlated):
+    """Where a covariance begins: clusters are narrower than all rows, and PyMC's own optimiser finds them then."""
+    at = diagonal_entries(pt.squeeze(n_features), correlated)
+    return pt.inc_subtensor(around[..., at], -np.log(2))
 
 
 def log_gammas(rows, n_features, correlated):

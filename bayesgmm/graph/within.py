@@ -26,6 +26,7 @@ from bayesgmm.graph.ops import source_version
 from bayesgmm.graph.relative import (
     CoordinatesRV,
     PrecisionTrace,
+    at_half_the_scales,
     diagonal_entries,
     log_gammas,
     log_scale_kernel,
@@ -121,11 +122,7 @@ class WithinCovariance(Continuous):
 
 @_support_point.register(WithinRV)
 def _narrower(op, rv, rng, size, n_features, *numbers):
-    # At half the standard deviations: clusters are narrower than all rows.
-    length = rv.shape[-1]
-    diagonal = pt.zeros(length)
-    diagonal = pt.set_subtensor(diagonal[diagonal_entries(pt.squeeze(n_features), op.correlated)], -np.log(2))
-    return pt.broadcast_to(diagonal, rv.shape)
+    return pt.broadcast_to(at_half_the_scales(pt.zeros(rv.shape[-1]), n_features, op.correlated), rv.shape)
 
 
 @_logprob.register(WithinRV)

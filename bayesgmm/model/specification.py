@@ -1,10 +1,10 @@
 r"""All that is assumed of a table: K, the covariances' structure, every prior in numbers, the recording resolution.
 
 The one source of it: the ``pm.Model``, EM's pseudo-counts, the number of parameters, the words and the equation of a
-report, the Python that makes a fit again, and what stands in a saved file all come from here.
+report, the Python that makes a fit again, and what stands in a saved file (:mod:`bayesgmm.model.paper`) all come from
+here.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -14,7 +14,7 @@ import numpy as np
 
 from bayesgmm.arguments import check_choice, check_count
 from bayesgmm.data.table import Table
-from bayesgmm.exceptions import InvalidDataError, InvalidPriorError, StorageError
+from bayesgmm.exceptions import InvalidDataError, InvalidPriorError
 from bayesgmm.mixture.mixture import Mixture
 from bayesgmm.model.covariance import COVARIANCE_TYPES, CovarianceType
 from bayesgmm.model.em import EMPTY_COUNT
@@ -26,12 +26,6 @@ from bayesgmm.model.within import WithinPrior
 
 if TYPE_CHECKING:
     from bayesgmm.model.build import MixtureModel
-
-# Raised when what stands in a file changes. 2: weights of a stick, and a concentration with a prior. 3: likenesses with
-# shares. 4: the reference within the covariance of all rows.
-FORMAT = 4
-# Before this the default prior of the covariances was another one.
-OLDEST_DEFAULT = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -264,76 +258,6 @@ class Specification:
         apart = any(prior.users for prior in self.priors if prior.variable not in ("means", "concentration"))
         usual = self.eta is None or self.eta == (self.n_features + 3) / 2
         return ["reference=None"] if usual and not apart else []
-
-    # On paper -------------------------------------------------------------------------------------------------------
-
-    def to_json(self) -> str:
-        """As JSON. A user's prior that is not just a name and numbers is kept as words."""
-        return json.dumps(
-            {
-                "format": FORMAT,
-                "features": list(self.features),
-                "n_components": self.n_components,
-                "covariance_type": self.covariance.name,
-                "resolution": self.resolution.tolist(),
-                "typical_variance_scale": self.typical_variance_scale.tolist(),
-                "terms": list(self.terms),
-                "priors": [
-                    {
-                        "variable": prior.variable,
-                        "distribution": prior.distribution,
-                        "numbers": {name: np.asarray(value).tolist() for name, value in prior.numbers.items()},
-                        "users": prior.users,
-                        "words": prior.words,
-                        "given": prior.given,
-                    }
-                    for prior in self.priors
-                ],
-            }
-        )
-
-    @classmethod
-    def from_json(cls, text: str) -> "Specification":
-        """What :meth:`to_json` wrote.
-
-        Raises
-        ------
-        StorageError
-            It is not such a text, or one of a newer version.
-        """
-        try:
-            read = json.loads(text)
-            if read["format"] > FORMAT:
-                raise StorageError(f"this fit was written by a newer bayesgmm (format {read['format']}): update it.")
-            return cls(
-                features=tuple(read["features"]),
-                n_components=read["n_components"],
-                covariance=COVARIANCE_TYPES[read["covariance_type"]],
-                priors=_priors(read),
-                resolution=np.array(read["resolution"], dtype=np.float64),
-                typical_variance_scale=np.array(read["typical_variance_scale"], dtype=np.float64),
-                terms=tuple(read["terms"]),
-            )
-        except (KeyError, TypeError, ValueError) as error:
-            if isinstance(error, StorageError):
-                raise
-            raise StorageError(f"not the specification of a mixture: {error!r}.") from error
-
-
-def _priors(read: dict) -> tuple[Prior, ...]:
-    """The priors in a file; an earlier version's default of the covariances, which nothing makes now, in words."""
-    earlier = read["format"] < OLDEST_DEFAULT
-    found = []
-    for own in read["priors"]:
-        variable = own["variable"]
-        if earlier and variable == "covariances":
-            words = "around a reference, as an earlier version of bayesgmm had it by default"
-            found.append(Prior(variable, None, {}, users=True, words=words))
-        elif not (earlier and variable == "reference"):
-            numbers = {name: np.array(value, dtype=np.float64) for name, value in own["numbers"].items()}
-            given = own.get("given", False)
-            found.append(Prior(variable, own["distribution"], numbers, own["users"], words=own["words"], given=given))
-    return tuple(found)
 
 
 def _square(reference: np.ndarray, n_features: int) -> list:

@@ -16,6 +16,7 @@ from bayesgmm.data.table import Table
 from bayesgmm.exceptions import ModelError
 from bayesgmm.mixture.mixture import Mixture
 from bayesgmm.model.covariance import COVARIANCE_TYPES, CovarianceType
+from bayesgmm.model.paper import from_json, to_json
 from bayesgmm.model.specification import Specification
 from bayesgmm.record.provenance import Provenance
 
@@ -91,7 +92,7 @@ class Fit:
         dims = {name: list(d) for name, d in model.named_vars_to_dims.items() if None not in d}
         dims[PERMUTATION] = ["component"]
         constants: dict[str, Any] = {name: value for name, value in model.numbers.items() if name != "x_data"}
-        constants[SPECIFICATION] = np.array(specification.to_json(), dtype=object)
+        constants[SPECIFICATION] = np.array(to_json(specification), dtype=object)
         used = {d for name in [*posterior, *constants, "x", PERMUTATION] for d in dims.get(name, [])}
         coords: dict[str, Any] = {
             name: np.asarray(values) for name, values in model.coords.items() if name in used and values is not None
@@ -122,7 +123,7 @@ class Fit:
     def specification(self) -> Specification | None:
         """What was assumed; None of draws from elsewhere."""
         kept = self._group("constant_data")
-        return Specification.from_json(str(kept[SPECIFICATION].values)) if SPECIFICATION in kept else None
+        return from_json(str(kept[SPECIFICATION].values)) if SPECIFICATION in kept else None
 
     @cached_property
     def provenance(self) -> Provenance:

@@ -18,6 +18,7 @@ import numpy as np
 
 from bayesgmm.data.table import Table
 from bayesgmm.exceptions import InvalidArgumentError, ModelError, StorageError
+from bayesgmm.model.paper import from_json, to_json
 from bayesgmm.model.specification import Specification
 from bayesgmm.record.provenance import Provenance
 from bayesgmm.sampling.nutpie import STATISTICS, sink_in
@@ -59,7 +60,7 @@ class Store:
             group.attrs["bayesgmm"] = json.dumps(
                 {
                     "format": FORMAT,
-                    "specification": problem.specification.to_json(),
+                    "specification": to_json(problem.specification),
                     "draws": run.plan.draws,
                     "tune": run.plan.tune,
                     "chains": run.plan.chains,
@@ -91,7 +92,7 @@ class Store:
                 f"{str(self.path)!r} was written by another version of bayesgmm (layout {about['format']}, this one "
                 f"reads {FORMAT}): read it with that one."
             )
-        specification = Specification.from_json(about["specification"])
+        specification = from_json(about["specification"])
         plan = Plan(about["draws"], about["tune"], tuple(about["chains"]))
         modes = [Mode(q, axes) for q, axes in zip(group["modes"][...], group["axes"][...], strict=True)]
         chains = [chain for m, n in enumerate(plan.chains) for chain in self._chains(m, n)]

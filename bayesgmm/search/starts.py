@@ -9,7 +9,7 @@ from bayesgmm.data.table import Table
 from bayesgmm.mixture.mixture import Mixture
 from bayesgmm.model.em import ExpectationMaximisation
 from bayesgmm.model.specification import Specification
-from bayesgmm.search.projections import projected
+from bayesgmm.search.projections import TRIES, projected
 from bayesgmm.search.split_and_merge import SplitAndMerge, within
 
 # Enough for EM to settle on one optimum's hillside; the optimiser climbs the rest faster.
@@ -73,8 +73,8 @@ class StartingMixtures:
 
     def _projected(self, *, thorough: bool) -> np.ndarray:
         """Rows in the directions of least kurtosis, or any minima of it: the least is the same time and again."""
-        tries = {} if thorough else {"tries": 1}
-        return projected(self._whitened, self._table.row_weights, self._n_components - 1, self._rng, **tries)
+        tries = TRIES if thorough else 1
+        return projected(self._whitened, self._table.row_weights, self._n_components - 1, self._rng, tries=tries)
 
     def _random_rows(self) -> Mixture:
         table, k = self._table, self._n_components
