@@ -7,7 +7,8 @@ import numpy as np
 import pymc as pm
 import pytest
 from scipy.special import logsumexp
-from sklearn.datasets import make_blobs
+from sklearn.datasets import load_wine, make_blobs
+from sklearn.metrics import adjusted_rand_score
 
 import bayesgmm as bg
 from bayesgmm.exceptions import (
@@ -61,7 +62,7 @@ def test_default_priors_stay_near_the_maximum_likelihood(faithful_map):
     assert faithful_map.converged
     assert faithful_map.gradient_norm < 1e-3
     assert faithful_map.starts.n_optima == 1
-    assert faithful_map.starts.log_posterior.shape == (12,)
+    assert faithful_map.starts.log_posterior.shape == (15,)
     assert faithful_map.starts.moved[faithful_map.starts.optimum == 0].all()
 
 
@@ -142,6 +143,7 @@ def test_moves_reach_what_fresh_starts_do_not(monkeypatch):
     assert (estimate.mixture.responsibilities(x)[80:98, smaller] > 0.9).all()
     # The control: the same search without moves.
     monkeypatch.setattr(starts_module, "MOST_MOVES", 0)
+    monkeypatch.setattr(starts_module.StartingMixtures, "_reweighted", lambda self, best: self._random_rows())
     fresh = bg.find_MAP(model, n_init=30, random_seed=0)
     assert "split and merge" not in fresh.starts.kind
     assert fresh.log_posterior < estimate.log_posterior - 40
@@ -186,8 +188,9 @@ def test_a_start_that_is_given_up_is_no_optimum(monkeypatch):
 
 def test_an_automatic_number_of_starts(faithful_model):
     starts = bg.find_MAP(faithful_model, random_seed=1).starts
-    assert len(starts) == 12
-    assert starts.at_best >= 3
+    anywhere = len(starts) - starts.kind.count("reweighted rows")
+    assert anywhere == 12
+    assert 3 <= starts.at_best <= anywhere
     assert len(bg.find_MAP(bg.build_model(faithful_model.table.values, 1), random_seed=1).starts) == 1
     for bad in ("many", 0, 1.5):
         with pytest.raises(InvalidArgumentError, match="n_init"):
@@ -196,19 +199,38 @@ def test_an_automatic_number_of_starts(faithful_model):
 
 def test_a_search_goes_on_where_one_kind_of_start_alone_found_the_best(faithful_model):
     """What begins at the best comes back to it, however often."""
-    ascents = Ascents(Problem.of(faithful_model), np.random.default_rng(1)).run(12, lambda: None)
-    assert ascents.enough
+    ascents = Ascents(Problem.of(faithful_model), np.random.default_rng(1)).run(1, lambda: None)
+    [first] = ascents.all
 
-    def of_kinds(first, *others):
-        ascents.all = [replace(ascents.all[0], kind=(first, *others)[min(i, len(others))]) for i in range(12)]
+    def of_kinds(*kinds, then="k-means within clusters", n=12):
+        ascents.all = [replace(first, kind=kind) for kind in (*kinds, *(then,) * (n - len(kinds)))]
         return ascents.enough
 
     assert of_kinds("k-means", "split and merge", "random rows")
     assert not of_kinds("k-means", "split and merge")
     assert not of_kinds("k-means", "k-means", "k-means within clusters")
-    # Twice as long without anything better will do.
-    ascents.all += ascents.all[-1:] * 2
-    assert ascents.enough
+    # Twice as long without anything better will do; those that look around the best are none of them.
+    assert of_kinds("k-means", "k-means", n=13)
+    assert not of_kinds("k-means", "random rows", then="reweighted rows", n=30)
+    # What was found around the best has others around it.
+    assert not of_kinds("reweighted rows", "k-means", "random rows")
+    assert of_kinds("reweighted rows", "k-means", "random rows", *("reweighted rows",) * 10, n=23)
+
+
+def test_rows_that_are_reweighted_lead_to_an_optimum_nearby():
+    """Wine has optima 2 nats apart that differ in a few rows."""
+    model = bg.build_model(load_wine().data, 3)
+    ascents = Ascents(Problem.of(model), np.random.default_rng(1)).run(30, lambda: None)
+    best, lower = ascents.distinct[:2]
+    assert 1 < best.optimum.log_posterior - lower.optimum.log_posterior < 10
+    labels = [a.mixture.responsibilities(model.table.values).argmax(axis=1) for a in (lower, best)]
+    assert adjusted_rand_score(*labels) > 0.9
+    ascents.all = [lower]
+    for _ in range(20):  # of which 4 did
+        kind, begin, gain = ascents._starting.make(5, lower.mixture, around=True)
+        ascents.all.append(ascents._ascent(kind, begin, gain))
+    assert {ascent.kind for ascent in ascents.all[1:]} == {"reweighted rows"}
+    assert ascents.best.same(best)
 
 
 def test_features_that_nearly_determine_each_other_are_climbed_to_the_top():

@@ -6,6 +6,8 @@ import numpy as np
 
 # An optimum that as many starts ended at is taken for the best there is.
 FOUND_OFTEN = 3
+# Starts of this kind look around the best optimum so far, and mostly come back to it: that they do is no evidence.
+AROUND_THE_BEST = "reweighted rows"
 # In place of the optimum of a start that was given up on the way, far below the best.
 GIVEN_UP = -1
 
@@ -51,8 +53,10 @@ class Starts:
 
     @property
     def at_best(self) -> int:
-        """How many starts ended at the best optimum."""
-        return int((self.optimum == 0).sum())
+        """How many starts ended at the best optimum, without those that began there and only looked around."""
+        ended = np.flatnonzero(self.optimum == 0)
+        kinds = [self.kind[i] for i in ended[1:]] if self.kind else []
+        return len(ended) - kinds.count(AROUND_THE_BEST)
 
     @property
     def n_optima(self) -> int:

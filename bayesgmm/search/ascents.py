@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from bayesgmm.mixture.mixture import Mixture
-from bayesgmm.record.starts import FOUND_OFTEN, GIVEN_UP, Starts
+from bayesgmm.record.starts import AROUND_THE_BEST, FOUND_OFTEN, GIVEN_UP, Starts
 from bayesgmm.search.climb import Optimum
 from bayesgmm.search.mode import SAME_PARAMETERS
 from bayesgmm.search.order import climb_in_order
@@ -15,8 +15,8 @@ from bayesgmm.search.starts import FROM_THE_BEST, StartingMixtures
 
 # Two optima are one if they agree to this in log posterior (nats), and their mixtures match.
 SAME_LOG_POSTERIOR = 1e-2
-# At least and at most so many starts where their number is automatic. Of twelve seven do not depend on the best so
-# far: one of two equally good clusterings is overlooked once in 64 times.
+# At least so many starts that may end anywhere, and at most so many of all, where their number is automatic. Of twelve
+# at least seven do not depend on the best so far: one of two equally good clusterings is overlooked once in 64 times.
 LEAST_STARTS, MOST_STARTS = 12, 200
 # And so many for every component that find nothing better. Over 33 simulated tables with 4 to 20 components the best
 # known was reached on 70 % so, and on 42 % with a third of it, at half the time (docs/search.md).
@@ -24,6 +24,8 @@ PATIENCE = 3
 # As many times longer where one kind of start alone found the best, and what begins at the best came back to it: on
 # wine the lower of two optima 2 nats apart was taken for the best by 5 of 12 seeds.
 LONGER = 2
+# And so many that look around the best, where it was found so: one leads on to another.
+AROUND = 10
 # A start is given up where a hundred more of EM's last steps, and so many nats on top, would not take it to the best.
 STEPS_AHEAD, NATS_AHEAD = 100, 30.0
 
@@ -66,7 +68,9 @@ class Ascents:
         """So many starts; None: until :attr:`enough`."""
         while len(self.all) < (MOST_STARTS if n_init is None else n_init) and not (n_init is None and self.enough):
             best = self.best
-            kind, begin, gain = self._starting.make(len(self.all), None if best is None else best.mixture)
+            kind, begin, gain = self._starting.make(
+                len(self.all), None if best is None else best.mixture, around=n_init is None and self._enough_anywhere
+            )
             self.all.append(self._ascent(kind, begin, gain))
             done()
         return self
@@ -80,17 +84,32 @@ class Ascents:
 
     @property
     def enough(self) -> bool:
+        """Whether the last starts found nothing better, anywhere and around the best."""
+        best = self.best
+        if best is None or self.problem.specification.n_components == 1:
+            return best is not None
+        return self._enough_anywhere and (best.kind != AROUND_THE_BEST or self._since(best)[1] >= AROUND)
+
+    @property
+    def _enough_anywhere(self) -> bool:
         """Whether the best was found three times, and three starts for every component found nothing better.
 
-        Six, where no two kinds found it that do not begin at the best: those lead back to it.
+        Six, where no two kinds found it that do not begin at the best: those lead back to it. Starts that only look
+        around the best are none of the three or six.
         """
-        best, n_components = self.best, self.problem.specification.n_components
-        if best is None or n_components == 1:
-            return best is not None
-        since = len(self.all) - 1 - self.all.index(best)
+        best = self.best
+        if best is None:
+            return False
+        n_anywhere = sum(ascent.kind != AROUND_THE_BEST for ascent in self.all)
         found = [ascent.kind for ascent in self.all if best.same(ascent)]
-        patience = PATIENCE * n_components * (1 if len(set(found) - FROM_THE_BEST) > 1 else LONGER)
-        return len(found) >= FOUND_OFTEN and since >= patience and len(self.all) >= LEAST_STARTS
+        longer = 1 if len(set(found) - FROM_THE_BEST) > 1 else LONGER
+        patience = PATIENCE * longer * self.problem.specification.n_components
+        return n_anywhere >= LEAST_STARTS and len(found) >= FOUND_OFTEN and self._since(best)[0] >= patience
+
+    def _since(self, best: Ascent) -> tuple[int, int]:
+        """How many starts after the one that first reached the best: anywhere, and around it."""
+        around = [ascent.kind == AROUND_THE_BEST for ascent in self.all[self.all.index(best) + 1 :]]
+        return len(around) - sum(around), sum(around)
 
     def _ascent(self, kind: str, begin: Mixture, gain: float) -> Ascent:
         """The climb from one start. Starts at one place, or at an optimum already found, share one."""

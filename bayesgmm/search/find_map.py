@@ -48,9 +48,10 @@ def find_MAP(
 
     over the parameters themselves (no Jacobian), as ``pm.find_MAP`` defines it. A mixture has several local maxima,
     and PyMC's initial point, at which all components are alike, is a stationary point; so there are many starts:
-    k-means in three metrics, random rows, and the best optimum so far with one of its components moved elsewhere, each
-    followed by EM steps and climbed by L-BFGS with the exact gradient. A start that is far below the best is given up.
-    ``starts`` says what each came to; an optimum that was found once may not be the best there is.
+    k-means in four metrics, random rows, the best optimum so far with components split and merged, and the same after
+    EM of rows with random weights. Each is followed by EM steps and climbed by L-BFGS with the exact gradient. A start
+    that is far below the best is given up. ``starts`` says what each came to; an optimum that was found once may not be
+    the best there is.
 
     Parameters
     ----------
@@ -58,8 +59,9 @@ def find_MAP(
         From :func:`build_model`.
     n_init : int or "auto", default "auto"
         Number of starts. "auto": until the best optimum was found three times and three starts for every component
-        (six, unless two kinds of starts found it that do not begin at it) have found nothing better; at least 12 and
-        at most 200, and 1 of a single component.
+        (six, unless two kinds of starts found it that do not begin at it) have found nothing better; at least 12, and
+        besides these the starts of reweighted rows, ten more of them where one of them found the best; at most 200,
+        and 1 of a single component.
     random_seed : int or numpy.random.Generator, optional
     progressbar : bool, default True
         Show a bar where there is much to compute.

