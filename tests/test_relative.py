@@ -12,8 +12,8 @@ from scipy.special import logsumexp
 import bayesgmm as bg
 from bayesgmm.data.table import Table
 from bayesgmm.exceptions import InvalidPriorError
-from bayesgmm.graph.relative import RelativeCovariance
-from bayesgmm.graph.within import WithinCovariance
+from bayesgmm.graph.relative import RelativeCovariance, relative_density
+from bayesgmm.graph.within import WithinCovariance, within_density
 from bayesgmm.mixture import log_cholesky
 from bayesgmm.mixture.mixture import Mixture
 from bayesgmm.model.covariance import COVARIANCE_TYPES
@@ -79,8 +79,32 @@ def test_pullbacks_are_the_gradients(n_features):
     close = {"rtol": 1e-4, "atol": 1e-5}
     ours = log_cholesky.covariances_pullback(y, reference, d_covariances)
     np.testing.assert_allclose(ours.ravel(), approx_fprime(y.ravel(), value, 1e-7), **close)
-    ours = np.concatenate([g.ravel() for g in log_cholesky.precision_trace_pullback(y, around, d_trace)])
+    traces, by_y, by_around = log_cholesky.precision_trace_gradients(y, around)
+    np.testing.assert_allclose(traces, log_cholesky.precision_trace(y, around))
+    ours = np.append(d_trace[:, None] * by_y, d_trace @ by_around)
     np.testing.assert_allclose(ours, approx_fprime(np.append(y, around), trace, 1e-7), **close)
+
+
+@pytest.mark.parametrize("correlated", [True, False])
+@pytest.mark.parametrize("n_features", [1, 2, 4])
+def test_densities_come_with_their_gradients(n_features, correlated):
+    rng = np.random.default_rng(n_features)
+    n = log_cholesky.length(n_features) if correlated else n_features
+    y, around = 0.5 * rng.normal(size=(2, n)), 0.5 * rng.normal(size=n)
+    numbers = np.array(ROWS) + n_features, np.array(SHARES), SPREAD, WALL, correlated
+    within = (WITHIN["rows"] + n_features, WITHIN["spread"], WITHIN["ceiling"], WITHIN["wall"], 0.1, correlated)
+
+    def values(flat):
+        return relative_density(flat[:-n].reshape(y.shape), flat[-n:], *numbers)[0]
+
+    _, by_y, by_around = relative_density(y, around, *numbers)
+    slopes = approx_fprime(np.append(y, around), values, 1e-6)
+    for b in range(2):
+        np.testing.assert_allclose(slopes[b, b * n : (b + 1) * n], by_y[b], rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(slopes[b, -n:], by_around[b], rtol=1e-4, atol=1e-4)
+    _, by_y = within_density(y, *within)
+    numeric = approx_fprime(y[0], lambda one: within_density(one[None], *within)[0][0], 1e-6)
+    np.testing.assert_allclose(numeric, by_y[0], rtol=1e-4, atol=1e-4)
 
 
 def log_density(y, n_features, correlated, around=None):

@@ -28,124 +28,22 @@ import numpy as np
 import pytensor.tensor as pt
 from pymc.distributions.distribution import Continuous, _support_point
 from pymc.logprob.abstract import _logprob
-from pytensor.graph.basic import Apply
-from pytensor.graph.op import Op
-from pytensor.graph.replace import _vectorize_node
 from pytensor.link.numba.dispatch.basic import numba_njit, register_funcify_default_op_cache_key
 from pytensor.link.numba.dispatch.random import numba_core_rv_funcify
-from pytensor.tensor.random.op import RandomVariable
 
+from bayesgmm.graph import coordinates
+from bayesgmm.graph.coordinates import (
+    CoordinatesRV,
+    DensityOp,
+    at_half_the_scales,
+    log_gamma,
+    log_scale_kernel,
+    log_scale_normaliser,
+    on_batch,
+)
 from bayesgmm.graph.ops import source_version
 from bayesgmm.mixture import log_cholesky
-
-# The quadrature that gives Z: points, over so many spreads.
-POINTS, FAR = 161, 8.0
-
-
-class _OfCoordinates(Op):
-    """A compiled function of coordinates y (B, P) and of what all of them share, or its pullback."""
-
-    __props__ = ()
-    function: staticmethod
-    # Numbers of dimensions of the inputs and of the outputs.
-    ranks: tuple[int, ...]
-    out: tuple[int, ...]
-
-    def make_node(self, *inputs):
-        given = [pt.as_tensor(v, dtype="float64", ndim=r) for v, r in zip(inputs, self.ranks, strict=True)]
-        return Apply(self, given, [pt.tensor(dtype="float64", shape=(None,) * rank) for rank in self.out])
-
-    def perform(self, node, inputs, output_storage):
-        results = self.function(*map(np.ascontiguousarray, inputs))
-        for storage, result in zip(output_storage, results if len(self.out) > 1 else [results], strict=True):
-            storage[0] = result
-
-
-class PrecisionTrace(_OfCoordinates):
-    """Traces (B,) of y (B, P) and of the reference's coordinates (P,)."""
-
-    function = staticmethod(log_cholesky.precision_trace)
-    ranks, out = (2, 1), (1,)
-
-    def pullback(self, inputs, outputs, cotangents):
-        return PrecisionTracePullback()(*inputs, cotangents[0])
-
-
-class PrecisionTracePullback(_OfCoordinates):
-    """The pullback of :class:`PrecisionTrace`, by both."""
-
-    function = staticmethod(log_cholesky.precision_trace_pullback)
-    ranks, out = (2, 1, 1), (2, 1)
-
-
-class Covariances(_OfCoordinates):
-    """Covariances (B, D, D) of y (B, P), and of data: an outer Cholesky factor (D, D), rounding variances (D,)."""
-
-    function = staticmethod(log_cholesky.covariances)
-    ranks, out = (2, 2, 1), (3,)
-
-    def pullback(self, inputs, outputs, cotangents):
-        y, outer, rounding = inputs
-        return [CovariancesPullback()(y, outer, cotangents[0]), pt.zeros_like(outer), pt.zeros_like(rounding)]
-
-
-class CovariancesPullback(_OfCoordinates):
-    """The pullback of :class:`Covariances` by y."""
-
-    function = staticmethod(log_cholesky.covariances_pullback)
-    ranks, out = (2, 2, 3), (2,)
-
-
-@_vectorize_node.register(Covariances)
-def _all_batches_at_once(op, node, y, *data):
-    """More batch axes are one longer one: a call for all draws, not one for each."""
-    if y.type.ndim == 2:
-        return op.make_node(y, *data)
-    result = op(y.reshape((-1, y.shape[-1])), *data)
-    return [result.reshape((*y.shape[:-1], *result.shape[1:]), ndim=y.type.ndim + 1)]
-
-
-@_vectorize_node.register(CovariancesPullback)
-def _all_slopes_at_once(op, node, y, outer, slopes):
-    if y.type.ndim == slopes.type.ndim - 1 == 2:
-        return op.make_node(y, outer, slopes)
-    slopes = pt.broadcast_to(slopes, (*y.shape[:-1], *outer.shape))
-    result = op(y.reshape((-1, y.shape[-1])), outer, slopes.reshape((-1, *slopes.shape[-2:])))
-    return [result.reshape(y.shape, ndim=y.type.ndim)]
-
-
-def _compiled(op, node=None, **kwargs):
-    function, version = op.function, source_version(__file__, log_cholesky.__file__)
-    if len(op.ranks) == 2:
-
-        @numba_njit
-        def of_two(y, other):
-            return function(np.ascontiguousarray(y), np.ascontiguousarray(other))
-
-        return of_two, version
-
-    @numba_njit
-    def of_three(y, other, third):
-        return function(np.ascontiguousarray(y), np.ascontiguousarray(other), np.ascontiguousarray(third))
-
-    return of_three, version
-
-
-for _op in (PrecisionTrace, PrecisionTracePullback, Covariances, CovariancesPullback):
-    register_funcify_default_op_cache_key(_op)(_compiled)
-
-
-def on_batch(op: Op, y, *others):
-    """An Op of a batch applied to one y, or to several."""
-    return op(y, *others) if y.type.ndim > 1 else op(y[None], *others)[0]
-
-
-def covariances(y, outer, rounding):
-    """Covariances (..., D, D) of y (..., P) as a graph."""
-    return on_batch(Covariances(), y, outer, rounding)
-
-
-# The distribution -----------------------------------------------------------------------------------------------------
+from bayesgmm.mixture.elementary import jit
 
 
 def _draw(rng, n_features, rows, shares, spread, wall, around, correlated, y):
@@ -187,21 +85,6 @@ def _draw(rng, n_features, rows, shares, spread, wall, around, correlated, y):
                 total += (around[at + m] if m < i else 1.0) * factor[m, j]
             y[at + j] = total / factor[i, i] if j < i else around[at + i] + math.log(scale * factor[i, i])
         at += i + 1
-
-
-class CoordinatesRV(RandomVariable):
-    """Coordinates y of a covariance, or log scales alone; the first parameter is D."""
-
-    dtype = "float64"
-    __props__ = ("name", "signature", "dtype", "inplace", "correlated")
-
-    def __init__(self, *args, correlated: bool = True, **kwargs):
-        self.correlated = correlated
-        super().__init__(*args, **kwargs)
-
-    def _supp_shape_from_params(self, dist_params, param_shapes=None):
-        n_features = pt.squeeze(dist_params[0])
-        return (n_features * (n_features + 1) // 2 if self.correlated else n_features,)
 
 
 class RelativeRV(CoordinatesRV):
@@ -262,53 +145,79 @@ def _the_reference(op, rv, rng, size, n_features, rows, shares, spread, wall, ar
     return pt.broadcast_to(at_half_the_scales(around, n_features, op.correlated), rv.shape)
 
 
+# The density ----------------------------------------------------------------------------------------------------------
+
+
+@jit
+def relative_density(y, around, rows, shares, spread, wall, correlated):
+    """log p, (B,), and its gradients by y and by the reference's coordinates, both (B, P)."""
+    n_features = log_cholesky.features_of(y.shape[1]) if correlated else y.shape[1]
+    constants = np.empty(rows.size)
+    for j in range(rows.size):
+        constants[j] = math.lgamma(0.5 * rows[j] * n_features) - log_gamma(rows[j], n_features, correlated)
+        constants[j] += math.log(shares[j])
+    constant = n_features * math.log(2.0) - log_scale_normaliser(spread, wall, 0.0)
+    if correlated:
+        trace, by_y, by_around = log_cholesky.precision_trace_gradients(y, around)
+    else:
+        trace, by_y, by_around = _ratio_gradients(y, around)
+    value = np.empty(y.shape[0])
+    for b in range(y.shape[0]):
+        u = math.log(n_features) - math.log(trace[b])
+        distance, at = 0.5 * n_features * math.log(trace[b]), 0
+        for i in range(n_features):
+            distance += y[b, at] - around[at]
+            at += i + 2 if correlated else 1
+        total, mean = 0.0, 0.0
+        highest = (constants - rows * distance).max()
+        for j in range(rows.size):
+            share = math.exp(constants[j] - rows[j] * distance - highest)
+            total += share
+            mean += share * rows[j]
+        mean /= total
+        value[b] = constant + highest + math.log(total) + log_scale_kernel(u, spread, wall, 0.0)
+        # By the trace, and by the half log determinant of M relative to R.
+        slope = (u / spread**2 - wall * math.exp(-u) - 0.5 * mean * n_features) / trace[b]
+        by_y[b] *= slope
+        by_around[b] *= slope
+        at = 0
+        for i in range(n_features):
+            by_y[b, at] -= mean
+            by_around[b, at] += mean
+            at += i + 2 if correlated else 1
+    return value, by_y, by_around
+
+
+@jit
+def _ratio_gradients(y, around):
+    """Sums of a reference's variances over others', (B,), and their gradients by the log scales of both, (B, P)."""
+    by_around = 2.0 * np.exp(2.0 * (around - y))
+    return 0.5 * by_around.sum(axis=1), -by_around, by_around
+
+
+class RelativeDensity(DensityOp):
+    """By the coordinates and by those of the reference."""
+
+    function = staticmethod(relative_density)
+    ranks, n_gradients = (1, 1, 1, 0, 0), 2
+
+
+@register_funcify_default_op_cache_key(RelativeDensity)
+def _compiled_density(op, node=None, **kwargs):
+    correlated = op.correlated
+
+    @numba_njit
+    def density(y, around, rows, shares, spread, wall):
+        own = np.ascontiguousarray(y), np.ascontiguousarray(around), np.ascontiguousarray(rows)
+        return relative_density(*own, np.ascontiguousarray(shares), spread.item(), wall.item(), correlated)
+
+    return density, source_version(__file__, coordinates.__file__, log_cholesky.__file__)
+
+
 @_logprob.register(RelativeRV)
 def _log_density(op, values, rng, size, n_features, rows, shares, spread, wall, around, **kwargs):
     (y,) = values
-    n_features, spread, wall = map(pt.squeeze, (n_features, spread, wall))
-    # PyMC gives vectors the axes of the covariances too.
-    rows, shares, around = (pt.squeeze(v, axis=tuple(range(v.type.ndim - 1))) for v in (rows, shares, around))
-    trace = on_batch(PrecisionTrace(), y, around) if op.correlated else pt.exp(2 * (around - y)).sum(axis=-1)
-    u = pt.log(n_features) - pt.log(trace)
-    distance = half_log_determinant(y, around, n_features, op.correlated) + n_features / 2 * pt.log(trace)
-    log_constant = pt.gammaln(rows * n_features / 2) - log_gammas(rows, n_features, op.correlated) + pt.log(shares)
-    shape = pt.logsumexp(log_constant - rows * distance[..., None], axis=-1)
-    scale = log_scale_kernel(u, spread, wall, 0.0) - log_scale_normaliser(spread, wall, 0.0)
-    return n_features * np.log(2) + shape + scale
-
-
-def half_log_determinant(y, around, n_features, correlated):
-    """Half the log determinant of a covariance relative to the reference."""
-    return (y - around)[..., diagonal_entries(n_features, correlated)].sum(axis=-1)
-
-
-def diagonal_entries(n_features, correlated):
-    """Where the log scales are among the coordinates."""
-    i = pt.arange(n_features)
-    return i * (i + 3) // 2 if correlated else i
-
-
-def at_half_the_scales(around, n_features, correlated):
-    """Where a covariance begins: clusters are narrower than all rows, and PyMC's own optimiser finds them then."""
-    at = diagonal_entries(pt.squeeze(n_features), correlated)
-    return pt.inc_subtensor(around[..., at], -np.log(2))
-
-
-def log_gammas(rows, n_features, correlated):
-    """log of the multivariate gamma function at half of rows, or that of as many gamma functions of one."""
-    if not correlated:
-        return n_features * pt.gammaln(rows / 2)
-    each = pt.gammaln((rows[..., None] - pt.arange(n_features)) / 2)
-    return each.sum(axis=-1) + n_features * (n_features - 1) / 4 * np.log(np.pi)
-
-
-def log_scale_kernel(u, spread, wall, ceiling):
-    """log p(u), but for a constant."""
-    return -(u**2) / (2 * spread**2) - wall * pt.exp(-u) - ceiling * pt.exp(u)
-
-
-def log_scale_normaliser(spread, wall, ceiling):
-    """log Z by the trapezoidal rule, which converges faster than any power of the step where the ends are flat."""
-    points = np.linspace(-FAR, FAR, POINTS)
-    kernel = pt.exp(log_scale_kernel(spread * points, spread, wall, ceiling))
-    return pt.log(kernel.sum() * spread * (points[1] - points[0]))
+    # PyMC gives numbers and vectors the axes of the covariances too.
+    numbers = (pt.squeeze(v) for v in (spread, wall))
+    vectors = (pt.squeeze(v, axis=tuple(range(v.type.ndim - 1))) for v in (around, rows, shares))
+    return on_batch(RelativeDensity(op.correlated), y, *vectors, *numbers)

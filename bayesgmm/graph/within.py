@@ -19,21 +19,22 @@ import numpy as np
 import pytensor.tensor as pt
 from pymc.distributions.distribution import Continuous, _support_point
 from pymc.logprob.abstract import _logprob
-from pytensor.link.numba.dispatch.basic import numba_njit
+from pytensor.link.numba.dispatch.basic import numba_njit, register_funcify_default_op_cache_key
 from pytensor.link.numba.dispatch.random import numba_core_rv_funcify
 
-from bayesgmm.graph.ops import source_version
-from bayesgmm.graph.relative import (
+from bayesgmm.graph import coordinates
+from bayesgmm.graph.coordinates import (
     CoordinatesRV,
-    PrecisionTrace,
+    DensityOp,
     at_half_the_scales,
-    diagonal_entries,
-    log_gammas,
+    log_gamma,
     log_scale_kernel,
     log_scale_normaliser,
     on_batch,
 )
+from bayesgmm.graph.ops import source_version
 from bayesgmm.mixture import log_cholesky
+from bayesgmm.mixture.elementary import jit
 
 
 def _draw(rng, n_features, rows, spread, ceiling, wall, correlated, y):
@@ -125,24 +126,69 @@ def _narrower(op, rv, rng, size, n_features, *numbers):
     return pt.broadcast_to(at_half_the_scales(pt.zeros(rv.shape[-1]), n_features, op.correlated), rv.shape)
 
 
+# The density ----------------------------------------------------------------------------------------------------------
+
+
+@jit
+def within_density(y, rows, spread, ceiling, wall, log_share, correlated):
+    """log p, (B,), and its gradient by y, (B, P)."""
+    n_features = log_cholesky.features_of(y.shape[1]) if correlated else y.shape[1]
+    constant = n_features * math.log(2.0) + math.lgamma(0.5 * rows * n_features) - log_share
+    constant -= log_gamma(rows, n_features, correlated) + log_scale_normaliser(spread, 0.0, ceiling)
+    value = np.empty(y.shape[0])
+    if correlated:
+        inverse, by_y, _ = log_cholesky.precision_trace_gradients(y, np.zeros(y.shape[1]))
+    else:
+        by_y = -2.0 * np.exp(-2.0 * y)
+        inverse = -0.5 * by_y.sum(axis=1)
+    for b in range(y.shape[0]):
+        trace, half_log_determinant, at = 0.0, 0.0, 0
+        for i in range(n_features):
+            width = i if correlated else 0
+            own = 1.0
+            for j in range(width):
+                own += y[b, at + j] ** 2
+            trace += own * math.exp(2.0 * y[b, at + width])
+            half_log_determinant += y[b, at + width]
+            at += width + 1
+        u = math.log(trace) - math.log(n_features)
+        kernel = log_scale_kernel(u, spread, 0.0, ceiling)
+        value[b] = constant + rows * half_log_determinant - 0.5 * rows * n_features * math.log(trace) + kernel
+        value[b] -= wall * inverse[b]
+        by_y[b] *= -wall
+        slope = -(0.5 * rows * n_features + u / spread**2 + ceiling * math.exp(u)) / trace
+        at = 0
+        for i in range(n_features):
+            width = i if correlated else 0
+            own, scale = 1.0, math.exp(2.0 * y[b, at + width])
+            for j in range(width):
+                own += y[b, at + j] ** 2
+                by_y[b, at + j] += 2.0 * slope * scale * y[b, at + j]
+            by_y[b, at + width] += rows + 2.0 * slope * scale * own
+            at += width + 1
+    return value, by_y
+
+
+class WithinDensity(DensityOp):
+    """By the coordinates."""
+
+    function = staticmethod(within_density)
+    ranks, n_gradients = (0, 0, 0, 0, 0), 1
+
+
+@register_funcify_default_op_cache_key(WithinDensity)
+def _compiled_density(op, node=None, **kwargs):
+    correlated = op.correlated
+
+    @numba_njit
+    def density(y, rows, spread, ceiling, wall, log_share):
+        numbers = rows.item(), spread.item(), ceiling.item(), wall.item(), log_share.item()
+        return within_density(np.ascontiguousarray(y), *numbers, correlated)
+
+    return density, source_version(__file__, coordinates.__file__, log_cholesky.__file__)
+
+
 @_logprob.register(WithinRV)
-def _log_density(op, values, rng, size, n_features, rows, spread, ceiling, wall, log_share, **kwargs):
+def _log_density(op, values, rng, size, n_features, *numbers, **kwargs):
     (y,) = values
-    n_features, rows, spread, ceiling, wall, log_share = map(
-        pt.squeeze, (n_features, rows, spread, ceiling, wall, log_share)
-    )
-    log_scales = y[..., diagonal_entries(n_features, op.correlated)]
-    own = pt.exp(2 * log_scales)
-    if op.correlated:
-        # Row i of the factor is e^l_i times its coordinates and 1: the squares of these, summed from row to row.
-        squares = pt.concatenate([pt.zeros_like(y[..., :1]), pt.cumsum(y**2, axis=-1)], axis=-1)
-        i = pt.arange(n_features)
-        first = i * (i + 1) // 2
-        own *= 1 + squares[..., first + i] - squares[..., first]
-    trace = own.sum(axis=-1)
-    u = pt.log(trace) - pt.log(n_features)
-    shape = rows * log_scales.sum(axis=-1) - rows * n_features / 2 * pt.log(trace)
-    shape += pt.gammaln(rows * n_features / 2) - log_gammas(rows, n_features, op.correlated)
-    scale = log_scale_kernel(u, spread, 0.0, ceiling) - log_scale_normaliser(spread, 0.0, ceiling)
-    inverse = on_batch(PrecisionTrace(), y, pt.zeros(y.shape[-1])) if op.correlated else (1 / own).sum(axis=-1)
-    return n_features * np.log(2) + shape + scale - wall * inverse - log_share
+    return on_batch(WithinDensity(op.correlated), y, *map(pt.squeeze, numbers))

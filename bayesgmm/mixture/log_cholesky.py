@@ -65,7 +65,8 @@ def _pull_to_y(factor, d_factor, d_y):
 
 
 @jit
-def _n_features(n_coordinates):
+def features_of(n_coordinates):
+    """D of so many coordinates."""
     return int((math.sqrt(8.0 * n_coordinates + 1.0) - 1.0) / 2.0 + 0.5)
 
 
@@ -111,7 +112,7 @@ def precision_trace(y, around):
 
     It is the sum of squares of :math:`A = L^{-1} L_R`.
     """
-    n_features = _n_features(y.shape[1])
+    n_features = features_of(y.shape[1])
     reference = _triangle(around, n_features)
     trace = np.zeros(y.shape[0])
     for b in range(y.shape[0]):
@@ -123,13 +124,15 @@ def precision_trace(y, around):
 
 
 @jit
-def precision_trace_pullback(y, around, d_trace):
-    r"""Gradients by both: :math:`-2 L^{-\top} A A^\top` by L, :math:`2 L^{-\top} A` by the factor of the reference."""
-    n_features = _n_features(y.shape[1])
-    d_y, d_around = np.empty(y.shape), np.empty(around.shape)
+def precision_trace_gradients(y, around):
+    r"""The traces (B,), and their gradients by y and by the reference's coordinates, both (B, P).
+
+    With :math:`A = L^{-1} L_R` they are :math:`-2 L^{-\top} A A^\top` by L and :math:`2 L^{-\top} A` by :math:`L_R`.
+    """
+    n_features = features_of(y.shape[1])
+    trace, by_y, by_around = np.zeros(y.shape[0]), np.empty(y.shape), np.empty(y.shape)
     reference = _triangle(around, n_features)
     d_factor = np.empty((n_features, n_features))
-    d_reference = np.zeros((n_features, n_features))
     for b in range(y.shape[0]):
         factor = _triangle(y[b], n_features)
         ratio = _solve(factor, reference)
@@ -137,15 +140,16 @@ def precision_trace_pullback(y, around, d_trace):
         transposed = ratio.T.copy()
         for i in range(n_features):
             for j in range(i + 1):
-                d_reference[i, j] += 2.0 * d_trace[b] * left[i, j]
+                trace[b] += ratio[i, j] ** 2
+                left[i, j] *= 2.0
                 d_factor[i, j] = 0.0
             for m in range(i + 1):
-                weight = -2.0 * d_trace[b] * left[i, m]
+                weight = -left[i, m]
                 for j in range(m, i + 1):
                     d_factor[i, j] += weight * transposed[m, j]
-        _pull_to_y(factor, d_factor, d_y[b])
-    _pull_to_y(reference, d_reference, d_around)
-    return d_y, d_around
+        _pull_to_y(factor, d_factor, by_y[b])
+        _pull_to_y(reference, left, by_around[b])
+    return trace, by_y, by_around
 
 
 @jit

@@ -10,10 +10,11 @@ import pytensor.tensor as pt
 
 from bayesgmm.data.seeds import spread_rows
 from bayesgmm.data.table import Table
+from bayesgmm.graph.coordinates import covariances as covariances_around
 from bayesgmm.graph.lkj import LKJCholesky
 from bayesgmm.graph.marginal import MarginalGaussianMixture
 from bayesgmm.graph.means import StartedNormal
-from bayesgmm.graph.relative import RelativeCovariance, covariances as covariances_around
+from bayesgmm.graph.relative import RelativeCovariance
 from bayesgmm.graph.sticks import StickBreaking
 from bayesgmm.graph.transforms import CorrelationCholeskyTransform, SimplexTransform, SoftmaxBasis
 from bayesgmm.graph.user_priors import has_density_at, in_words, is_univariate
