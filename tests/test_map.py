@@ -62,7 +62,7 @@ def test_default_priors_stay_near_the_maximum_likelihood(faithful_map):
     assert faithful_map.converged
     assert faithful_map.gradient_norm < 1e-3
     assert faithful_map.starts.n_optima == 1
-    assert faithful_map.starts.log_posterior.shape == (15,)
+    assert len(faithful_map.starts) == len(faithful_map.starts.log_posterior)
     assert faithful_map.starts.moved[faithful_map.starts.optimum == 0].all()
 
 
@@ -189,7 +189,7 @@ def test_a_start_that_is_given_up_is_no_optimum(monkeypatch):
 def test_an_automatic_number_of_starts(faithful_model):
     starts = bg.find_MAP(faithful_model, random_seed=1).starts
     anywhere = len(starts) - starts.kind.count("reweighted rows")
-    assert anywhere == 12
+    assert anywhere == 18
     assert 3 <= starts.at_best <= anywhere
     assert len(bg.find_MAP(bg.build_model(faithful_model.table.values, 1), random_seed=1).starts) == 1
     for bad in ("many", 0, 1.5):
@@ -197,8 +197,9 @@ def test_an_automatic_number_of_starts(faithful_model):
             bg.find_MAP(faithful_model, n_init=bad)
 
 
-def test_a_search_goes_on_where_one_kind_of_start_alone_found_the_best(faithful_model):
+def test_a_search_goes_on_where_one_kind_of_start_alone_found_the_best(faithful_model, monkeypatch):
     """What begins at the best comes back to it, however often."""
+    monkeypatch.setattr(ascents_module, "LEAST_STARTS", 12)
     ascents = Ascents(Problem.of(faithful_model), np.random.default_rng(1)).run(1, lambda: None)
     [first] = ascents.all
 
@@ -214,7 +215,7 @@ def test_a_search_goes_on_where_one_kind_of_start_alone_found_the_best(faithful_
     assert not of_kinds("k-means", "random rows", then="reweighted rows", n=30)
     # What was found around the best has others around it.
     assert not of_kinds("reweighted rows", "k-means", "random rows")
-    assert of_kinds("reweighted rows", "k-means", "random rows", *("reweighted rows",) * 10, n=23)
+    assert of_kinds("reweighted rows", "k-means", "random rows", *("reweighted rows",) * 10, n=25)
 
 
 def test_rows_that_are_reweighted_lead_to_an_optimum_nearby():

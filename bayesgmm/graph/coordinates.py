@@ -153,6 +153,18 @@ def log_scale_normaliser(spread, wall, ceiling):
     return math.log(values.sum() * spread * step)
 
 
+@jit
+def ratio_gradients(y, around):
+    """Sums of a reference's variances over others', (B,), and their gradients by the log scales of both, (B, P)."""
+    total, by_y, by_around = np.zeros(y.shape[0]), np.empty(y.shape), np.empty(y.shape)
+    for b in range(y.shape[0]):
+        for i in range(y.shape[1]):
+            ratio = math.exp(2.0 * (around[i] - y[b, i]))
+            total[b] += ratio
+            by_y[b, i], by_around[b, i] = -2.0 * ratio, 2.0 * ratio
+    return total, by_y, by_around
+
+
 class DensityOp(Op):
     """Log-densities (B,) of coordinates (B, P), and the gradients by the first inputs beside them, each (B, P).
 
@@ -182,5 +194,5 @@ class DensityOp(Op):
     def pullback(self, inputs, outputs, cotangents):
         others = inputs[1:]
         by_y, *by_others = outputs[1:]
-        slopes = [cotangents[0][:, None] * by_y, *(cotangents[0] @ each for each in by_others)]
+        slopes = [cotangents[0][:, None] * by_y, *((cotangents[0][:, None] * each).sum(axis=0) for each in by_others)]
         return slopes + [pt.zeros_like(v) for v in others[len(by_others) :]]

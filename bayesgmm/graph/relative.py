@@ -40,6 +40,7 @@ from bayesgmm.graph.coordinates import (
     log_scale_kernel,
     log_scale_normaliser,
     on_batch,
+    ratio_gradients,
 )
 from bayesgmm.graph.ops import source_version
 from bayesgmm.mixture import log_cholesky
@@ -160,7 +161,7 @@ def relative_density(y, around, rows, shares, spread, wall, correlated):
     if correlated:
         trace, by_y, by_around = log_cholesky.precision_trace_gradients(y, around)
     else:
-        trace, by_y, by_around = _ratio_gradients(y, around)
+        trace, by_y, by_around = ratio_gradients(y, around)
     value = np.empty(y.shape[0])
     for b in range(y.shape[0]):
         u = math.log(n_features) - math.log(trace[b])
@@ -168,8 +169,9 @@ def relative_density(y, around, rows, shares, spread, wall, correlated):
         for i in range(n_features):
             distance += y[b, at] - around[at]
             at += i + 2 if correlated else 1
-        total, mean = 0.0, 0.0
-        highest = (constants - rows * distance).max()
+        total, mean, highest = 0.0, 0.0, -np.inf
+        for j in range(rows.size):
+            highest = max(highest, constants[j] - rows[j] * distance)
         for j in range(rows.size):
             share = math.exp(constants[j] - rows[j] * distance - highest)
             total += share
@@ -178,21 +180,15 @@ def relative_density(y, around, rows, shares, spread, wall, correlated):
         value[b] = constant + highest + math.log(total) + log_scale_kernel(u, spread, wall, 0.0)
         # By the trace, and by the half log determinant of M relative to R.
         slope = (u / spread**2 - wall * math.exp(-u) - 0.5 * mean * n_features) / trace[b]
-        by_y[b] *= slope
-        by_around[b] *= slope
+        for j in range(y.shape[1]):
+            by_y[b, j] *= slope
+            by_around[b, j] *= slope
         at = 0
         for i in range(n_features):
             by_y[b, at] -= mean
             by_around[b, at] += mean
             at += i + 2 if correlated else 1
     return value, by_y, by_around
-
-
-@jit
-def _ratio_gradients(y, around):
-    """Sums of a reference's variances over others', (B,), and their gradients by the log scales of both, (B, P)."""
-    by_around = 2.0 * np.exp(2.0 * (around - y))
-    return 0.5 * by_around.sum(axis=1), -by_around, by_around
 
 
 class RelativeDensity(DensityOp):

@@ -31,6 +31,7 @@ from bayesgmm.graph.coordinates import (
     log_scale_kernel,
     log_scale_normaliser,
     on_batch,
+    ratio_gradients,
 )
 from bayesgmm.graph.ops import source_version
 from bayesgmm.mixture import log_cholesky
@@ -136,11 +137,11 @@ def within_density(y, rows, spread, ceiling, wall, log_share, correlated):
     constant = n_features * math.log(2.0) + math.lgamma(0.5 * rows * n_features) - log_share
     constant -= log_gamma(rows, n_features, correlated) + log_scale_normaliser(spread, 0.0, ceiling)
     value = np.empty(y.shape[0])
+    nowhere = np.zeros(y.shape[1])
     if correlated:
-        inverse, by_y, _ = log_cholesky.precision_trace_gradients(y, np.zeros(y.shape[1]))
+        inverse, by_y, _ = log_cholesky.precision_trace_gradients(y, nowhere)
     else:
-        by_y = -2.0 * np.exp(-2.0 * y)
-        inverse = -0.5 * by_y.sum(axis=1)
+        inverse, by_y, _ = ratio_gradients(y, nowhere)
     for b in range(y.shape[0]):
         trace, half_log_determinant, at = 0.0, 0.0, 0
         for i in range(n_features):
@@ -155,7 +156,8 @@ def within_density(y, rows, spread, ceiling, wall, log_share, correlated):
         kernel = log_scale_kernel(u, spread, 0.0, ceiling)
         value[b] = constant + rows * half_log_determinant - 0.5 * rows * n_features * math.log(trace) + kernel
         value[b] -= wall * inverse[b]
-        by_y[b] *= -wall
+        for j in range(y.shape[1]):
+            by_y[b, j] *= -wall
         slope = -(0.5 * rows * n_features + u / spread**2 + ceiling * math.exp(u)) / trace
         at = 0
         for i in range(n_features):
