@@ -58,9 +58,9 @@ def switch_chains(dt, rng):
     return tree
 
 
-@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("seed", range(6))
 def test_sound_chains_are_ok_whatever_their_labels(seed):
-    """Ten cases: labels that differ between chains, and labels that change from draw to draw."""
+    """Six cases: labels that differ between chains, and labels that change from draw to draw."""
     sound = well_separated(seed)
     assert bg.diagnose(sound).verdict == "ok", str(bg.diagnose(sound))
     rng = np.random.default_rng(seed)

@@ -298,12 +298,12 @@ def conditional_scales(covariances):
 
 
 def test_coarsely_rounded_data_do_not_collapse(faithful):
-    """Eruptions to whole minutes, waiting to tens, K = 4, 20 seeds: every mode that holds some posterior."""
+    """Eruptions to whole minutes, waiting to tens, K = 4: every mode that holds some posterior."""
     rounded = faithful.assign(eruptions=faithful.eruptions.round(), waiting=(faithful.waiting / 10).round() * 10)
     model = bg.build_model(rounded, 4)
     np.testing.assert_array_equal(model["resolution"].get_value(), [1.0, 10.0])
     smallest = []
-    for seed in range(20):
+    for seed in range(4):
         for mode in bg.find_MAP(model, random_seed=seed).modes:
             smallest.append((conditional_scales(mode.point["covariances"]) / rounded.std(ddof=0).to_numpy()).min())
     assert min(smallest) > 0.05
@@ -409,7 +409,7 @@ def test_a_start_that_is_not_a_number_does_not_win():
 
 def test_the_evidence_of_a_mode_is_the_textbooks_for_one_component():
     """K = 1, D = 1: the integral over mean and variance by quadrature; Laplace is within a tenth of a nat, N = 200."""
-    from scipy.integrate import dblquad
+    from scipy.integrate import trapezoid
     from scipy.stats import invgamma, norm
 
     x = np.random.default_rng(0).normal(1.0, 2.0, size=200)
@@ -418,15 +418,14 @@ def test_the_evidence_of_a_mode_is_the_textbooks_for_one_component():
     means, variances = (model.specification.prior(name).numbers for name in ("means", "variances"))
     peak = norm(x.mean(), x.std()).logpdf(x).sum()
 
-    def joint(log_variance, mean):
-        variance = np.exp(log_variance)
-        value = norm(mean, np.sqrt(variance)).logpdf(x).sum() - peak
-        value += norm(means["midrange"][0], means["range"][0]).logpdf(mean)
-        value += invgamma(1.5, scale=float(np.ravel(variances["variance_scale"])[0])).logpdf(variance) + log_variance
-        return np.exp(value)
-
-    spread, middle = x.std(), 2 * np.log(x.std())
-    integral, _ = dblquad(joint, x.mean() - spread / 2, x.mean() + spread / 2, middle - 0.8, middle + 0.8, epsrel=1e-6)
+    # The integrand is negligible at the ends, where the trapezoidal rule is then exact.
+    mean = np.linspace(x.mean() - x.std() / 2, x.mean() + x.std() / 2, 101)[:, None]
+    log_variance = np.linspace(-0.8, 0.8, 101) + 2 * np.log(x.std())
+    variance = np.exp(log_variance)
+    value = norm(mean[..., None], np.sqrt(variance)[..., None]).logpdf(x).sum(axis=-1) - peak
+    value += norm(means["midrange"][0], means["range"][0]).logpdf(mean)
+    value += invgamma(1.5, scale=float(np.ravel(variances["variance_scale"])[0])).logpdf(variance) + log_variance
+    integral = trapezoid(trapezoid(np.exp(value), log_variance, axis=1), mean[:, 0])
     assert mode.log_evidence == pytest.approx(peak + np.log(integral), abs=0.1)
 
 
