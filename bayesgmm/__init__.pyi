@@ -6,6 +6,7 @@ from .posterior.assignments import assignments
 from .posterior.coclustering import coclustering
 from .posterior.density import density, regression
 from .posterior.diagnosis import Diagnosis, diagnose
+from .posterior.evidence import Evidence, evidence
 from .posterior.partition import Partition, partition
 from .posterior.relabel import relabel
 from .posterior.sample import open_run, sample
@@ -23,6 +24,7 @@ from .search.find_map import find_MAP
 __version__: str
 __all__ = [
     "Diagnosis",
+    "Evidence",
     "GaussianMixture",
     "MapEstimate",
     "Partition",
@@ -34,6 +36,7 @@ __all__ = [
     "datasets",
     "density",
     "diagnose",
+    "evidence",
     "exceptions",
     "find_MAP",
     "load",

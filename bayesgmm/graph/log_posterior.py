@@ -181,19 +181,41 @@ class LogPosterior:
 
     def unconstrain(self, point: dict[str, np.ndarray]) -> np.ndarray:
         """The flat vector of a point given by its free variables' names."""
+        return self.unconstrained({name: np.asarray(value)[None] for name, value in point.items()})[0]
+
+    def unconstrained(self, points: dict[str, np.ndarray]) -> np.ndarray:
+        """The flat vectors (B, n_parameters) of a batch of points, name -> (B, ...)."""
         model = self.model
         free = list(model.free_RVs)
         if self._unconstrain is None:
-            inputs = [rv.type(rv.name) for rv in free]
-            by_rv = dict(zip(free, inputs, strict=True))
+            each = [rv.type(rv.name) for rv in free]
+            by_rv = dict(zip(free, each, strict=True))
             outputs = []
             for rv in free:
                 transform = model.rvs_to_transforms.get(rv)
                 outputs.append(by_rv[rv] if transform is None else transform.forward(by_rv[rv], *rv.owner.inputs))
             outputs = graph_replace(outputs, by_rv, strict=False)
-            self._unconstrain = Interpreted(inputs, outputs)
-        given = [np.ascontiguousarray(point[str(rv.name)], dtype=np.float64) for rv in free]
-        return np.concatenate([np.ravel(part) for part in self._unconstrain(*given)])
+            batches = [pt.tensor(rv.name, dtype="float64", shape=(None, *rv.type.shape)) for rv in free]
+            outputs = vectorize_graph(outputs, dict(zip(each, batches, strict=True)))
+            self._unconstrain = Interpreted(batches, list(outputs))
+        given = [np.ascontiguousarray(points[str(rv.name)], dtype=np.float64) for rv in free]
+        return np.concatenate([part.reshape(len(part), -1) for part in self._unconstrain(*given)], axis=1)
+
+    def reordered(self, q: np.ndarray, order: np.ndarray) -> np.ndarray:
+        """Flat vectors (B, n_parameters) with the components in another order: a map that keeps volumes."""
+        model, parts = self.model, []
+        for v, shape, part in zip(
+            self.variables, self._shapes, np.split(q, np.cumsum(self._sizes)[:-1], axis=1), strict=True
+        ):
+            dims = list(model.named_vars_to_dims.get(str(model.values_to_rvs[v].name)) or ())
+            if "component" in dims:
+                axis = 1 + dims.index("component")
+                whole = part.reshape(len(q), *shape)
+                if shape[axis - 1] < len(order):  # a simplex: the last is what makes the sum 0
+                    whole = np.concatenate([whole, -whole.sum(axis=axis, keepdims=True)], axis=axis)
+                part = np.take(whole, order[: shape[axis - 1]], axis=axis).reshape(len(q), -1)
+            parts.append(part)
+        return np.concatenate(parts, axis=1)
 
     def named(self, q: np.ndarray) -> dict[str, np.ndarray]:
         """The value variables of one flat vector, by name: a PyMC point."""

@@ -228,11 +228,11 @@ class Problem:
         """
         return self._has_no_order(self.parameter_density, q)
 
-    def log_orders(self, q: np.ndarray) -> float:
-        """Log of the number of orders of the components that the sampler's density at ``q`` is the same in."""
+    def kinds(self, q: np.ndarray) -> np.ndarray:
+        """A number for every component, (K,): those that may trade places without a change of the density have one."""
         k, density = self.specification.n_components, self.sampling_density
         if self._has_no_order(density, q):
-            return float(gammaln(k + 1))
+            return np.zeros(k, dtype=int)
         # Those that may trade places, two by two, without a change are alike.
         swaps = []
         for i, j in combinations(range(k), 2):
@@ -240,8 +240,11 @@ class Problem:
             swaps[-1][[i, j]] = j, i
         alike = np.eye(k, dtype=bool)
         alike[np.triu_indices(k, 1)] = self._same_in(density, q, swaps)
-        _, kinds = connected_components(alike, directed=False)
-        return float(gammaln(np.bincount(kinds) + 1).sum())
+        return connected_components(alike, directed=False)[1]
+
+    def log_orders(self, q: np.ndarray) -> float:
+        """Log of the number of orders of the components that the sampler's density at ``q`` is the same in."""
+        return float(gammaln(np.bincount(self.kinds(q)) + 1).sum())
 
     def in_best_order(self, q: np.ndarray) -> np.ndarray:
         """``q`` with its components in the order that the weights' prior likes best; itself if there is no better."""

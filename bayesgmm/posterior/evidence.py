@@ -1,0 +1,248 @@
+"""The log marginal likelihood of a fit, with its error and what speaks against it."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import combinations, permutations, product
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy.sparse.csgraph import connected_components
+from scipy.special import gammaln, logsumexp
+
+from bayesgmm.exceptions import ModelError
+from bayesgmm.posterior.bridge import Proposal, bridge
+from bayesgmm.posterior.relabel import relabelled, with_sampled_labels
+from bayesgmm.record.fit import Fit
+from bayesgmm.search.problem import Problem
+
+if TYPE_CHECKING:
+    import pymc as pm
+    import xarray as xr
+
+# Orders that are summed over at most: seven components that all overlap.
+MOST_ORDERS = 5_040
+# Two components overlap where the proposal is this part as dense with them exchanged, on average.
+OVERLAP = 1e-4
+# Fewer effective draws than this give no standard error to rely on.
+LEAST_EFFECTIVE = 100
+# The two other methods disagree beyond so many of their standard errors, and where Laplace's is off by so many nats.
+STANDARD_ERRORS, NATS = 3.0, 2.0
+SMALL_ERROR = 0.05
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """A log marginal likelihood.
+
+    Attributes
+    ----------
+    log_evidence : float
+        Natural log of the integral of likelihood times prior.
+    standard_error : float
+        Of it, by Monte Carlo.
+    method : str
+        How it was computed, and over which orders of the components.
+    reasons : tuple of str
+        Why not to trust it; empty where nothing speaks against it.
+    reciprocal, reciprocal_error : float
+        The same by reciprocal importance sampling on an ellipsoid (THAMES), and its standard error.
+    laplace : float
+        The same by Laplace's method, summed over the modes that the search found; NaN where there is none.
+    """
+
+    log_evidence: float
+    standard_error: float
+    method: str
+    reasons: tuple[str, ...] = ()
+    reciprocal: float = np.nan
+    reciprocal_error: float = np.nan
+    laplace: float = np.nan
+
+    def __str__(self) -> str:
+        lines = [
+            f"log evidence {self.log_evidence:.2f}, standard error {self.standard_error:.3f}",
+            f"  {self.method}",
+            f"  by reciprocal importance sampling {self.reciprocal:.2f} ({self.reciprocal_error:.2f})",
+        ]
+        if np.isfinite(self.laplace):
+            lines.append(f"  by Laplace's method {self.laplace:.2f}")
+        return "\n".join([*lines, *(f"  {reason}" for reason in self.reasons)])
+
+
+def evidence(dt: "xr.DataTree", *, model: "pm.Model | None" = None, random_seed: Any = 0) -> Evidence:
+    r"""The log marginal likelihood of a fit, by bridge sampling.
+
+    .. math:: \log p(x) = \log \int p(x \mid \theta)\, p(\theta)\, d\theta
+
+    over all orders of the components: chains that stay in one order are enough, as the proposal is summed over orders.
+    Differences of it between fits of the same rows are log Bayes factors. It depends on the priors far more than the
+    posterior does.
+
+    Parameters
+    ----------
+    dt : xr.DataTree
+        Draws from :func:`bayesgmm.sample`.
+    model : pm.Model, optional
+        The model that was sampled, where it has terms of its own, or a prior that is not just a distribution's name
+        and numbers.
+    random_seed : int or numpy.random.Generator, default 0
+
+    Returns
+    -------
+    Evidence
+        With its standard error and the reasons not to trust it.
+
+    Raises
+    ------
+    ModelError
+        The draws are not of a posterior (Laplace's method), there are fewer than 20 of a chain, or the model is needed.
+
+    Notes
+    -----
+    The draws of either half of every chain give a proposal, a multivariate t, for the other half's, and the two
+    results are averaged. Beside it stand Laplace's method, and reciprocal importance sampling by the same ellipsoids.
+
+    References
+    ----------
+    Meng and Wong (1996), Simulating ratios of normalizing constants via a simple identity, Statistica Sinica 6,
+    831-860. Fruehwirth-Schnatter (2004), Econometrics Journal 7, 143-167,
+    https://doi.org/10.1111/j.1368-423X.2004.00125.x. Metodiev et al. (2025), https://doi.org/10.48550/arXiv.2504.21812.
+
+    Examples
+    --------
+    >>> import bayesgmm as bg
+    >>> x = bg.datasets.load_faithful()
+    >>> one, two = (
+    ...     bg.evidence(bg.sample(bg.build_model(x, k), draws=500, random_seed=1, progressbar=False)) for k in (1, 2)
+    ... )
+    >>> two.log_evidence - one.log_evidence > 100
+    True
+    """
+    fit = Fit.of(dt)
+    if fit.provenance.method == "laplace":
+        raise ModelError(
+            "these are draws of Laplace's Gaussians, not of the posterior: the evidence needs draws of "
+            "bayesgmm.sample. (Laplace's own is in the tree's attribute mode_log_evidence, the log of each mode's.)"
+        )
+    if fit.n_draws < 20:
+        raise ModelError(f"{fit.n_draws} draws a chain are too few to integrate by: draw at least 20, better 1,000.")
+    problem = Problem.of(model if model is not None else fit.rebuilt())
+    rng = np.random.default_rng(random_seed)
+    labelled = with_sampled_labels(fit)
+    kinds = problem.kinds(_points(problem, labelled)[0, 0])
+    if not kinds.any():  # all alike: any order will do, and a common one is that of a single bump
+        labelled = relabelled(fit) if fit.permutation is None else fit
+    q = _points(problem, labelled.in_proportion)
+    density = problem.sampling_density
+    log_p = np.array([[density(one)[0] for one in chain] for chain in q])
+    orders, log_orders, said, unsummed = _orders(problem, q.reshape(-1, q.shape[-1]), kinds)
+
+    halves = np.arange(q.shape[1]) < q.shape[1] // 2
+    results, reciprocals, least = [], [], np.inf
+    for own in (halves, ~halves):
+        proposal = Proposal.of(q[:, own].reshape(-1, q.shape[-1]), orders, log_orders)
+        rest, log_rest = q[:, ~own], log_p[:, ~own]
+        shape = log_rest.shape
+        drawn = proposal.draws(log_rest.size, rng)
+        at_drawn = np.array([density(one)[0] for one in drawn])
+        at_drawn = np.where(np.isfinite(at_drawn), at_drawn, -np.inf) - proposal.log_density(drawn)
+        flat = rest.reshape(-1, q.shape[-1])
+
+        def effective(values: np.ndarray, shape: tuple = shape) -> float:
+            from arviz_stats.base import array_stats
+
+            return float(array_stats.ess(values.reshape(shape), chain_axis=0, draw_axis=1, method="mean"))
+
+        ratio = log_rest.ravel() - proposal.log_density(flat)
+        least = min(least, effective(ratio))
+        results.append(bridge(ratio, at_drawn, effective))
+        inverse = proposal.log_share(flat) - log_rest.ravel()
+        weight = np.exp(inverse - inverse.max())
+        error = weight.std() / weight.mean() / np.sqrt(effective(weight))
+        reciprocals.append((np.log(weight.size) - logsumexp(inverse), error))
+    value, error = _average(results)
+    reciprocal, reciprocal_error = _average(reciprocals)
+    modes = fit.provenance.modes
+    laplace = np.nan if modes is None else float(logsumexp(modes.log_evidence))
+    result = Evidence(value, error, f"bridge sampling, {said}", (), reciprocal, reciprocal_error, laplace)
+    return Evidence(**vars(result) | {"reasons": tuple(_reasons(result, fit, least, unsummed))})
+
+
+def _points(problem: Problem, fit: Fit) -> np.ndarray:
+    """The draws as flat vectors, (chain, draw, P)."""
+    posterior = fit.tree["posterior"].dataset
+    missing = [str(rv.name) for rv in problem.model.free_RVs if rv.name not in posterior]
+    if missing:
+        raise ModelError(f"the draws have no variable {missing[0]}, which the model has: give the model they are of.")
+    points = {}
+    for rv in problem.model.free_RVs:
+        values = posterior[rv.name].transpose("chain", "draw", ...).values
+        points[str(rv.name)] = values.reshape(-1, *values.shape[2:])
+    return problem.graph.unconstrained(points).reshape(fit.n_chains, fit.n_draws, -1)
+
+
+def _orders(
+    problem: Problem, q: np.ndarray, kinds: np.ndarray
+) -> tuple[tuple[Callable[[np.ndarray], np.ndarray], ...], float, str, bool]:
+    """The orders that may add something, the log of the number of all, their words, and whether some are left out."""
+
+    def moved(order: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+        return lambda points: problem.graph.reordered(points, order)
+
+    identity = np.arange(len(kinds))
+    log_orders = float(gammaln(np.bincount(kinds) + 1).sum())
+    near = Proposal.of(q, (moved(identity),), log_orders)
+    own = near.log_density(q)
+    overlap = np.eye(len(kinds), dtype=bool)
+    for i, j in combinations(range(len(kinds)), 2):
+        if kinds[i] == kinds[j]:
+            swap = identity.copy()
+            swap[[i, j]] = j, i
+            overlap[i, j] = np.exp(np.minimum(near.log_density(moved(swap)(q)) - own, 0)).mean() > OVERLAP
+    groups = connected_components(overlap, directed=False)[1]
+    n_orders = np.exp(gammaln(np.bincount(groups) + 1).sum())
+    number = "of 1 order" if log_orders == 0 else f"of all {np.exp(log_orders):,.0f} orders of the components"
+    if n_orders > MOST_ORDERS:
+        return (moved(identity),), log_orders, f"{number}, none of which is taken to overlap another", True
+    chosen = tuple(map(moved, _within(groups)))
+    which = "no two overlap" if len(chosen) == 1 else f"{len(chosen):,} of which overlap and are summed"
+    return chosen, log_orders, number if log_orders == 0 else f"{number}, {which}", False
+
+
+def _within(groups: np.ndarray) -> Iterator[np.ndarray]:
+    """All orders that keep every component in its group; the first changes nothing."""
+    members = [np.flatnonzero(groups == g) for g in range(groups.max() + 1)]
+    for arrangement in product(*(permutations(own) for own in members)):
+        order = np.empty(len(groups), dtype=int)
+        for own, new in zip(members, arrangement, strict=True):
+            order[own] = new
+        yield order
+
+
+def _average(results: list[tuple[float, float]]) -> tuple[float, float]:
+    """The mean of log integrals, and its standard error."""
+    values, errors = np.array(results).T
+    return float(values.mean()), float(np.sqrt((errors**2).sum()) / len(errors))
+
+
+def _reasons(result: Evidence, fit: Fit, effective: float, unsummed: bool) -> Iterator[str]:
+    if not np.isfinite([result.log_evidence, result.standard_error]).all():
+        yield "It could not be computed: the density of a draw is not finite."
+        return
+    if effective < LEAST_EFFECTIVE:
+        yield f"The draws are worth {effective:.0f} independent ones, and the standard error is rough: draw more."
+    if unsummed:
+        yield (
+            f"More than {MOST_ORDERS:,} orders of the components overlap and were not summed: the evidence is "
+            "overstated. Fewer components would do."
+        )
+    if fit.chain_weights is not None:
+        yield "Chains stay apart in several modes, and the evidence rests on the modes' shares by importance sampling."
+    apart = abs(result.reciprocal - result.log_evidence)
+    if not apart < STANDARD_ERRORS * np.hypot(result.reciprocal_error, result.standard_error) + SMALL_ERROR:
+        yield f"Reciprocal importance sampling says {result.reciprocal:.2f}, {apart:.2f} away: draw more."
+    if result.laplace - result.log_evidence > NATS:
+        yield (
+            f"Laplace's method over the modes says {result.laplace:.2f}: the draws may have missed a mode, or the "
+            "modes are far from Gaussian. Compare sample(start='dispersed')."
+        )
