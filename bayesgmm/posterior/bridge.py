@@ -16,8 +16,8 @@ come near each other's place add nothing there: of them only the number counts.
 Meng and Wong (1996), Simulating ratios of normalizing constants via a simple identity, Statistica Sinica 6, 831-860.
 Fruehwirth-Schnatter (2004), Estimating marginal likelihoods for mixture and Markov switching models using bridge
 sampling techniques, Econometrics Journal 7, 143-167, https://doi.org/10.1111/j.1368-423X.2004.00125.x (the orders, and
-the standard error). Metodiev, Perrot-Dockes, Ouadah, Fosdick, Robin, Latouche and Raftery (2025), Easily computed
-marginal likelihoods for multivariate mixture models using the THAMES estimator,
+the standard error). Metodiev, Irons, Perrot-Dockes, Latouche and Raftery (2025), Easily computed marginal likelihoods
+for multivariate mixture models using the THAMES estimator,
 https://doi.org/10.48550/arXiv.2504.21812 (the ellipsoid).
 """
 
