@@ -7,6 +7,7 @@ from .posterior.coclustering import coclustering
 from .posterior.density import density, regression
 from .posterior.diagnosis import Diagnosis, diagnose
 from .posterior.evidence import Evidence, evidence
+from .posterior.occupied import occupied
 from .posterior.partition import Partition, partition
 from .posterior.relabel import relabel
 from .posterior.sample import open_run, sample
@@ -15,6 +16,7 @@ from .record.storage import load, save
 from .reports.clusters import plot_clusters, plot_uncertainty
 from .reports.densities import plot_density
 from .reports.modes import plot_modes
+from .reports.occupied import plot_occupied
 from .reports.page import report
 from .reports.rows import plot_assignments, plot_coclustering
 from .reports.weights import plot_weights
@@ -40,6 +42,7 @@ __all__ = [
     "exceptions",
     "find_MAP",
     "load",
+    "occupied",
     "open_run",
     "partition",
     "plot_assignments",
@@ -47,6 +50,7 @@ __all__ = [
     "plot_coclustering",
     "plot_density",
     "plot_modes",
+    "plot_occupied",
     "plot_uncertainty",
     "plot_weights",
     "regression",

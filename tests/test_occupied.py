@@ -1,0 +1,88 @@
+"""The number of occupied components: by enumeration of all allocations, and whether chains move between numbers."""
+
+from itertools import product
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import bayesgmm as bg
+from bayesgmm.record.fit import Fit
+
+
+@pytest.fixture(scope="module")
+def few_rows():
+    """Seven rows, three components: every number of occupied ones has some probability."""
+    x = np.array([[-1.2], [-0.9], [-0.7], [0.1], [0.8], [1.3], [0.4]])
+    return bg.sample(
+        bg.build_model(x, 3, covariance_type="tied"), draws=500, chains=2, random_seed=1, progressbar=False
+    )
+
+
+def by_enumeration(dt):
+    """Of every draw exactly: the probability of each number, over all K^N allocations."""
+    fit = Fit.of(dt)
+    x, draws = fit.x, fit.every_draw
+    total = np.zeros(draws.n_components + 1)
+    for s in range(len(draws)):
+        responsibilities = draws[s].responsibilities(x)
+        for z in product(range(draws.n_components), repeat=len(x)):
+            total[len(set(z))] += responsibilities[np.arange(len(x)), z].prod()
+    return total[1:] / len(draws)
+
+
+def test_probabilities_are_those_of_all_allocations(few_rows):
+    some = few_rows.isel(draw=slice(0, 20))
+    exact = by_enumeration(some)
+    assert exact.min() > 0.01, exact
+    found = np.mean([bg.occupied(some, random_seed=s)["probability"].values for s in range(100)], axis=0)
+    # 40 draws, 100 allocations of each: the error is at most that of 4,000 independent ones.
+    assert (np.abs(found - exact) < 4 * np.sqrt(exact * (1 - exact) / 4_000)).all()
+
+
+def test_labels_and_chunks_do_not_matter(few_rows, monkeypatch):
+    from bayesgmm.posterior import occupied as module
+
+    found = bg.occupied(few_rows)
+    assert found["n_occupied"].dims == ("chain", "draw")
+    assert float(found["probability"].sum()) == pytest.approx(1)
+    counts = [(found["n_occupied"].values == k).mean() for k in found["k_plus"].values]
+    np.testing.assert_allclose(found["probability"], counts)
+    monkeypatch.setattr(module, "AT_ONCE", 100)
+    again = bg.occupied(few_rows)
+    np.testing.assert_allclose(again["probability"], found["probability"], atol=0.06)
+
+
+def test_rows_without_weight_occupy_nothing():
+    rng = np.random.default_rng(0)
+    x = np.r_[rng.normal(size=(40, 1)), rng.normal(30, 1, size=(40, 1))]
+    weight = np.r_[np.ones(40), np.ones(40)]
+    model = bg.build_model(x, 2, sample_weight=weight)
+    dt = bg.sample(model, draws=100, chains=2, random_seed=0, progressbar=False)
+    both = bg.occupied(dt)
+    assert both["n_occupied"].values.min() == 2
+    # It never changed: nothing says whether it would.
+    assert np.isnan(both.attrs["r_hat"])
+    dt["constant_data"] = dt["constant_data"].dataset.assign(sample_weight=("obs_id", np.r_[np.ones(40), np.zeros(40)]))
+    assert bg.occupied(dt)["n_occupied"].values.max() == 1
+
+
+def test_chains_that_disagree_are_seen(few_rows):
+    """One chain that keeps a component empty, as one that never moves would."""
+    assert bg.occupied(few_rows).attrs["r_hat"] < 1.05
+    assert bg.occupied(few_rows).attrs["ess"] > 100
+    stuck = few_rows.copy()
+    weights = few_rows["posterior"]["weights"].copy()
+    weights[0, :, 2] = 1e-300
+    stuck["posterior"] = few_rows["posterior"].dataset.assign(weights=weights / weights.sum("component"))
+    assert bg.occupied(stuck).attrs["r_hat"] > 1.1
+    assert bg.occupied(stuck)["n_occupied"].values[0].max() == 2
+
+
+def test_the_plot_says_the_probabilities(few_rows):
+    ax = bg.plot_occupied(few_rows)
+    found = bg.occupied(few_rows)
+    np.testing.assert_allclose([bar.get_height() for bar in ax.patches], found["probability"])
+    assert bg.plot_occupied(found, ax=ax) is ax
+    assert ax.get_xlabel() == "occupied components"
+    assert pd.Index(found["k_plus"].values).tolist() == [1, 2, 3]
