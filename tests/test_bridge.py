@@ -122,7 +122,7 @@ def test_terms_of_a_users_own_count(faithful, faithful_draws):
     with model:
         pm.Potential("apart", pm.math.switch(model["means"][0, 0] < model["means"][1, 0], -3.0, -1e3))
     dt = bg.sample(model, draws=500, random_seed=1, progressbar=False)
-    with pytest.raises(ModelError, match="pass it as model"):
+    with pytest.raises(ModelError, match="model=model"):
         bg.evidence(dt)
     without, found = bg.evidence(faithful_draws), bg.evidence(dt, model=model)
     noise = 4 * np.hypot(without.standard_error, found.standard_error)

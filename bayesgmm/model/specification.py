@@ -14,7 +14,7 @@ import numpy as np
 
 from bayesgmm.arguments import check_choice, check_count
 from bayesgmm.data.table import Table
-from bayesgmm.exceptions import InvalidDataError, InvalidPriorError
+from bayesgmm.exceptions import InvalidDataError, InvalidPriorError, ModelError
 from bayesgmm.mixture.mixture import Mixture
 from bayesgmm.model.covariance import COVARIANCE_TYPES, CovarianceType
 from bayesgmm.model.em import EMPTY_COUNT
@@ -194,8 +194,20 @@ class Specification:
         )
 
     def build(self, table: Table) -> "MixtureModel":
-        """The ``pm.Model`` of a table."""
+        """The ``pm.Model`` of a table.
+
+        Raises
+        ------
+        ModelError
+            A user added terms, which are known in words only.
+        """
         from bayesgmm.model.build import build
+
+        if self.terms:
+            raise ModelError(
+                f"these draws are of a model with terms of its own ({'; '.join(self.terms)}), which only that model "
+                "has: pass it, evidence(dt, model=model) or open_run(path, model=model)."
+            )
 
         return build(self, table)
 

@@ -126,7 +126,9 @@ def evidence(dt: "xr.DataTree", *, model: "pm.Model | None" = None, random_seed:
         )
     if fit.n_draws < 20:
         raise ModelError(f"{fit.n_draws} draws a chain are too few to integrate by: draw at least 20, better 1,000.")
-    problem = Problem.of(model if model is not None else fit.rebuilt())
+    if model is None and fit.specification is None:
+        raise ModelError("draws from elsewhere do not say what was assumed: pass the model that they are of.")
+    problem = Problem.of(fit.specification.build(fit.table) if model is None else model)  # type: ignore[union-attr]
     rng = np.random.default_rng(random_seed)
     labelled = with_sampled_labels(fit)
     kinds = problem.kinds(_points(problem, labelled)[0, 0])

@@ -182,23 +182,6 @@ class Fit:
         """New rows, checked against the features that were fitted; None: the rows that were fitted."""
         return self.table if X is None else Table.like(X, self.features)
 
-    def rebuilt(self) -> "MixtureModel":
-        """The model that the draws are of, built anew.
-
-        Raises
-        ------
-        ModelError
-            It had terms that no file holds, or the draws are from elsewhere.
-        """
-        if self.specification is None:
-            raise ModelError("draws from elsewhere do not say what was assumed: pass the model that they are of.")
-        if self.specification.terms:
-            raise ModelError(
-                f"these draws are of a model with terms of its own ({'; '.join(self.specification.terms)}), which only "
-                "that model has: pass it as model."
-            )
-        return self.specification.build(self.table)
-
     # The draws ------------------------------------------------------------------------------------------------------
 
     @property

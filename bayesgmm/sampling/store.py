@@ -149,11 +149,6 @@ def check_new_store(path: Any) -> Path:
 
 def _rebuilt(specification: Specification, group: Any) -> "pm.Model":
     """The model of a stored run, built anew."""
-    if specification.terms:
-        raise ModelError(
-            f"this run was of a model with terms of its own ({'; '.join(specification.terms)}), which only that model "
-            "can read: open_run(path, model=model)."
-        )
     weights = group["table/weights"][...] if "weights" in group["table"] else None
     values = np.ascontiguousarray(group["table/values"][...])
     return specification.build(
