@@ -1,5 +1,6 @@
 """The number of occupied components: by enumeration of all allocations, and whether chains move between numbers."""
 
+import warnings
 from itertools import product
 
 import numpy as np
@@ -7,6 +8,7 @@ import pandas as pd
 import pytest
 
 import bayesgmm as bg
+from bayesgmm.exceptions import InvalidArgumentError, ModelError
 from bayesgmm.record.fit import Fit
 
 
@@ -77,6 +79,51 @@ def test_chains_that_disagree_are_seen(few_rows):
     stuck["posterior"] = few_rows["posterior"].dataset.assign(weights=weights / weights.sum("component"))
     assert bg.occupied(stuck).attrs["r_hat"] > 1.1
     assert bg.occupied(stuck)["n_occupied"].values[0].max() == 2
+
+
+def test_another_concentration_is_a_fit_of_its_own(few_rows):
+    """By importance weights, and by NUTS under that prior."""
+    weighed = bg.occupied(few_rows, concentration=0.5)
+    priors = bg.Priors(concentration=0.5)
+    model = bg.build_model(Fit.of(few_rows).x, 3, covariance_type="tied", priors=priors)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a maximum need not exist below 1
+        fitted = bg.occupied(bg.sample(model, draws=1000, random_seed=2, progressbar=False))
+    assert 50 < weighed.attrs["ess"] < bg.occupied(few_rows).attrs["ess"]
+    p = fitted["probability"].values
+    error = np.sqrt(p * (1 - p) * (1 / fitted.attrs["ess"] + 1 / weighed.attrs["ess"]))
+    assert (np.abs(weighed["probability"].values - p) < 4 * error).all()
+    # The control: without the weights it is another posterior.
+    assert (np.abs(bg.occupied(few_rows)["probability"].values - p) > 4 * error).any()
+    np.testing.assert_allclose(
+        bg.occupied(few_rows, concentration=1.0)["probability"], bg.occupied(few_rows)["probability"], atol=1e-12
+    )
+
+
+def test_three_clusters_are_three_of_ten_components():
+    """Under a sparse prior, which draws under a less sparse one answer for: there NUTS moves between numbers."""
+    rng = np.random.default_rng(1)
+    x = np.concatenate([rng.normal(c, 1.0, size=(50, 2)) for c in ([0, 0], [8, 0], [0, 8])])
+    model = bg.build_model(x, 10, covariance_type="diag", priors=bg.Priors(concentration=0.1))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        dt = bg.sample(model, draws=500, random_seed=0, progressbar=False)
+    found = bg.occupied(dt, concentration=0.01)
+    assert found.attrs["r_hat"] < 1.05
+    assert found.attrs["ess"] > 100
+    assert float(found["probability"].sel(k_plus=3)) > 0.75
+    assert found["n_occupied"].values.min() == 3
+
+
+def test_concentrations_that_make_no_sense(few_rows, faithful):
+    for bad in (0, -1.0, np.nan, "sparse", True):
+        with pytest.raises(InvalidArgumentError, match="concentration"):
+            bg.occupied(few_rows, concentration=bad)
+    sticks = bg.build_model(faithful, 2, priors=bg.Priors(weights="stick-breaking"))
+    dt = bg.sample(sticks, draws=30, tune=50, chains=1, random_seed=0, progressbar=False)
+    assert bg.occupied(dt)["probability"].values.sum() == pytest.approx(1)
+    with pytest.raises(ModelError, match="Dirichlet"):
+        bg.occupied(dt, concentration=0.1)
 
 
 def test_the_plot_says_the_probabilities(few_rows):

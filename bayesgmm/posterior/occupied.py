@@ -1,9 +1,14 @@
 """How many of a mixture's components have rows: the number of occupied ones, and what is known of it."""
 
+import numbers
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy.special import gammaln, softmax
 
+from bayesgmm.data.table import Table
+from bayesgmm.exceptions import InvalidArgumentError, ModelError
+from bayesgmm.mixture.mixture import Mixture
 from bayesgmm.progress import progress
 from bayesgmm.record.fit import EACH, Fit
 
@@ -14,7 +19,9 @@ if TYPE_CHECKING:
 AT_ONCE = 2_000_000
 
 
-def occupied(dt: "xr.DataTree", *, random_seed: Any = 0, progressbar: bool = True) -> "xr.Dataset":
+def occupied(
+    dt: "xr.DataTree", *, concentration: float | None = None, random_seed: Any = 0, progressbar: bool = True
+) -> "xr.Dataset":
     r"""The posterior of the number of components that have rows, K+.
 
     .. math:: K_+ = \sum_k 1\{n_k > 0\}, \qquad n_k = \sum_n 1\{z_n = k\}, \qquad
@@ -28,6 +35,15 @@ def occupied(dt: "xr.DataTree", *, random_seed: Any = 0, progressbar: bool = Tru
     ----------
     dt : xr.DataTree
         Draws from :func:`bayesgmm.sample`; they need not be relabelled.
+    concentration : float, optional
+        Of the weights' Dirichlet prior, instead of the fit's own: what K+ would be under it, by importance weights.
+        Given the allocations nothing else depends on it,
+
+        .. math:: w \propto \frac{p(z \mid \alpha')}{p(z \mid \alpha)}, \qquad
+                  p(z \mid \alpha) = \frac{\Gamma(K \alpha)}{\Gamma(N + K \alpha)}
+                  \prod_k \frac{\Gamma(n_k + \alpha)}{\Gamma(\alpha)} .
+
+        So one fit answers for several priors, also for such under which NUTS would not move between numbers.
     random_seed : int or numpy.random.Generator, default 0
     progressbar : bool, default True
         Show a bar where there is much to compute.
@@ -38,16 +54,20 @@ def occupied(dt: "xr.DataTree", *, random_seed: Any = 0, progressbar: bool = Tru
         ``probability`` (k_plus) of 1 to K occupied components, and ``n_occupied`` (chain, draw) of every draw. The
         attributes ``r_hat`` and ``ess`` say whether the chains agree on it and how many independent draws it is worth:
         a sampler that never moved between numbers of occupied components has seen one only. Where the number never
-        changes they are NaN.
+        changes they are NaN. With another ``concentration`` ``ess`` is less by the weights' efficiency; below 100
+        the probabilities are rough.
 
     Raises
     ------
+    InvalidArgumentError
+        ``concentration`` is no positive number.
     ModelError
-        The tree holds no mixture posterior or no observed data.
+        The tree holds no mixture posterior or no observed data; or ``concentration`` is given and the weights' prior is
+        no Dirichlet distribution of one concentration.
 
     Notes
     -----
-    Rows of weight zero occupy nothing; other weights do not matter.
+    Rows of weight zero occupy nothing.
 
     References
     ----------
@@ -67,34 +87,72 @@ def occupied(dt: "xr.DataTree", *, random_seed: Any = 0, progressbar: bool = Tru
 
     fit = Fit.of(dt).in_proportion
     draws, rng = fit.every_draw, np.random.default_rng(random_seed)
-    rows = fit.table.counted
-    k, n_draws = draws.n_components, len(draws)
-    has_rows = np.zeros((n_draws, k), dtype=bool)
-    chunks = [chunk.values for chunk in rows.chunks()]
-    slab = max(1, AT_ONCE // (k * max(map(len, chunks))))
-    work = float(n_draws) * rows.values.size * k
-    with progress("Counting", len(chunks) * -(-n_draws // slab), work=work, show=progressbar) as done:
-        for x in chunks:
-            for first in range(0, n_draws, slab):
-                cumulative = draws[first : first + slab].responsibilities(x).cumsum(axis=-1)
-                # Rounding may leave the last a little below 1.
-                allocated = (rng.random((*cumulative.shape[:2], 1)) > cumulative[..., :-1]).sum(axis=-1)
-                for own, z in zip(has_rows[first : first + slab], allocated, strict=True):
-                    own[z] = True
-                done()
-    number = has_rows.sum(axis=1).reshape(fit.n_chains, fit.n_draws)
+    counts = _allocated(fit.table.counted, draws, rng, progressbar)
+    k, shape = counts.shape[1], (fit.n_chains, fit.n_draws)
+    number = (counts > 0).sum(axis=1)
+    constant = bool((number == number[0]).all())
     # Not by ranks: of few values those folded at the median may all be one.
     with np.errstate(divide="ignore", invalid="ignore"):
-        r_hat = float(array_stats.rhat(number, chain_axis=0, draw_axis=1, method="split"))
-    constant = bool((number == number.flat[0]).all())
+        r_hat = float(array_stats.rhat(number.reshape(shape), chain_axis=0, draw_axis=1, method="split"))
+        ess = float(array_stats.ess(number.reshape(shape), chain_axis=0, draw_axis=1, method="mean"))
+    attrs = {"r_hat": np.nan if constant else r_hat, "ess": np.nan if constant else ess}
+    weight = np.full(number.size, 1 / number.size)
+    if concentration is not None:
+        own = _own_concentration(fit)
+        ratio = _log_probability(counts, _checked(concentration)) - _log_probability(counts, own)
+        # They take few values and have no tail to smooth.
+        weight = softmax(ratio)
+        attrs["ess"] *= float(1 / (weight**2).sum()) / number.size
     return xr.Dataset(
         {
-            "probability": ("k_plus", np.bincount(number.ravel(), minlength=k + 1)[1:] / number.size),
-            "n_occupied": (EACH, number),
+            "probability": ("k_plus", np.bincount(number, weights=weight, minlength=k + 1)[1:]),
+            "n_occupied": (EACH, number.reshape(shape)),
         },
         coords={"k_plus": np.arange(1, k + 1), "chain": fit.chain_names},
-        attrs={
-            "r_hat": np.nan if constant else r_hat,
-            "ess": np.nan if constant else float(array_stats.ess(number, chain_axis=0, draw_axis=1, method="mean")),
-        },
+        attrs=attrs,
     )
+
+
+def _allocated(rows: Table, draws: Mixture, rng: np.random.Generator, progressbar: bool) -> np.ndarray:
+    """The rows, by their weights, that one allocation of them gives every component under every draw, (S, K)."""
+    k, n_draws = draws.n_components, len(draws)
+    counts = np.zeros((n_draws, k))
+    chunks = list(rows.chunks())
+    slab = max(1, AT_ONCE // (k * max(len(chunk.values) for chunk in chunks)))
+    work = float(n_draws) * rows.values.size * k
+    with progress("Counting", len(chunks) * -(-n_draws // slab), work=work, show=progressbar) as done:
+        for chunk in chunks:
+            weights = np.broadcast_to(chunk.weights, len(chunk.values))
+            for first in range(0, n_draws, slab):
+                cumulative = draws[first : first + slab].responsibilities(chunk.values).cumsum(axis=-1)
+                # Rounding may leave the last a little below 1.
+                allocated = (rng.random((*cumulative.shape[:2], 1)) > cumulative[..., :-1]).sum(axis=-1)
+                for own, z in zip(counts[first : first + slab], allocated, strict=True):
+                    own += np.bincount(z, weights=weights, minlength=k)
+                done()
+    return counts
+
+
+def _log_probability(counts: np.ndarray, concentration: float) -> np.ndarray:
+    """log p(z | alpha) of allocations by their counts (S, K)."""
+    k = counts.shape[1]
+    whole = gammaln(k * concentration) - gammaln(counts.sum(axis=1) + k * concentration)
+    return whole + (gammaln(counts + concentration) - gammaln(concentration)).sum(axis=1)
+
+
+def _checked(concentration: Any) -> float:
+    number = isinstance(concentration, numbers.Real) and not isinstance(concentration, bool)
+    if not number or not 0 < float(concentration) < np.inf:
+        raise InvalidArgumentError(f"concentration = {concentration!r} must be a positive number, such as 0.1.")
+    return float(concentration)
+
+
+def _own_concentration(fit: Fit) -> float:
+    """The fit's own concentration, of which there is one."""
+    prior = None if fit.specification is None else fit.specification.weights_prior
+    if prior is None or prior.sticks or prior.concentration is None or np.ptp(prior.concentration) > 0:
+        raise ModelError(
+            "another concentration needs draws under a Dirichlet prior of the weights with one number for all "
+            "components: fit with Priors(concentration=1)."
+        )
+    return float(prior.concentration[0])
