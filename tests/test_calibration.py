@@ -1,5 +1,6 @@
 """Simulation-based calibration of NUTS, with samplers that are wrong and must be rejected by the same test."""
 
+import numpy as np
 import pymc as pm
 import pytest
 from calibration import PRIOR, model_of, outside, ranks, with_prior
@@ -29,12 +30,13 @@ def missing_log_determinant(monkeypatch):
     return model_of("full")
 
 
-def missing_prior_term():
-    """The covariances' prior lacks the determinant of the reference, which normalises it."""
+def missing_prior_term(monkeypatch):
+    """The covariances' prior lacks the determinant of the reference, which normalises it: with one nu, a factor."""
+    monkeypatch.setitem(PRIOR, "likeness", np.full(3, 12.0))
     model = model_of("full")
     with model:
         log_scales = model["reference_log_cholesky"][[0, 2]]  # of two features
-        pm.Potential("missing", -model.dim_lengths["component"] * model["likeness"].min() * log_scales.sum())
+        pm.Potential("missing", -model.dim_lengths["component"] * 12.0 * log_scales.sum())
     return model
 
 
@@ -78,7 +80,7 @@ def test_wrong_inference_is_rejected(wrong, monkeypatch):
     model, replications, seed = {
         "doubled prior scales": lambda m: (doubled_prior_scale(), 500, 1),
         "missing log-determinant": lambda m: (missing_log_determinant(m), 200, 1),
-        "missing prior term": lambda m: (missing_prior_term(), 200, 1),
+        "missing prior term": lambda m: (missing_prior_term(m), 200, 1),
         # Chains that hardly move take the longest trajectories there are: 8 seconds a fit.
         "wrong gradient": lambda m: (wrong_gradient(m), 40, 1),
     }[wrong](monkeypatch)
