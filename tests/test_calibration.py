@@ -32,11 +32,11 @@ def missing_log_determinant(monkeypatch):
 
 def missing_prior_term(monkeypatch):
     """The covariances' prior lacks the determinant of the reference, which normalises it: with one nu, a factor."""
-    monkeypatch.setitem(PRIOR, "likeness", np.full(3, 12.0))
+    monkeypatch.setitem(PRIOR, "likeness", np.full(3, 6.0))
     model = model_of("full")
     with model:
         log_scales = model["reference_log_cholesky"][[0, 2]]  # of two features
-        pm.Potential("missing", -model.dim_lengths["component"] * 12.0 * log_scales.sum())
+        pm.Potential("missing", -model.dim_lengths["component"] * 6.0 * log_scales.sum())
     return model
 
 
