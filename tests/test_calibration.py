@@ -30,13 +30,22 @@ def missing_log_determinant(monkeypatch):
     return model_of("full")
 
 
-def missing_prior_term(monkeypatch):
-    """The covariances' prior lacks the determinant of the reference, which normalises it: with one nu, a factor."""
+def missing_prior_term():
+    """The reference's prior lacks its determinant. (Without that in the components' priors nothing holds it from 0.)"""
+    model = model_of("full")
+    with model:
+        log_scales = model["reference_log_cholesky"][[0, 2]]  # of two features
+        pm.Potential("missing", -model["within_rows"] * log_scales.sum())
+    return model
+
+
+def prior_term_twice(monkeypatch):
+    """The components' priors have the determinant of the reference, which normalises them, twice: with one nu."""
     monkeypatch.setitem(PRIOR, "likeness", np.full(3, 6.0))
     model = model_of("full")
     with model:
         log_scales = model["reference_log_cholesky"][[0, 2]]  # of two features
-        pm.Potential("missing", -model.dim_lengths["component"] * 6.0 * log_scales.sum())
+        pm.Potential("twice", model.dim_lengths["component"] * 6.0 * log_scales.sum())
     return model
 
 
@@ -74,13 +83,15 @@ def test_ranks_are_uniform_in_many_replications(covariance_type):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "wrong", ["doubled prior scales", "missing log-determinant", "missing prior term", "wrong gradient"]
+    "wrong",
+    ["doubled prior scales", "missing log-determinant", "missing prior term", "prior term twice", "wrong gradient"],
 )
 def test_wrong_inference_is_rejected(wrong, monkeypatch):
     model, replications, seed = {
         "doubled prior scales": lambda m: (doubled_prior_scale(), 500, 1),
         "missing log-determinant": lambda m: (missing_log_determinant(m), 200, 1),
-        "missing prior term": lambda m: (missing_prior_term(m), 200, 1),
+        "missing prior term": lambda m: (missing_prior_term(), 200, 1),
+        "prior term twice": lambda m: (prior_term_twice(m), 200, 1),
         # Chains that hardly move take the longest trajectories there are: 8 seconds a fit.
         "wrong gradient": lambda m: (wrong_gradient(m), 40, 1),
     }[wrong](monkeypatch)
