@@ -1,5 +1,7 @@
 """The log evidence: published values, quadrature by brute force, orders of the components, and honest errors."""
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import pymc as pm
@@ -7,10 +9,10 @@ import pytest
 from conftest import draw_rows
 from scipy import stats
 from scipy.special import logsumexp
-from test_diagnosis import scramble
+from test_diagnosis import scramble, two_clusterings
 
 import bayesgmm as bg
-from bayesgmm.exceptions import ModelError
+from bayesgmm.exceptions import ModelError, MultipleModesWarning
 from bayesgmm.posterior import evidence as evidence_module
 from bayesgmm.posterior.bridge import Proposal, bridge
 
@@ -128,6 +130,29 @@ def test_terms_of_a_users_own_count(faithful, faithful_draws):
     noise = 4 * np.hypot(without.standard_error, found.standard_error)
     assert found.log_evidence - without.log_evidence == pytest.approx(-3 - np.log(2), abs=noise)
     assert "of 1 order" in found.method
+
+
+def test_chains_in_several_modes_count_in_proportion():
+    """Two equally good clusterings, chains at each: Laplace's sum over both modes, log 2 above that of one."""
+    model = bg.build_model(two_clusterings(0), 2, covariance_type="diag", resolution=None)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", MultipleModesWarning)
+        dt = bg.sample(model, draws=400, start="dispersed", random_seed=0, progressbar=False)
+    assert "chain_weight" in dt["sample_stats"]
+    found = bg.evidence(dt)
+    assert any("several modes" in reason for reason in found.reasons)
+    assert abs(found.log_evidence - found.laplace) < 0.3
+    one = dt.attrs["mode_log_evidence"].max()
+    assert found.log_evidence - one > 0.3
+
+
+def test_sticks_have_an_evidence_over_all_their_orders(faithful):
+    model = bg.build_model(faithful, 2, priors=bg.Priors(weights="stick-breaking"))
+    found = bg.evidence(bg.sample(model, draws=500, random_seed=1, progressbar=False))
+    assert "of all 2 orders" in found.method
+    assert found.standard_error < 0.05
+    assert abs(found.log_evidence - found.laplace) < 1
+    assert abs(found.log_evidence - found.reciprocal) < 0.2
 
 
 def test_draws_that_have_no_evidence(faithful_map, faithful_draws):

@@ -20,6 +20,7 @@ from bayesgmm.exceptions import (
 from bayesgmm.mixture.mixture import Mixture
 from bayesgmm.model.covariance import COVARIANCE_TYPES
 from bayesgmm.model.em import ExpectationMaximisation
+from bayesgmm.record.starts import Starts
 from bayesgmm.search import (
     ascents as ascents_module,
     climb as climb_module,
@@ -195,6 +196,21 @@ def test_an_automatic_number_of_starts(faithful_model):
     for bad in ("many", 0, 1.5):
         with pytest.raises(InvalidArgumentError, match="n_init"):
             bg.find_MAP(faithful_model, n_init=bad)
+
+
+def test_starts_that_look_around_the_best_are_no_evidence_for_it():
+    """They began there, but for the one that came to it first."""
+    kinds = ("k-means", "reweighted rows", "reweighted rows", "random rows", "reweighted rows")
+
+    def at_best(*optimum):
+        n = len(optimum)
+        done = np.ones(n, dtype=bool)
+        return Starts(np.zeros(n), np.array(optimum), done, done, np.ones(n, dtype=int), kinds[:n]).at_best
+
+    assert at_best(0, 0, 0, 0, 0) == 2
+    assert at_best(1, 0, 0, 0, 0) == 2
+    assert at_best(1, 0, 0, 1, 0) == 1
+    assert at_best(1, 1, 1, 0, 0) == 1
 
 
 def test_a_search_goes_on_where_one_kind_of_start_alone_found_the_best(faithful_model, monkeypatch):

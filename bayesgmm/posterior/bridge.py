@@ -80,7 +80,7 @@ class Proposal:
         squares = [(((order(q) - self.centre) @ inverse.T) ** 2).sum(axis=1) for order in self.orders]
         return constant + logsumexp(-(FREEDOM + d) / 2 * np.log1p(np.array(squares) / FREEDOM), axis=0)
 
-    def log_share(self, q: np.ndarray) -> np.ndarray:
+    def log_uniform(self, q: np.ndarray) -> np.ndarray:
         """log of the uniform density on the ellipsoids of radius sqrt(P + 1) around all orders' places, at (B, P)."""
         d = len(self.centre)
         inverse = np.linalg.inv(self.factor * np.sqrt(FREEDOM / (FREEDOM - 2)))

@@ -1,9 +1,10 @@
 """The log marginal likelihood of a fit, with its error and what speaks against it."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from itertools import combinations, permutations, product
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from scipy.sparse.csgraph import connected_components
@@ -28,6 +29,8 @@ LEAST_EFFECTIVE = 100
 # The two other methods disagree beyond so many of their standard errors, and where Laplace's is off by so many nats.
 STANDARD_ERRORS, NATS = 3.0, 2.0
 SMALL_ERROR = 0.05
+# Draws of one half that follow each other.
+RUN = 25
 
 
 @dataclass(frozen=True)
@@ -99,8 +102,8 @@ def evidence(dt: "xr.DataTree", *, model: "pm.Model | None" = None, random_seed:
 
     Notes
     -----
-    The draws of either half of every chain give a proposal, a multivariate t, for the other half's, and the two
-    results are averaged. Beside it stand Laplace's method, and reciprocal importance sampling by the same ellipsoids.
+    Either half of the draws gives a proposal, a multivariate t, for the other half, and the two results are averaged.
+    Beside it stand Laplace's method, and reciprocal importance sampling by the same ellipsoids.
 
     References
     ----------
@@ -129,45 +132,59 @@ def evidence(dt: "xr.DataTree", *, model: "pm.Model | None" = None, random_seed:
     if model is None and fit.specification is None:
         raise ModelError("draws from elsewhere do not say what was assumed: pass the model that they are of.")
     problem = Problem.of(fit.specification.build(fit.table) if model is None else model)  # type: ignore[union-attr]
-    rng = np.random.default_rng(random_seed)
     labelled = with_sampled_labels(fit)
     kinds = problem.kinds(_points(problem, labelled)[0, 0])
     if not kinds.any():  # all alike: any order will do, and a common one is that of a single bump
         labelled = relabelled(fit) if fit.permutation is None else fit
     q = _points(problem, labelled.in_proportion)
-    density = problem.sampling_density
-    log_p = np.array([[density(one)[0] for one in chain] for chain in q])
     orders, log_orders, said, unsummed = _orders(problem, q.reshape(-1, q.shape[-1]), kinds)
-
-    halves = np.arange(q.shape[1]) < q.shape[1] // 2
-    results, reciprocals, least = [], [], np.inf
-    for own in (halves, ~halves):
-        proposal = Proposal.of(q[:, own].reshape(-1, q.shape[-1]), orders, log_orders)
-        rest, log_rest = q[:, ~own], log_p[:, ~own]
-        shape = log_rest.shape
-        drawn = proposal.draws(log_rest.size, rng)
-        at_drawn = np.array([density(one)[0] for one in drawn])
-        at_drawn = np.where(np.isfinite(at_drawn), at_drawn, -np.inf) - proposal.log_density(drawn)
-        flat = rest.reshape(-1, q.shape[-1])
-
-        def effective(values: np.ndarray, shape: tuple = shape) -> float:
-            from arviz_stats.base import array_stats
-
-            return float(array_stats.ess(values.reshape(shape), chain_axis=0, draw_axis=1, method="mean"))
-
-        ratio = log_rest.ravel() - proposal.log_density(flat)
-        least = min(least, effective(ratio))
-        results.append(bridge(ratio, at_drawn, effective))
-        inverse = proposal.log_share(flat) - log_rest.ravel()
-        weight = np.exp(inverse - inverse.max())
-        error = weight.std() / weight.mean() / np.sqrt(effective(weight))
-        reciprocals.append((np.log(weight.size) - logsumexp(inverse), error))
-    value, error = _average(results)
-    reciprocal, reciprocal_error = _average(reciprocals)
+    halves = _estimates(problem, q, orders, log_orders, np.random.default_rng(random_seed))
+    value, error = _average([half.bridge for half in halves])
+    reciprocal, reciprocal_error = _average([half.reciprocal for half in halves])
     modes = fit.provenance.modes
     laplace = np.nan if modes is None else float(logsumexp(modes.log_evidence))
     result = Evidence(value, error, f"bridge sampling, {said}", (), reciprocal, reciprocal_error, laplace)
-    return Evidence(**vars(result) | {"reasons": tuple(_reasons(result, fit, least, unsummed))})
+    least = min(half.effective for half in halves)
+    return replace(result, reasons=tuple(_reasons(result, fit, least, unsummed)))
+
+
+class _Half(NamedTuple):
+    """Logs of the integral and their standard errors from half of the draws, and how many draws these are worth."""
+
+    bridge: tuple[float, float]
+    reciprocal: tuple[float, float]
+    effective: float
+
+
+def _estimates(problem: Problem, q: np.ndarray, orders: tuple, log_orders: float, rng: np.random.Generator) -> list:
+    """From each half of the draws (chain, draw, P), with a proposal that the other half gives."""
+    density = problem.sampling_density
+    log_p = np.array([[density(one)[0] for one in chain] for chain in q])
+    # Short runs of draws in turn: chains of several modes may stand one after the other.
+    n = q.shape[1]
+    first = np.arange(n) // max(1, min(RUN, n // 4)) % 2 == 0
+    halves = []
+    for own in (first, ~first):
+        proposal = Proposal.of(q[:, own].reshape(-1, q.shape[-1]), orders, log_orders)
+        rest, log_rest = q[:, ~own].reshape(-1, q.shape[-1]), log_p[:, ~own]
+        effective = partial(_effective, log_rest.shape)
+        drawn = proposal.draws(len(rest), rng)
+        log_drawn = np.array([density(one)[0] for one in drawn])
+        log_drawn = np.where(np.isfinite(log_drawn), log_drawn, -np.inf) - proposal.log_density(drawn)
+        ratio = log_rest.ravel() - proposal.log_density(rest)
+        inverse = proposal.log_uniform(rest) - log_rest.ravel()
+        weight = np.exp(inverse - inverse.max())
+        error = float(weight.std() / weight.mean() / np.sqrt(effective(weight)))
+        reciprocal = float(np.log(weight.size) - logsumexp(inverse)), error
+        halves.append(_Half(bridge(ratio, log_drawn, effective), reciprocal, effective(ratio)))
+    return halves
+
+
+def _effective(shape: tuple[int, int], values: np.ndarray) -> float:
+    """The effective number of draws (chain, draw) for the mean of a function's values at them."""
+    from arviz_stats.base import array_stats
+
+    return float(array_stats.ess(values.reshape(shape), chain_axis=0, draw_axis=1, method="mean"))
 
 
 def _points(problem: Problem, fit: Fit) -> np.ndarray:

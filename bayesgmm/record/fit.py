@@ -3,9 +3,6 @@
 The one place that knows a tree's keys: here they are written, and here they are read.
 """
 
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -18,6 +15,7 @@ from bayesgmm.mixture.mixture import Mixture
 from bayesgmm.model.covariance import COVARIANCE_TYPES, CovarianceType
 from bayesgmm.model.paper import from_json, to_json
 from bayesgmm.model.specification import Specification
+from bayesgmm.record.arviz import chain_and_draw_are_right
 from bayesgmm.record.provenance import Provenance
 
 if TYPE_CHECKING:
@@ -309,14 +307,6 @@ class Fit:
         import xarray as xr
 
         return self.tree[name].dataset if name in self.tree else xr.Dataset()
-
-
-@contextmanager
-def chain_and_draw_are_right() -> Iterator[None]:
-    """ArviZ takes fewer draws than chains for a mistake in the order of the dimensions; here they are none."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Found chain dimension to be longer than draw dimension")
-        yield
 
 
 def _attrs(specification: Specification, provenance: Provenance) -> dict[str, Any]:

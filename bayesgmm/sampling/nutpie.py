@@ -18,7 +18,8 @@ from bayesgmm.exceptions import SamplingError
 from bayesgmm.graph.axes import InAxes, in_axes
 from bayesgmm.graph.compiled import copy_through
 from bayesgmm.mixture.threads import limited_to
-from bayesgmm.record.fit import LOG_POSTERIOR, chain_and_draw_are_right
+from bayesgmm.record.arviz import chain_and_draw_are_right
+from bayesgmm.record.fit import LOG_POSTERIOR
 from bayesgmm.sampling.run import Chain
 
 if TYPE_CHECKING:
