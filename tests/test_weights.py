@@ -225,8 +225,12 @@ def test_only_orders_of_the_same_density_count_in_the_evidence(faithful, three_g
     assert problem.log_orders(estimate.q) == pytest.approx(np.log(6))
     values, expected = [], []
     for order in map(list, permutations(range(3))):
-        point = problem.reordered(estimate.point, order)
-        values.append(problem.sampling_density(problem.graph.unconstrain(point))[0])
+        q = problem.graph.reordered(estimate.q[None], order)
+        point = {name: value[0] for name, value in problem.constrain(q).items()}
+        np.testing.assert_allclose(point["weights"], estimate.point["weights"][order])
+        np.testing.assert_allclose(point["means"], estimate.point["means"][order])
+        np.testing.assert_allclose(point["covariances"], estimate.point["covariances"][order])
+        values.append(problem.sampling_density(q[0])[0])
         expected.append(ours(point["weights"], point["concentration"]))
     plain = problem.graph.densities(any_order=False)[1]
     gain = logsumexp(expected) - np.log(6) - ours(estimate.point["weights"], estimate.point["concentration"])

@@ -181,8 +181,8 @@ def _warn_if_collapsed(mixture: Mixture, x: np.ndarray, specification: Specifica
 
 def _in_order(problem: Problem, optimum: Optimum) -> Optimum:
     """An optimum with its components in the order of their means, if the density is the same under every order."""
-    point = {name: value[0] for name, value in problem.constrain(optimum.q).items()}
-    q = problem.graph.unconstrain(problem.reordered(point, np.lexsort(point["means"].T[::-1])))
+    means = problem.constrain(optimum.q)["means"][0]
+    q = problem.graph.reordered(optimum.q[None], np.lexsort(means.T[::-1]))[0]
     log_posterior = problem.parameter_density(q)[0]
     if not abs(log_posterior - optimum.log_posterior) < SAME * max(1.0, abs(optimum.log_posterior)):
         # The priors or a user's terms tell the components apart: then they keep the order they were found in.

@@ -208,14 +208,6 @@ class Problem:
             values = {name: value[0] for name, value in initial.items()} | values
         return self.graph.unconstrain(values)
 
-    def reordered(self, point: dict[str, np.ndarray], order: np.ndarray) -> dict[str, np.ndarray]:
-        """Named variables with the components in another order."""
-        return point | {
-            name: np.take(point[name], order, axis=list(dims).index("component"))
-            for name, dims in self._by_component.items()
-            if name in point
-        }
-
     @property
     def _by_component(self) -> dict[str, tuple[str | None, ...]]:
         """The dims of all variables that have one for the components."""
@@ -251,10 +243,9 @@ class Problem:
         prior = self.specification.weights_prior
         if not prior.knows_order:
             return q
-        point = self._point(q)
         best, highest = q, self.parameter_density(q)[0]
-        for order in prior.orders(point["weights"]):
-            other = self.graph.unconstrain(self.reordered(point, order))
+        for order in prior.orders(self.constrain(q)["weights"][0]):
+            other = self.graph.reordered(q[None], order)[0]
             value = self.parameter_density(other)[0]
             if value > highest + ROUNDING * abs(highest):
                 best, highest = other, value
@@ -278,9 +269,6 @@ class Problem:
         }
         return values | {name: np.moveaxis(value, 1, axes[name]) for name, value in each.items()}
 
-    def _point(self, q: np.ndarray) -> dict[str, np.ndarray]:
-        return {name: value[0] for name, value in self.constrain(q).items()}
-
     def _has_no_order(self, density: LogDensity, q: np.ndarray) -> bool:
         k = self.specification.n_components
         # A shift and a swap make all orders.
@@ -290,8 +278,7 @@ class Problem:
 
     def _same_in(self, density: LogDensity, q: np.ndarray, orders: list[np.ndarray]) -> list[bool]:
         """In which orders of the components a density has the value that it has at ``q``."""
-        point = self._point(q)
-        values = [density(self.graph.unconstrain(self.reordered(point, order)))[0] for order in orders]
+        values = [density(self.graph.reordered(q[None], order)[0])[0] for order in orders]
         return [bool(v) for v in np.isclose(values, density(q)[0], rtol=ROUNDING, atol=ROUNDING)]
 
     # Less of it -----------------------------------------------------------------------------------------------------
