@@ -19,9 +19,11 @@ from .reports.modes import plot_modes
 from .reports.occupied import plot_occupied
 from .reports.page import report
 from .reports.rows import plot_assignments, plot_coclustering
+from .reports.selection import plot_selection
 from .reports.weights import plot_weights
 from .search.estimate import MapEstimate
 from .search.find_map import find_MAP
+from .selection.select import Selection, select
 
 __version__: str
 __all__ = [
@@ -31,6 +33,7 @@ __all__ = [
     "MapEstimate",
     "Partition",
     "Priors",
+    "Selection",
     "Starts",
     "assignments",
     "build_model",
@@ -51,6 +54,7 @@ __all__ = [
     "plot_density",
     "plot_modes",
     "plot_occupied",
+    "plot_selection",
     "plot_uncertainty",
     "plot_weights",
     "regression",
@@ -58,4 +62,5 @@ __all__ = [
     "report",
     "sample",
     "save",
+    "select",
 ]

@@ -17,6 +17,8 @@ from bayesgmm.record.fit import Fit
 if TYPE_CHECKING:
     import xarray as xr
 
+    from bayesgmm.selection.select import Selection
+
 
 INFERENCES = ("nuts", "map")
 # Where chains start, as `sample` has it; without chains there is nothing to disperse.
@@ -24,6 +26,8 @@ STARTS = {"nuts": ("auto", "heaviest", "dispersed"), "map": ("auto", "heaviest")
 # Draws that `inference_data_` holds after a MAP fit.
 LAPLACE_DRAWS = 1000
 LARGEST_SEED = 2**31 - 1
+# What "auto" looks for K up to.
+MOST_COMPONENTS = 9
 
 
 class GaussianMixture(DensityMixin, BaseEstimator):
@@ -33,8 +37,8 @@ class GaussianMixture(DensityMixin, BaseEstimator):
 
     Parameters
     ----------
-    n_components : int, default 2
-        K.
+    n_components : int or "auto", default 2
+        K. "auto": that of the least BIC among 1 to 9, of the given covariance type (:func:`bayesgmm.select`).
     covariance_type : {"full", "tied", "diag", "spherical"}, default "full"
     inference : {"nuts", "map"}, default "nuts"
         The full posterior by NUTS, or its mode. Under "nuts" predictions average over the posterior; under "map" they
@@ -62,6 +66,10 @@ class GaussianMixture(DensityMixin, BaseEstimator):
     covariances_, precisions_, precisions_cholesky_ : arrays
         In scikit-learn's shapes: full (K, D, D), tied (D, D), diag (K, D), spherical (K,). Under "nuts" weights, means
         and covariances are posterior means, and the precisions are the inverses of those covariances.
+    n_components_ : int
+        K of the fit.
+    selection_ : Selection or None
+        With "auto", the models that were compared.
     converged_ : bool
         Whether the mode was reached.
     n_iter_ : int
@@ -142,9 +150,10 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         from bayesgmm.search.find_map import find_MAP
 
         self._check_arguments()
+        self.n_components_ = self._chosen(X, sample_weight)
         model = build_model(
             X,
-            self.n_components,
+            self.n_components_,
             covariance_type=self.covariance_type,
             priors=self.priors,
             resolution=self.resolution,
@@ -173,10 +182,31 @@ class GaussianMixture(DensityMixin, BaseEstimator):
             for name in ("draws", "chains"):
                 check_count(getattr(self, name), name)
 
+    def _chosen(self, X: Any, sample_weight: Any) -> Any:
+        """K, where it is to be found."""
+        self.selection_: Selection | None = None
+        if not isinstance(self.n_components, str):
+            return self.n_components
+        from bayesgmm.selection.select import select
+
+        check_choice(self.n_components, "n_components", ("auto",))
+        most = min(MOST_COMPONENTS, len(Table.to_fit(X, sample_weight=sample_weight, resolution=None).counted.values))
+        self.selection_ = select(
+            X,
+            n_components=range(1, most + 1),
+            covariances=(self.covariance_type,),
+            shortlist=0,
+            resolution=self.resolution,
+            sample_weight=sample_weight,
+            random_seed=int(check_random_state(self.random_state).randint(LARGEST_SEED)),
+            progressbar=self.progressbar,
+        )
+        return self.selection_.best[0]
+
     def _sample(self, model: Any, seed: int) -> None:
         from bayesgmm.posterior.sample import sample
 
-        self._inference_data = sample(
+        drawn = sample(
             model,
             draws=self.draws,
             tune=self.tune,
@@ -187,6 +217,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):
             estimate=self.map_,
             progressbar=self.progressbar,
         )
+        self._inference_data = self._with_selection(drawn)
         fit = Fit.of(self._inference_data).in_proportion
         means = fit.tree["posterior"].dataset.mean(("chain", "draw"))
         self.weights_ = means["weights"].transpose("component").values
@@ -202,8 +233,12 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         """Draws: of NUTS, or of the Laplace approximation after a MAP fit."""
         check_is_fitted(self)
         if self._inference_data is None:
-            self._inference_data = self.map_.laplace(LAPLACE_DRAWS, random_seed=self._laplace_seed)
+            drawn = self.map_.laplace(LAPLACE_DRAWS, random_seed=self._laplace_seed)
+            self._inference_data = self._with_selection(drawn)
         return self._inference_data
+
+    def _with_selection(self, dt: "xr.DataTree") -> "xr.DataTree":
+        return dt if self.selection_ is None else Fit.of(dt).selected_from(self.selection_.table).tree
 
     @property
     def precisions_(self) -> np.ndarray:

@@ -88,7 +88,7 @@ BAD = [
     (GOOD, ["--inference", "vi"], "unknown inference 'vi'"),
     (GOOD, ["--components", "0"], "n_components = 0 must be at least 1"),
     (GOOD, ["--components", "3.5"], "--components '3.5' must be a whole number of at least 1, such as --components 2"),
-    (GOOD, ["--components", "auto"], "--components 'auto' must be a whole number of at least 1"),
+    (GOOD, ["--components", "some"], "--components 'some' must be a whole number of at least 1"),
     (GOOD, ["--components", "9"], "3 rows are fewer than n_components = 9"),
     (GOOD, ["--store", "."], "--store '.' exists, and may hold draws: name a folder that does not exist yet"),
     (GOOD, ["--store", "new", "--inference", "map"], "--store keeps the draws of NUTS"),

@@ -128,7 +128,7 @@ def test_report_writes_the_page(fit, tmp_path):
     assert "<h1>Geysers &lt;3</h1>" in (tmp_path / "r.html").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("command", ["fit", "diagnose", "assign", "plot", "report", "demo"])
+@pytest.mark.parametrize("command", ["fit", "select", "diagnose", "assign", "plot", "report", "demo"])
 def test_every_command_has_an_example(command):
     assert f"Example: bayesgmm {command}" in run(command, "--help").output
 

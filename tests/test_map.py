@@ -39,7 +39,7 @@ KNOWN = [("full", 2, -1130.264), ("tied", 3, -1126.316), ("diag", 2, -1147.806)]
 
 
 def starts_of(model, n):
-    starting = StartingMixtures(model.specification, model.table, np.random.default_rng(0))
+    starting = StartingMixtures.of(model.specification, model.table, np.random.default_rng(0))
     return [starting.make(i, None)[1] for i in range(n)]
 
 

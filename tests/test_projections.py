@@ -6,7 +6,7 @@ from scipy.optimize import approx_fprime
 import bayesgmm as bg
 from bayesgmm.data.seeds import whitened
 from bayesgmm.data.table import Table
-from bayesgmm.search.projections import _kurtosis, projected
+from bayesgmm.search.projections import Projections, _kurtosis
 
 
 def apart(n=30, n_features=10, distance=12.0, seed=0):
@@ -19,7 +19,7 @@ def apart(n=30, n_features=10, distance=12.0, seed=0):
 
 def test_the_direction_in_which_two_clusters_lie_apart():
     table = Table.of(apart())
-    seen = projected(whitened(table), table.row_weights, 1, np.random.default_rng(0))[:, 0]
+    seen = Projections(whitened(table), table.row_weights, np.random.default_rng(0)).rows(1)[:, 0]
     low, high = sorted((seen[:30], seen[30:]), key=np.mean)
     assert low.max() < high.min()
     assert high.min() - low.max() > 2 * max(low.std(), high.std())
@@ -27,15 +27,23 @@ def test_the_direction_in_which_two_clusters_lie_apart():
 
 def test_directions_are_at_right_angles_and_no_more_than_there_are():
     rows = np.random.default_rng(1).normal(size=(50, 3))
-    seen = projected(rows, np.ones(50), 7, np.random.default_rng(0))
+    seen = Projections(rows, np.ones(50), np.random.default_rng(0)).rows(7)
     directions = np.linalg.lstsq(rows, seen, rcond=None)[0]
     np.testing.assert_allclose(directions.T @ directions, np.eye(3), atol=1e-8)
 
 
 def test_equal_rows_and_one_feature():
-    assert projected(np.ones((5, 2)), np.ones(5), 1, np.random.default_rng(0)).shape == (5, 1)
-    np.testing.assert_allclose(abs(projected(np.arange(4.0)[:, None], np.ones(4), 1, np.random.default_rng(0))[:, 0]),
-                               np.arange(4.0))  # fmt: skip
+    assert Projections(np.ones((5, 2)), np.ones(5), np.random.default_rng(0)).rows(1).shape == (5, 1)
+    one = Projections(np.arange(4.0)[:, None], np.ones(4), np.random.default_rng(0)).rows(1)[:, 0]
+    np.testing.assert_allclose(abs(one), np.arange(4.0))
+
+
+def test_fewer_directions_are_the_first_of_more():
+    rows = np.random.default_rng(1).normal(size=(50, 4))
+    one, other = (Projections(rows, np.ones(50), np.random.default_rng(0)) for _ in range(2))
+    first = one.rows(1)
+    np.testing.assert_allclose(first, one.rows(3)[:, :1])
+    np.testing.assert_allclose(one.rows(3), other.rows(3), rtol=1e-6, atol=1e-8)
 
 
 def test_kurtosis_and_its_gradient():

@@ -1,4 +1,4 @@
-"""The commands: ``bayesgmm fit``, ``diagnose``, ``assign``, ``plot``, ``report`` and ``demo``."""
+"""The commands: ``bayesgmm fit``, ``select``, ``diagnose``, ``assign``, ``plot``, ``report`` and ``demo``."""
 
 import time
 from collections.abc import Callable
@@ -23,6 +23,7 @@ from bayesgmm.cli.options import (
 )
 from bayesgmm.cli.printing import console, note, one_line_errors, print_estimate, print_fit, print_frame
 from bayesgmm.cli.reading import read_frame
+from bayesgmm.cli.selecting import best_number, select_command
 from bayesgmm.cli.writing import check_outputs, write_frame, write_picture
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+app.command("select")(select_command)
 EXIT_CODES = {"ok": 0, "caution": 3, "fail": 4}
 
 
@@ -41,7 +43,10 @@ EXIT_CODES = {"ok": 0, "caution": 3, "fail": 4}
 def fit(
     data: Annotated[Path, typer.Argument(help="CSV, TSV or Parquet file with a header.", show_default=False)],
     components: Annotated[
-        str, typer.Option("--components", "-k", help="Number of components.", metavar="INTEGER")
+        str,
+        typer.Option(
+            "--components", "-k", help="Number of components; auto: that of the least BIC.", metavar="INTEGER|auto"
+        ),
     ] = "2",
     covariance: Annotated[str, typer.Option(help="full, tied, diag or spherical.")] = "full",
     inference: Annotated[str, typer.Option(help="nuts (full posterior) or map (mode and Laplace draws).")] = "nuts",
@@ -78,6 +83,7 @@ def fit(
         import bayesgmm as bg
         from bayesgmm.arguments import check_choice, check_count
         from bayesgmm.estimator import INFERENCES, STARTS
+        from bayesgmm.record.fit import Fit
 
         n_components = number_of_components(components)
         check_choice(inference, "inference", INFERENCES)
@@ -90,9 +96,13 @@ def fit(
         frame = read_frame(data)
         check_outputs({"--out": out, "--report": report}, data)
         rows = columns_to_fit(frame, data, names, Missing(tuple(na or ()), drop_missing))
-        model = bg.build_model(rows, n_components, covariance_type=covariance)
         # Saved with the draws, so that every fit can be made again.
         seed = int(np.random.default_rng().integers(2**31)) if seed is None else check_count(seed, "seed", least=0)
+        selection = None
+        if n_components is None:
+            selection = best_number(rows, covariance, seed, json=json)
+            n_components = selection.best[0]
+        model = bg.build_model(rows, n_components, covariance_type=covariance)
         began = time.perf_counter()
         estimate = bg.find_MAP(model, random_seed=seed, progressbar=not json)
         if not json:
@@ -108,6 +118,8 @@ def fit(
             estimate = estimate.taken(start)
             dt = estimate.laplace(draws * chains, random_seed=seed)
             said = f"Laplace approximation: {draws * chains} draws.\n"
+        if selection is not None:
+            dt = Fit.of(dt).selected_from(selection.table).tree
         # Saved before anything else can go wrong.
         saved = [bg.save(dt, out)]
         if not json:

@@ -37,13 +37,15 @@ class Plot(StrEnum):
     modes = "modes"
 
 
-def number_of_components(text: str) -> int:
-    """K from ``--components``, of which a word or 3.5 is refused in one line as 0 is."""
+def number_of_components(text: str) -> int | None:
+    """K from ``--components``, of which a word or 3.5 is refused in one line as 0 is; None of "auto"."""
+    if text == "auto":
+        return None
     try:
         number = int(text)
     except ValueError:
         raise InvalidArgumentError(
-            f"--components {text!r} must be a whole number of at least 1, such as --components 2."
+            f"--components {text!r} must be a whole number of at least 1, such as --components 2, or auto."
         ) from None
     return check_count(number, "n_components")
 

@@ -19,6 +19,7 @@ from bayesgmm.record.arviz import chain_and_draw_are_right
 from bayesgmm.record.provenance import Provenance
 
 if TYPE_CHECKING:
+    import pandas as pd
     import xarray as xr
 
     from bayesgmm.model.build import MixtureModel
@@ -30,6 +31,8 @@ LOG_POSTERIOR, PERMUTATION = "lp", "permutation"
 CHAIN_WEIGHT, START_MODE = "chain_weight", "start_mode"
 # Where a tree keeps its specification: a variable, as netCDF's attributes hold no more than 64 kB.
 SPECIFICATION = "specification"
+# The group of the models that were compared.
+SELECTION = "selection"
 EACH = ("chain", "draw")
 
 
@@ -107,7 +110,8 @@ class Fit:
             "observed_data": {"x": x},
             "constant_data": constants,
         }
-        attrs = _attrs(specification, provenance)
+        words = {f"prior_{name}": words for name, words in specification.not_defaults.items()}
+        attrs = {"covariance_type": specification.covariance.name, **words, **provenance.attrs}
         with chain_and_draw_are_right():
             tree = from_dict(groups, coords=coords, dims=dims, attrs={"/": attrs, "posterior": attrs})
         if START_MODE in statistics:
@@ -303,19 +307,20 @@ class Fit:
         tree.attrs["relabelled"] = method
         return Fit(tree)
 
+    @property
+    def selection(self) -> "pd.DataFrame | None":
+        """The table of the selection that the model came from, if it did."""
+        return self._group(SELECTION).to_dataframe() if SELECTION in self.tree else None
+
+    def selected_from(self, table: "pd.DataFrame") -> "Fit":
+        """The fit with the table of the selection that its model came from."""
+        import xarray as xr
+
+        tree = self.tree.copy()
+        tree[SELECTION] = xr.DataTree(xr.Dataset({name: ("model", np.asarray(table[name])) for name in table}))
+        return Fit(tree)
+
     def _group(self, name: str) -> "xr.Dataset":
         import xarray as xr
 
         return self.tree[name].dataset if name in self.tree else xr.Dataset()
-
-
-def _attrs(specification: Specification, provenance: Provenance) -> dict[str, Any]:
-    from bayesgmm import __version__
-
-    return {
-        "covariance_type": specification.covariance.name,
-        "creation_library": "bayesgmm",
-        "creation_library_version": __version__,
-        **{f"prior_{name}": words for name, words in specification.not_defaults.items()},
-        **provenance.attrs,
-    }

@@ -109,7 +109,11 @@ class Provenance:
     @property
     def attrs(self) -> dict[str, Any]:
         """As attributes of a tree: numbers, strings and flat arrays, which netCDF and JSON can hold."""
+        from bayesgmm import __version__
+
         attrs: dict[str, Any] = {
+            "creation_library": "bayesgmm",
+            "creation_library_version": __version__,
             "inference_method": self.method,
             "inference_library": self.library,
             "inference_library_version": self.versions.get(self.library, ""),

@@ -15,6 +15,7 @@ from bayesgmm.reports.clusters import Clusters, Curves, Uncertainty
 from bayesgmm.reports.densities import Line, Replicates
 from bayesgmm.reports.modes import Search
 from bayesgmm.reports.rows import Coclustering, UnsureRows, heat_rows
+from bayesgmm.reports.selection import Criteria
 from bayesgmm.reports.tables import SURE, assignment_table
 from bayesgmm.reports.weights import Weights
 
@@ -87,6 +88,8 @@ class Findings:
         None of a single component.
     search : Search or None
         None where there is no record of starts.
+    selection : Criteria or None
+        None where the model did not come from a selection.
     """
 
     fit: Fit
@@ -103,6 +106,7 @@ class Findings:
     unsure_rows: UnsureRows | None
     coclustering: Coclustering | None
     search: Search | None
+    selection: Criteria | None
 
     @classmethod
     def of(cls, dt: "xr.DataTree", ci_prob: float, *, progressbar: bool = False) -> "Findings":
@@ -130,6 +134,7 @@ class Findings:
             unsure_rows=UnsureRows.of(pooled, soft, PICTURED_ROWS) if several else None,
             coclustering=_together(pooled, chosen, labels[chosen], progressbar) if several else None,
             search=None if fit.provenance.starts is None else Search.of(fit.provenance),
+            selection=None if fit.selection is None else Criteria(fit.selection, "bic"),
         )
 
     @property

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 # Features that stand beside a row in the table of the least certain ones.
 SHOWN_FEATURES = 4
+# Models in the table of those that were compared.
+SHOWN_MODELS = 12
 METHODS = {"nuts": "NUTS", "laplace": "Laplace approximation at the mode"}
 
 
@@ -119,6 +121,7 @@ def page(found: Findings, title: str | None, n_rows: int, *, progressbar: bool =
         rows=_rows(found, n_rows),
         shown_features=fit.features[:SHOWN_FEATURES],
         pictures=pictures(found, progressbar=progressbar),
+        selection=[] if fit.selection is None else fit.selection.head(SHOWN_MODELS).to_dict("records"),
         specification=fit.specification,
         settings=_settings(fit),
         versions=fit.provenance.versions,

@@ -50,7 +50,8 @@ class Picture:
 
 def pictures(found: Findings, *, progressbar: bool = False) -> list[Picture]:
     """All pictures of a fit."""
-    planned = [*_of_components(found), *_of_assignments(found), *_of_density(found), *_of_search(found)]
+    each = (_of_components, _of_assignments, _of_density, _of_search, _of_selection)
+    planned = [plan for of in each for plan in of(found)]
     # Drawing takes longer than most of the numbers, whatever the fit.
     with progress("Pictures", len(planned), work=np.inf, show=progressbar) as done:
         drawn = []
@@ -131,6 +132,16 @@ def _of_search(found: Findings) -> Iterator[Plan]:
             "diagnosis", "What the starts found",
             f"Log posterior that each start reached, below the best: {found.search.words}.",
             found.search,
+        )  # fmt: skip
+
+
+def _of_selection(found: Findings) -> Iterator[Plan]:
+    if found.selection is not None:
+        yield Plan(
+            "selection", "The models that were compared",
+            "BIC of every model above the best, by number of components and covariance structure; the table has the "
+            "numbers.",
+            found.selection,
         )  # fmt: skip
 
 

@@ -63,7 +63,7 @@ class Ascents:
     def __init__(self, problem: Problem, rng: np.random.Generator):
         self.problem, self.all = problem, list[Ascent]()
         self._rng = rng
-        self._starting = StartingMixtures(problem.specification, problem.table, rng)
+        self._starting = StartingMixtures.of(problem.specification, problem.table, rng)
 
     def run(self, n_init: int | None, done: Callable[[], None]) -> "Ascents":
         """So many starts; None: until :attr:`enough`."""

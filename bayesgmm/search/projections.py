@@ -20,20 +20,36 @@ MOST_DIRECTIONS, MOST_ROWS = 5, 2_000
 TRIES = 20
 
 
-def projected(
-    whitened: np.ndarray, weight: np.ndarray, n_directions: int, rng: np.random.Generator, *, tries: int = TRIES
-) -> np.ndarray:
-    """Rows without correlation, (N, D), as seen in directions at right angles, (N, M), each the best of ``tries``."""
-    n_rows, n_features = whitened.shape
-    few = np.arange(n_rows) if n_rows <= MOST_ROWS else rng.choice(n_rows, MOST_ROWS, replace=False)
-    rows, share = whitened[few], weight[few] / weight[few].sum()
-    left = np.eye(n_features)  # the directions that are at right angles to those found, as columns
-    found = []
-    for _ in range(min(n_directions, n_features, MOST_DIRECTIONS)):
-        best = _least_kurtosis(rows @ left, share, rng, tries)
-        found.append(left @ best)
-        left = left @ np.linalg.svd(best[None])[2][1:].T
-    return whitened @ np.array(found).T
+class Projections:
+    """Rows as seen in directions of least kurtosis, each at right angles to those before and the best of ``tries``.
+
+    Parameters
+    ----------
+    whitened : (N, D) array
+        Rows without correlation.
+    weight : (N,) array
+        How often each counts.
+    rng : numpy.random.Generator
+    tries : int, default 20
+        Minima of which the least is taken. 1: any.
+    """
+
+    def __init__(self, whitened: np.ndarray, weight: np.ndarray, rng: np.random.Generator, *, tries: int = TRIES):
+        self._whitened, self._weight, self._rng, self._tries = whitened, weight, rng, tries
+        self._found: list[np.ndarray] = []
+
+    def rows(self, n_directions: int) -> np.ndarray:
+        """All rows (N, M) in so many directions, or as many as there are."""
+        n_rows, n_features = self._whitened.shape
+        most = min(n_directions, n_features, MOST_DIRECTIONS)
+        if len(self._found) < most:
+            few = np.arange(n_rows) if n_rows <= MOST_ROWS else self._rng.choice(n_rows, MOST_ROWS, replace=False)
+            rows, share = self._whitened[few], self._weight[few] / self._weight[few].sum()
+            while len(self._found) < most:
+                # The directions that are at right angles to those found, as columns.
+                left = np.linalg.svd(np.array(self._found).reshape(-1, n_features))[2][len(self._found) :].T
+                self._found.append(left @ _least_kurtosis(rows @ left, share, self._rng, self._tries))
+        return self._whitened @ np.array(self._found[:most]).T
 
 
 def _least_kurtosis(rows: np.ndarray, share: np.ndarray, rng: np.random.Generator, tries: int) -> np.ndarray:

@@ -48,13 +48,13 @@ class SplitAndMerge:
         for i in range(ROUNDS if gone is None else 1):
             mixture = self._settled(mixture) if i else mixture
             n_spare = int(self.rng.integers(1, max(1, k // SPARE) + 1))
-            mixture = merged(self._settled(self._with_spare(mixture, n_spare)), k, self.family, gone=gone)
+            mixture = merged(self._settled(self.with_spare(mixture, n_spare)), k, self.family, gone=gone)
         return mixture
 
     def _settled(self, mixture: Mixture) -> Mixture:
         return self.em.run(mixture, max_steps=STEPS, tolerance=TOLERANCE)[0]
 
-    def _with_spare(self, mixture: Mixture, n_spare: int) -> Mixture:
+    def with_spare(self, mixture: Mixture, n_spare: int) -> Mixture:
         """Components besides, each on rows near each other, from as few as show a shape to an average component's.
 
         They are near any row, or where rows are more crowded than the mixture has it.

@@ -11,7 +11,7 @@ from bayesgmm.mixture.mixture import Mixture
 from bayesgmm.model.em import ExpectationMaximisation
 from bayesgmm.model.specification import Specification
 from bayesgmm.record.starts import AROUND_THE_BEST
-from bayesgmm.search.projections import TRIES, projected
+from bayesgmm.search.projections import Projections
 from bayesgmm.search.split_and_merge import SplitAndMerge, within
 
 # Enough for EM to settle on one optimum's hillside; the optimiser climbs the rest faster.
@@ -47,14 +47,19 @@ class StartingMixtures:
     132-139.
     """
 
-    def __init__(self, specification: Specification, table: Table, rng: np.random.Generator):
-        self.em = ExpectationMaximisation(table, specification.covariance_step, specification.weights_prior.step)
-        self._n_components, self._rng = specification.n_components, rng
-        self._table = table
+    def __init__(
+        self, n_components: int, em: ExpectationMaximisation, moves: SplitAndMerge, views: "Views | None" = None
+    ):
+        self.em, self._moves = em, moves
+        self._n_components, self._rng, self._table = n_components, moves.rng, em.table
+        self._views = Views(em.table, moves.rng) if views is None else views
+
+    @classmethod
+    def of(cls, specification: Specification, table: Table, rng: np.random.Generator) -> "StartingMixtures":
+        """Those by what a specification assumes."""
+        em = ExpectationMaximisation(table, specification.covariance_step, specification.weights_prior.step)
         counted = ExpectationMaximisation(table, specification.covariance_step)  # of any number of components
-        self._moves = SplitAndMerge(table, counted, specification.covariance, rng)
-        centre, variances = table.moments
-        self._standardised, self._whitened = (table.values - centre) / np.sqrt(variances), whitened(table)
+        return cls(specification.n_components, em, SplitAndMerge(table, counted, specification.covariance, rng))
 
     def make(self, index: int, best: Mixture | None, *, around: bool = False) -> tuple[str, Mixture, float]:
         """A start by its place in the search and the best mixture so far: its kind, the mixture, EM's last gain.
@@ -62,15 +67,17 @@ class StartingMixtures:
         ``around``: only the best's surroundings are to be looked at.
         """
         if self._n_components == 1:
-            return FRESH[0], *self._settled(self._k_means(self._standardised), 2)
+            return FRESH[0], *self._settled(self._k_means(self._views.standardised), 2)
         if best is not None and around:
             return AROUND_THE_BEST, *self._settled(self._reweighted(best))
         makers: dict[str, Callable[[], Mixture]] = {
-            FRESH[0]: lambda: self._k_means(self._standardised),
-            FRESH[1]: lambda: self._k_means(self._whitened),
+            FRESH[0]: lambda: self._k_means(self._views.standardised),
+            FRESH[1]: lambda: self._k_means(self._views.whitened),
             FRESH[2]: self._random_rows,
-            FRESH[3]: lambda: self._k_means(self._whitened if best is None else within(best, self._table)),
-            FRESH[4]: lambda: self._k_means(self._projected(thorough=index < len(FRESH))),
+            FRESH[3]: lambda: self._k_means(self._views.whitened if best is None else within(best, self._table)),
+            FRESH[4]: lambda: self._k_means(
+                self._views.projected(self._n_components - 1, None if index < len(FRESH) else self._rng)
+            ),
         }
         moves = (*(SPLIT_AND_MERGE,) * min(MOST_MOVES, self._n_components - 1), AROUND_THE_BEST)
         turn, place = divmod(index - len(FRESH), len(moves) + 1)
@@ -92,11 +99,6 @@ class StartingMixtures:
         far_apart = spread_positions(rows, self._n_components, self._table.row_weights, self._rng)
         return self.em.from_centres(rows, rows[far_apart])
 
-    def _projected(self, *, thorough: bool) -> np.ndarray:
-        """Rows in the directions of least kurtosis, or any minima of it: the least is the same time and again."""
-        tries = TRIES if thorough else 1
-        return projected(self._whitened, self._table.row_weights, self._n_components - 1, self._rng, tries=tries)
-
     def _random_rows(self) -> Mixture:
         table, k = self._table, self._n_components
         weight = table.row_weights
@@ -105,3 +107,19 @@ class StartingMixtures:
         centred = table.values - table.moments[0]
         scatter = (weight * centred.T) @ centred / k
         return self.em.maximise(counts, table.values[rows], np.broadcast_to(scatter, (k, *scatter.shape)))
+
+
+class Views:
+    """A table's rows in the coordinates that starts take them in."""
+
+    def __init__(self, table: Table, rng: np.random.Generator):
+        centre, variances = table.moments
+        self.standardised, self.whitened = (table.values - centre) / np.sqrt(variances), whitened(table)
+        self._table = table
+        self._least = Projections(self.whitened, table.row_weights, rng)
+
+    def projected(self, n_directions: int, rng: np.random.Generator | None) -> np.ndarray:
+        """Rows in so many directions of least kurtosis; with ``rng`` in any minima, as the least stay the same."""
+        if rng is None:
+            return self._least.rows(n_directions)
+        return Projections(self.whitened, self._table.row_weights, rng, tries=1).rows(n_directions)

@@ -1,0 +1,137 @@
+"""The models that were compared, by number of components and covariance structure."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bayesgmm.arguments import check_choice
+from bayesgmm.exceptions import ModelError
+from bayesgmm.record.fit import Fit
+from bayesgmm.reports.axes import new_axes, open_frame
+from bayesgmm.reports.palette import behind, colours, ink, paper
+from bayesgmm.selection.ladder import HOLDS
+from bayesgmm.selection.select import BARE_MENTION, Selection
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+CRITERIA = ("bic", "icl", "aic")
+# Below this the axis is linear: differences that matter are.
+LINEAR = 10.0
+
+
+@dataclass(frozen=True, eq=False)
+class Criteria:
+    """Criteria of models, each as what it is above its own best, on the scale of -2 log density.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Of a :class:`bayesgmm.Selection`.
+    criterion : str
+    """
+
+    table: "pd.DataFrame"
+    criterion: str
+
+    @property
+    def _above(self) -> np.ndarray:
+        values = self.table[self.criterion].to_numpy(dtype=float)
+        # Where a component has collapsed the likelihood is an artefact.
+        return values - np.min(values, where=self._sound | ~self._sound.any(), initial=np.inf)
+
+    @property
+    def _sound(self) -> np.ndarray:
+        return ~self.table["collapsed"].to_numpy(dtype=bool)
+
+    def draw(self, ax: "Axes | None" = None) -> "Axes":
+        ax = new_axes((7.0, 4.2)) if ax is None else ax
+        names = [name for name in HOLDS if (self.table["covariance_type"] == name).any()]
+        above = self._above
+        ax.axhspan(0, BARE_MENTION, color=behind(), linewidth=0, zorder=0)
+        for name, colour in zip(names, colours(len(names)), strict=True):
+            own = (self.table["covariance_type"] == name).to_numpy() & self._sound
+            k, value = self.table["n_components"].to_numpy()[own], above[own]
+            order = np.argsort(k)
+            ax.plot(k[order], value[order], "-o", color=colour, markersize=4, linewidth=1.2, label=name, zorder=2)
+            self._sampled(ax, own, colour)
+        if self._sound.any():
+            best = self.table["n_components"].iloc[int(np.argmin(np.where(self._sound, above, np.inf)))]
+            ax.plot(best, 0, "o", markersize=12, markerfacecolor="none", markeredgecolor=ink(), zorder=4)
+        ax.set_yscale("symlog", linthresh=LINEAR)
+        ax.set(xlabel="components", ylabel=f"{self.criterion.upper()} above the best")
+        ax.set_xticks(np.unique(self.table["n_components"]))
+        ax.yaxis.set_major_formatter(lambda value, _: f"{value:g}".replace("-", "\u2212"))
+        self._legend(ax)
+        open_frame(ax)
+        return ax
+
+    def _sampled(self, ax: "Axes", own: np.ndarray, colour: np.ndarray) -> None:
+        """The evidence and the leave-one-out density of the models that were sampled, with two standard errors."""
+        for shift, marker, value, error in (
+            (-0.13, "D", *self._evidence),
+            (0.13, "s", -2 * self.table["elpd_diff"].to_numpy(), 2 * self.table["elpd_diff_se"].to_numpy()),
+        ):
+            at = np.flatnonzero(own & np.isfinite(value))
+            ax.errorbar(
+                self.table["n_components"].to_numpy()[at] + shift, value[at], 2 * np.nan_to_num(error[at]),
+                fmt=marker, color=colour, markerfacecolor=paper(), markersize=5, linewidth=1, capsize=2, zorder=3,
+            )  # fmt: skip
+
+    @property
+    def _evidence(self) -> tuple[np.ndarray, np.ndarray]:
+        value, error = self.table["log_evidence"].to_numpy(), self.table["log_evidence_se"].to_numpy()
+        return -2 * (value - np.nanmax(value, initial=-np.inf)), 2 * error
+
+    def _legend(self, ax: "Axes") -> None:
+        from matplotlib.lines import Line2D
+
+        handles, _ = ax.get_legend_handles_labels()
+        if self.table["log_evidence"].notna().any():
+            style: dict[str, Any] = {"linestyle": "", "color": ink(), "markerfacecolor": paper(), "markersize": 5}
+            handles += [
+                Line2D([], [], marker="D", label="\u22122 log evidence", **style),
+                Line2D([], [], marker="s", label="\u22122 elpd", **style),
+            ]
+        ax.legend(
+            handles=handles, frameon=False, fontsize="small", loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=6,
+            columnspacing=1.2, handletextpad=0.4,
+        )  # fmt: skip
+
+
+def plot_selection(selection: Any, *, criterion: str = "bic", ax: "Axes | None" = None) -> "Axes":
+    """What each model's criterion is above the best, by number of components and covariance structure.
+
+    The best has a ring, and what is less than 2 above it, no more than a bare mention, is shaded. Of models that were
+    sampled stand beside it, each above its own best and with two standard errors, -2 log evidence and -2 elpd. Models
+    of which a component collapsed in every start are left out.
+
+    Parameters
+    ----------
+    selection : Selection, or the tree of a fit that came from one
+    criterion : {"bic", "icl", "aic"}, default "bic"
+    ax : matplotlib.axes.Axes, optional
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+
+    Raises
+    ------
+    InvalidArgumentError
+    ModelError
+        The tree did not come from a selection.
+
+    Examples
+    --------
+    >>> import bayesgmm as bg
+    >>> selection = bg.select(bg.datasets.load_faithful(), n_components=range(1, 4), shortlist=0, random_seed=1)
+    >>> ax = bg.plot_selection(selection)
+    """
+    check_choice(criterion, "criterion", CRITERIA)
+    table = selection.table if isinstance(selection, Selection) else Fit.of(selection).selection
+    if table is None:
+        raise ModelError("this fit did not come from a selection: give what bayesgmm.select returned.")
+    return Criteria(table, criterion).draw(ax)
