@@ -13,7 +13,7 @@ from bayesgmm.search.split_and_merge import SplitAndMerge
 from bayesgmm.search.starts import StartingMixtures, Views
 
 # Starts besides what neighbours found at least and at most, and so many that find nothing better before it ends.
-LEAST_STARTS, MOST_STARTS, PATIENCE = 8, 60, 6
+LEAST_STARTS, MOST_STARTS, PATIENCE = 8, 30, 6
 
 
 @dataclass(frozen=True, eq=False)

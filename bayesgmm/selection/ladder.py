@@ -26,7 +26,7 @@ SWEEPS = UP, DOWN, AGAIN = "up", "down", "again"
 WAYS = {UP: 3, DOWN: 0, AGAIN: 1}
 # BIC from the best within which a maximum is to be reached so often, and is searched for by so many starts more for
 # every component: of wine 7 tied components ended 9 nats short in one of three searches without them.
-NEAR, OFTEN, PER_COMPONENT = 20.0, 3, 2
+NEAR, OFTEN, PER_COMPONENT = 10.0, 3, 2
 # Half the distance of the two that one component becomes, in its standard deviations: the likelihood hardly notices.
 APART = 1e-3
 # Nats by which a log-likelihood may fall by rounding.
