@@ -341,7 +341,8 @@ def test_users_priors_are_used(faithful):
     [
         ({"concentration": -1.0}, "concentration = -1.0 must be positive"),
         ({"concentration": 0}, "concentration = 0 must be positive"),
-        ({"concentration": "flat"}, "concentration = 'flat' must be positive"),
+        ({"concentration": "flat"}, "concentration = 'flat' with weights = 'dirichlet': the one word"),
+        ({"concentration": "sparse", "weights": "stick-breaking"}, "with weights = 'stick-breaking'"),
         ({"concentration": np.inf}, "must be finite"),
         ({"lkj_eta": -2}, "lkj_eta = -2 must be positive"),
         ({"means": 3.0}, "means = 3.0 must be an unnamed PyMC distribution"),

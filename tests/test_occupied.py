@@ -11,6 +11,9 @@ import bayesgmm as bg
 from bayesgmm.exceptions import InvalidArgumentError, ModelError
 from bayesgmm.record.fit import Fit
 
+NUMBER = "R-hat, number of occupied components"
+CENTRES = ([0.0, 0.0], [8.0, 0.0], [0.0, 8.0])
+
 
 @pytest.fixture(scope="module")
 def few_rows():
@@ -78,7 +81,54 @@ def test_chains_that_disagree_are_seen(few_rows):
     weights[0, :, 2] = 1e-300
     stuck["posterior"] = few_rows["posterior"].dataset.assign(weights=weights / weights.sum("component"))
     assert bg.occupied(stuck).attrs["r_hat"] > 1.1
+    # Under a prior that leaves no component empty it is no fault of the number.
+    assert NUMBER not in bg.diagnose(stuck).table.index
     assert bg.occupied(stuck)["n_occupied"].values[0].max() == 2
+
+
+def test_the_diagnosis_says_when_chains_do_not_move_between_numbers(three_of_ten):
+    assert bg.diagnose(three_of_ten).table.loc[NUMBER, "passed"]
+    stuck = three_of_ten.copy()
+    weights = three_of_ten["posterior"]["weights"].copy()
+    weights[0, :, 3:] = 1e-300
+    stuck["posterior"] = three_of_ten["posterior"].dataset.assign(weights=weights / weights.sum("component"))
+    diagnosis = bg.diagnose(stuck)
+    assert diagnosis.verdict != "ok"
+    assert any("hardly move between numbers" in reason for reason in diagnosis.reasons)
+
+
+def test_draws_with_three_occupied_components_are_three_clusters(three_of_ten, tmp_path):
+    alone = bg.relabel(three_of_ten, n_occupied=3)
+    posterior = alone["posterior"].dataset
+    assert dict(posterior.sizes)["component"] == 3
+    number = bg.occupied(three_of_ten)["n_occupied"]
+    assert alone.attrs["share_occupied"] == pytest.approx(float((number == 3).mean()))
+    assert alone.attrs["share_identified"] > 0.95
+    assert posterior.sizes["draw"] == round(alone.attrs["share_identified"] * float((number == 3).sum()))
+    means = posterior["means"].mean(("chain", "draw")).values
+    order = [int(np.argmin(((means - centre) ** 2).sum(axis=1))) for centre in CENTRES]
+    # Fifty rows each: the error of a mean is 0.14, and no draw is of another cluster.
+    np.testing.assert_allclose(means[order], CENTRES, atol=0.6)
+    np.testing.assert_allclose(posterior["means"].std(("chain", "draw")), 0.14, atol=0.05)
+    np.testing.assert_allclose(posterior["weights"].sum("component"), 1)
+    labels = bg.assignments(alone)["label"].values
+    assert (np.sort(np.bincount(labels)) == 50).all()
+    bg.save(alone, tmp_path / "three.nc")
+    assert bg.load(tmp_path / "three.nc").attrs["n_occupied"] == 3
+    assert bg.diagnose(alone).verdict in ("ok", "caution")
+
+
+def test_numbers_that_no_draws_have_are_refused(three_of_ten):
+    with pytest.raises(ModelError, match=r"n_occupied = 1: 0 of 2000 draws"):
+        bg.relabel(three_of_ten, n_occupied=1)
+    with pytest.raises(InvalidArgumentError, match="n_occupied"):
+        bg.relabel(three_of_ten, n_occupied=2.5)
+
+
+def test_components_that_cannot_be_told_apart_are_not_identified(few_rows):
+    """Of seven rows in one heap two components are in either place."""
+    alone = bg.relabel(few_rows, n_occupied=2)
+    assert alone.attrs["share_identified"] < 0.95
 
 
 def test_another_concentration_is_a_fit_of_its_own(few_rows):
@@ -100,15 +150,20 @@ def test_another_concentration_is_a_fit_of_its_own(few_rows):
     )
 
 
-def test_three_clusters_are_three_of_ten_components():
-    """Under a sparse prior, which draws under a less sparse one answer for: there NUTS moves between numbers."""
+@pytest.fixture(scope="module")
+def three_of_ten():
     rng = np.random.default_rng(1)
-    x = np.concatenate([rng.normal(c, 1.0, size=(50, 2)) for c in ([0, 0], [8, 0], [0, 8])])
-    model = bg.build_model(x, 10, covariance_type="diag", priors=bg.Priors(concentration=0.1))
+    x = np.concatenate([rng.normal(c, 1.0, size=(50, 2)) for c in CENTRES])
+    model = bg.build_model(x, 10, covariance_type="diag", priors=bg.Priors(concentration="sparse"))
+    np.testing.assert_allclose(model["concentration"].eval(), 0.1)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        dt = bg.sample(model, draws=500, random_seed=0, progressbar=False)
-    found = bg.occupied(dt, concentration=0.01)
+        return bg.sample(model, draws=500, random_seed=0, progressbar=False)
+
+
+def test_three_clusters_are_three_of_ten_components(three_of_ten):
+    """Under a sparser prior, which draws under a less sparse one answer for: there NUTS moves between numbers."""
+    found = bg.occupied(three_of_ten, concentration=0.01)
     assert found.attrs["r_hat"] < 1.05
     assert found.attrs["ess"] > 100
     assert float(found["probability"].sel(k_plus=3)) > 0.75

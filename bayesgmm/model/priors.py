@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from pytensor.tensor import TensorVariable
 
 WEIGHTS = ("dirichlet", "stick-breaking")
+# A concentration under which components that the rows do not ask for stay empty.
+SPARSE = "sparse"
 
 
 @dataclass(frozen=True)
@@ -42,11 +44,13 @@ class Priors:
 
     Parameters
     ----------
-    concentration : float, (K,) array or PyMC distribution, default 1.0
+    concentration : float, (K,) array, "sparse" or PyMC distribution, default 1.0
         Of the weights' prior, positive: a Dirichlet's, or stick-breaking's :math:`\alpha`, one number. A distribution,
         such as ``pm.Gamma.dist(2, 1)``, makes it a variable of the model, ``concentration``, the same for all
         components. A Dirichlet's numbers below 1 make the weights' density unbounded where a component is empty, so
-        that no MAP need exist.
+        that no MAP need exist. "sparse": 1 / K, under which components that the rows do not ask for stay empty, and
+        all of them have the prior of a Dirichlet process of concentration 1 as K grows (Ishwaran and Zarepour 2002);
+        :func:`bayesgmm.occupied` says how many have rows.
     means : PyMC distribution, optional
         Of every mean :math:`\mu_{kj}`, in the data's units: ``pm.Normal.dist(0, 5)``, or with one parameter a feature.
         Default: Normal(midrange, range).
@@ -107,7 +111,9 @@ class Priors:
     def __post_init__(self):
         if self.weights not in WEIGHTS:
             raise InvalidPriorError(f"weights = {self.weights!r} must be one of {', '.join(map(repr, WEIGHTS))}.")
-        if not _is_distribution(self.concentration):
+        if isinstance(self.concentration, str):
+            self._check_sparse()
+        elif not _is_distribution(self.concentration):
             self._check_concentration()
         eta = self.lkj_eta
         if eta is not None and not (isinstance(eta, numbers.Real) and np.isfinite(eta) and eta > 0):
@@ -128,6 +134,13 @@ class Priors:
                     f"{name} = {prior!r} must be an unnamed PyMC distribution, such as pm.Normal.dist(0, 5)."
                 )
         self._check_reference()
+
+    def _check_sparse(self) -> None:
+        if self.concentration != SPARSE or self.weights == "stick-breaking":
+            raise InvalidPriorError(
+                f"concentration = {self.concentration!r} with weights = {self.weights!r}: the one word that it may be "
+                f'is {SPARSE!r}, with weights="dirichlet"; else give a number, such as 0.1.'
+            )
 
     def _check_concentration(self) -> None:
         concentration = np.asarray(self.concentration)
@@ -233,7 +246,8 @@ class Priors:
         distribution = STICKS if sticks else "Dirichlet"
         if _is_distribution(self.concentration):
             return [Prior("weights", distribution, {}), _users(self.concentration, "concentration", ())]
-        concentration = np.asarray(self.concentration, dtype=np.float64)
+        given = 1 / n_components if isinstance(self.concentration, str) else self.concentration
+        concentration = np.asarray(given, dtype=np.float64)
         if concentration.ndim == 1 and concentration.size != n_components:
             raise InvalidPriorError(
                 f"concentration has {concentration.size} values for {n_components} components: give one number, "

@@ -11,6 +11,7 @@ from bayesgmm.model.prior import brief_number
 from bayesgmm.posterior.chains import LEAST_DRAWS, chain_checks
 from bayesgmm.posterior.check import NO_LIMIT, Check
 from bayesgmm.posterior.conflict import Tail, tails
+from bayesgmm.posterior.occupied import allocated, split_r_hat
 from bayesgmm.record.fit import Fit
 from bayesgmm.record.provenance import NEARLY_ALL, percentages
 from bayesgmm.record.starts import FOUND_OFTEN, Starts
@@ -23,6 +24,8 @@ DIVERGENT_FAILURE = 0.01
 PARETO_K_LIMIT = 0.7
 # Where no shares of the modes are known: an optimum within this many nats of the best may hold posterior mass.
 OPTIMUM_GAP = 7.0
+# Draws of a chain that are looked at for the number of occupied components, so that R-hat of it is rough.
+OCCUPIED_DRAWS, OCCUPIED_LIMIT = 250, 1.1
 # A prior has less of its mass as far out as the posterior in one fit in a thousand that it foresaw.
 CONFLICT_LIMIT = 1e-3
 # A component rests on one value of a feature if more of its rows than this have it, and there are as many as these.
@@ -35,6 +38,7 @@ def checks(fit: Fit) -> Iterator[Check]:
         yield _run_complete(fit)
         yield from _sampler(fit)
         yield from chain_checks(fit)
+        yield from _occupied(fit)
     yield from _modes(fit)
     yield from _priors(fit)
     yield _smallest_component(fit)
@@ -79,6 +83,24 @@ def _sampler(fit: Fit) -> Iterator[Check]:
             sentence=lambda: f"E-BFMI is {ebfmi:.2f}: the energy mixes slowly, so tails may be missed. "
             "Try a longer tune.",
         )  # fmt: skip
+
+
+def _occupied(fit: Fit) -> Iterator[Check]:
+    """Whether the chains agree on the number of components with rows, where the prior leaves some empty."""
+    prior = None if fit.specification is None else fit.specification.weights_prior
+    every = prior is None or (not prior.sticks and prior.concentration is not None and prior.concentration.min() >= 1)
+    if every or fit.n_chains < 2 or fit.n_components < 2 or fit.n_draws < LEAST_DRAWS:
+        return
+    stride = -(-fit.n_draws // OCCUPIED_DRAWS)
+    some = np.arange(fit.n_chains * fit.n_draws).reshape(fit.n_chains, -1)[:, ::stride]
+    counts = allocated(fit.table.counted, fit.every_draw[some.ravel()], np.random.default_rng(0))
+    r_hat = split_r_hat((counts > 0).sum(axis=1).reshape(some.shape))
+    yield Check(
+        "R-hat, number of occupied components", r_hat, OCCUPIED_LIMIT, not r_hat > OCCUPIED_LIMIT,
+        sentence=lambda: f"chains do not agree on the number of components that have rows (R-hat {r_hat:.2f}): they "
+        "hardly move between numbers. Fit with a larger concentration, such as Priors(concentration=0.3), and ask "
+        "occupied(dt, concentration=...) for this one.",
+    )  # fmt: skip
 
 
 # What the starts found beside what the chains saw ---------------------------------------------------------------------

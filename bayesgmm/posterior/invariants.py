@@ -7,7 +7,8 @@ from scipy.optimize import linear_sum_assignment
 
 from bayesgmm.mixture.labels import surprise_of
 from bayesgmm.posterior.assignments import row_entropy
-from bayesgmm.record.fit import EACH, Fit
+from bayesgmm.record.fit import Fit
+from bayesgmm.record.trees import EACH
 
 if TYPE_CHECKING:
     import xarray as xr

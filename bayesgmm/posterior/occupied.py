@@ -10,7 +10,8 @@ from bayesgmm.data.table import Table
 from bayesgmm.exceptions import InvalidArgumentError, ModelError
 from bayesgmm.mixture.mixture import Mixture
 from bayesgmm.progress import progress
-from bayesgmm.record.fit import EACH, Fit
+from bayesgmm.record.fit import Fit
+from bayesgmm.record.trees import EACH
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -86,16 +87,12 @@ def occupied(
     from arviz_stats.base import array_stats
 
     fit = Fit.of(dt).in_proportion
-    draws, rng = fit.every_draw, np.random.default_rng(random_seed)
-    counts = _allocated(fit.table.counted, draws, rng, progressbar)
+    counts = allocated(fit.table.counted, fit.every_draw, np.random.default_rng(random_seed), progressbar=progressbar)
     k, shape = counts.shape[1], (fit.n_chains, fit.n_draws)
     number = (counts > 0).sum(axis=1)
-    constant = bool((number == number[0]).all())
-    # Not by ranks: of few values those folded at the median may all be one.
-    with np.errstate(divide="ignore", invalid="ignore"):
-        r_hat = float(array_stats.rhat(number.reshape(shape), chain_axis=0, draw_axis=1, method="split"))
-        ess = float(array_stats.ess(number.reshape(shape), chain_axis=0, draw_axis=1, method="mean"))
-    attrs = {"r_hat": np.nan if constant else r_hat, "ess": np.nan if constant else ess}
+    attrs = {"r_hat": split_r_hat(number.reshape(shape)), "ess": np.nan}
+    if np.ptp(number) > 0:
+        attrs["ess"] = float(array_stats.ess(number.reshape(shape), chain_axis=0, draw_axis=1, method="mean"))
     weight = np.full(number.size, 1 / number.size)
     if concentration is not None:
         own = _own_concentration(fit)
@@ -113,7 +110,18 @@ def occupied(
     )
 
 
-def _allocated(rows: Table, draws: Mixture, rng: np.random.Generator, progressbar: bool) -> np.ndarray:
+def split_r_hat(number: np.ndarray) -> float:
+    """R-hat of numbers (chain, draw); NaN where they are all the same."""
+    from arviz_stats.base import array_stats
+
+    if np.ptp(number) == 0:
+        return np.nan
+    # Not by ranks: of few values those folded at the median may all be one.
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return float(array_stats.rhat(number, chain_axis=0, draw_axis=1, method="split"))
+
+
+def allocated(rows: Table, draws: Mixture, rng: np.random.Generator, *, progressbar: bool = False) -> np.ndarray:
     """The rows, by their weights, that one allocation of them gives every component under every draw, (S, K)."""
     k, n_draws = draws.n_components, len(draws)
     counts = np.zeros((n_draws, k))

@@ -16,7 +16,7 @@ METHODS = ("stephens", "ecr")
 MAX_ROWS = 2_000
 
 
-def relabel(dt: "xr.DataTree", *, method: str = "stephens") -> "xr.DataTree":
+def relabel(dt: "xr.DataTree", *, method: str = "stephens", n_occupied: int | None = None) -> "xr.DataTree":
     """Give the components of all draws common labels.
 
     Parameters
@@ -26,6 +26,11 @@ def relabel(dt: "xr.DataTree", *, method: str = "stephens") -> "xr.DataTree":
     method : {"stephens", "ecr"}, default "stephens"
         Stephens' Kullback-Leibler algorithm, or equivalence classes representatives with the draw of the highest log
         posterior as pivot. Both use at most 2,000 rows of the data.
+    n_occupied : int, optional
+        Summarise only draws with so many components that have rows (:func:`bayesgmm.occupied`), these alone and their
+        weights shared out among them. The tree has one chain; the attributes ``share_occupied`` and
+        ``share_identified`` say which share of the draws had so many, and which share of these could be told apart:
+        their components are nearest to different ones of the relabelled means. The others are not in the tree.
 
     Returns
     -------
@@ -39,7 +44,8 @@ def relabel(dt: "xr.DataTree", *, method: str = "stephens") -> "xr.DataTree":
     InvalidArgumentError
         Unknown method.
     ModelError
-        The tree holds no mixture posterior or no observed data.
+        The tree holds no mixture posterior or no observed data; or fewer than 20 draws have ``n_occupied`` components
+        with rows, or can be told apart.
 
     Notes
     -----
@@ -51,10 +57,17 @@ def relabel(dt: "xr.DataTree", *, method: str = "stephens") -> "xr.DataTree":
     Stephens (2000), Dealing with label switching in mixture models, JRSS B 62, 795-809,
     https://doi.org/10.1111/1467-9868.00265. Papastamoulis and Iliopoulos (2010), An artificial allocations based
     solution to the label switching problem in Bayesian analysis of mixtures of distributions, J. Computational and
-    Graphical Statistics 19, 313-331, https://doi.org/10.1198/jcgs.2010.09008.
+    Graphical Statistics 19, 313-331, https://doi.org/10.1198/jcgs.2010.09008. Malsiner-Walli, Fruehwirth-Schnatter and
+    Gruen (2016), Model-based clustering based on sparse finite Gaussian mixtures, Statistics and Computing 26, 303-324,
+    https://doi.org/10.1007/s11222-014-9500-2.
     """
     check_choice(method, "method", METHODS)
-    return relabelled(Fit.of(dt), method).tree
+    fit = Fit.of(dt)
+    if n_occupied is not None:
+        from bayesgmm.posterior.identified import identified
+
+        return identified(fit, n_occupied, method).tree
+    return relabelled(fit, method).tree
 
 
 def relabelled(fit: Fit, method: str = "stephens") -> Fit:

@@ -1,6 +1,6 @@
 """A fit: draws with all that is known of them, as a typed view of an ``xarray.DataTree`` in ArviZ's groups.
 
-The one place that knows a tree's keys: here they are written, and here they are read.
+The one place that knows a tree's keys: here they are written and read, in :mod:`bayesgmm.record.trees` rearranged.
 """
 
 from dataclasses import dataclass
@@ -15,8 +15,10 @@ from bayesgmm.mixture.mixture import Mixture
 from bayesgmm.model.covariance import COVARIANCE_TYPES, CovarianceType
 from bayesgmm.model.paper import from_json, to_json
 from bayesgmm.model.specification import Specification
+from bayesgmm.record import trees
 from bayesgmm.record.arviz import chain_and_draw_are_right
 from bayesgmm.record.provenance import Provenance
+from bayesgmm.record.trees import CHAIN_WEIGHT, EACH, LOG_POSTERIOR, PERMUTATION, SPECIFICATION, START_MODE
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,14 +28,8 @@ if TYPE_CHECKING:
 
 # What a user's own draws need to be read as a mixture's.
 NEEDED = ("weights", "means", "covariances")
-# The statistics of the sampler under ArviZ's names.
-LOG_POSTERIOR, PERMUTATION = "lp", "permutation"
-CHAIN_WEIGHT, START_MODE = "chain_weight", "start_mode"
-# Where a tree keeps its specification: a variable, as netCDF's attributes hold no more than 64 kB.
-SPECIFICATION = "specification"
 # The group of the models that were compared.
 SELECTION = "selection"
-EACH = ("chain", "draw")
 
 
 @dataclass(frozen=True, eq=False)
@@ -260,18 +256,7 @@ class Fit:
         Of the chain that weighs most all draws are kept, of the others evenly spaced ones.
         """
         weight = self.chain_weights
-        if weight is None:
-            return self
-        import xarray as xr
-
-        kept = [np.linspace(0, self.n_draws - 1, int(w / weight.max() * self.n_draws)).astype(int) for w in weight]
-        tree = self.tree.copy()
-        for name in ("posterior", "sample_stats"):
-            group = self.tree[name].to_dataset().drop_vars([CHAIN_WEIGHT, START_MODE], errors="ignore")
-            parts = [group.isel(chain=[c], draw=index).drop_vars(["chain", "draw"]) for c, index in enumerate(kept)]
-            joined = xr.concat(parts, dim="draw").assign_coords(chain=[0], draw=np.arange(sum(map(len, kept))))
-            tree[name] = xr.DataTree(joined.assign_attrs(group.attrs))
-        return Fit(tree)
+        return self if weight is None else Fit(trees.in_proportion(self.tree, weight))
 
     def weighed(self, weights: np.ndarray) -> "Fit":
         """The fit with weights of its chains, (chain,)."""
@@ -284,28 +269,19 @@ class Fit:
 
         The permutations are recorded in terms of the labels that the sampler gave.
         """
-        import xarray as xr
-
-        posterior = self.tree["posterior"].to_dataset()
-        labels = {"component": posterior["component"]}
-        by_draw = xr.DataArray(order, dims=(*EACH, "component"))
-        permuted = {
-            name: variable.isel(component=by_draw.drop_vars("component", errors="ignore"))
-            .transpose(*variable.dims)
-            .assign_coords(labels)
-            for name, variable in posterior.data_vars.items()
-            if "component" in variable.dims
-        }
         before = self.permutation
         if before is None:
             before = np.broadcast_to(np.arange(order.shape[-1]), order.shape)
-        stats = self.tree["sample_stats"].to_dataset().assign_coords(labels)
-        stats[PERMUTATION] = ((*EACH, "component"), np.take_along_axis(before, order, axis=2))
-        tree = self.tree.copy()
-        tree["posterior"] = xr.DataTree(posterior.assign(permuted).assign_attrs(relabelled=method))
-        tree["sample_stats"] = xr.DataTree(stats)
-        tree.attrs["relabelled"] = method
-        return Fit(tree)
+        labels = np.take_along_axis(before, order, axis=2)
+        return Fit(trees.relabelled(self.tree, order, labels, method))
+
+    def of_draws(self, draws: np.ndarray, components: np.ndarray | None = None, **attrs: Any) -> "Fit":
+        """Some draws as one chain, by their places (S,) with chains one after the other.
+
+        With ``components`` (S, K') they keep only these, whose weights are shared out anew; of the assumptions, which
+        are about all of them, nothing is kept then.
+        """
+        return Fit(trees.of_draws(self.tree, draws, components, attrs))
 
     @property
     def selection(self) -> "pd.DataFrame | None":

@@ -6,7 +6,8 @@ import numpy as np
 
 from bayesgmm.arguments import check_ci_prob
 from bayesgmm.posterior.assignments import assignments
-from bayesgmm.record.fit import EACH, Fit
+from bayesgmm.record.fit import Fit
+from bayesgmm.record.trees import EACH
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -19,7 +19,7 @@ from bayesgmm.graph.axes import InAxes, in_axes
 from bayesgmm.graph.compiled import copy_through
 from bayesgmm.mixture.threads import limited_to
 from bayesgmm.record.arviz import chain_and_draw_are_right
-from bayesgmm.record.fit import LOG_POSTERIOR
+from bayesgmm.record.trees import LOG_POSTERIOR
 from bayesgmm.sampling.run import Chain
 
 if TYPE_CHECKING:

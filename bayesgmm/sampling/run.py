@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from bayesgmm.record.fit import LOG_POSTERIOR, START_MODE, Fit
+from bayesgmm.record.fit import Fit
 from bayesgmm.record.provenance import Provenance
+from bayesgmm.record.trees import LOG_POSTERIOR, START_MODE
 from bayesgmm.search.mode import Mode
 from bayesgmm.search.problem import Problem
 

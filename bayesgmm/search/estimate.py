@@ -10,9 +10,10 @@ import numpy as np
 from bayesgmm.arguments import check_count
 from bayesgmm.exceptions import ModelError, MultipleModesWarning
 from bayesgmm.mixture.mixture import Mixture
-from bayesgmm.record.fit import LOG_POSTERIOR, Fit
+from bayesgmm.record.fit import Fit
 from bayesgmm.record.provenance import Provenance, seed_of
 from bayesgmm.record.starts import Starts
+from bayesgmm.record.trees import LOG_POSTERIOR
 from bayesgmm.search.curvature import negative_hessian, precision_cholesky
 from bayesgmm.search.mode import Mode
 from bayesgmm.search.optima import Optima
