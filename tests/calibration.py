@@ -45,10 +45,10 @@ PRIOR = {
 LEVEL = 0.01
 
 
-def model_of(covariance_type, rows=None):
+def model_of(covariance_type, rows=None, **options):
     """A model whose priors are ``PRIOR``."""
     rows = np.random.default_rng(0).normal(size=(N_ROWS, N_FEATURES)) if rows is None else rows
-    model = bg.build_model(rows, N_COMPONENTS, covariance_type=covariance_type, resolution=None)
+    model = bg.build_model(rows, N_COMPONENTS, covariance_type=covariance_type, resolution=None, **options)
     return with_prior(model, PRIOR)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pymc as pm
 import pytest
-from conftest import draw_rows
+from conftest import add_terms, draw_rows
 from scipy import stats
 from scipy.special import logsumexp
 from test_diagnosis import scramble, two_clusterings
@@ -120,9 +120,7 @@ def test_any_labels_have_the_same_evidence(faithful_draws):
 
 def test_terms_of_a_users_own_count(faithful, faithful_draws):
     """A constant moves it by itself, and what tells components apart by the orders that it takes away."""
-    model = bg.build_model(faithful, 2)
-    with model:
-        pm.Potential("apart", pm.math.switch(model["means"][0, 0] < model["means"][1, 0], -3.0, -1e3))
+    model = add_terms(bg.build_model(faithful, 2))
     dt = bg.sample(model, draws=500, random_seed=1, progressbar=False)
     with pytest.raises(ModelError, match="model=model"):
         bg.evidence(dt)

@@ -6,6 +6,7 @@ import pytest
 
 import bayesgmm as bg
 from bayesgmm.graph.axes import axes, principal_axes, sampling_axes
+from bayesgmm.graph.log_posterior import LogPosterior
 from bayesgmm.search import climb as climb_module, curvature
 from bayesgmm.search.climb import climb
 from bayesgmm.search.curvature import negative_hessian
@@ -58,9 +59,7 @@ MODELS = {
     "user priors": lambda: bg.build_model(
         rows(300, 3, 2),
         2,
-        priors=bg.Priors(
-            means=pm.StudentT.dist(nu=3, mu=0, sigma=5), variances=pm.InverseGamma.dist(2, 1), lkj_eta=4.0
-        ),
+        priors=bg.Priors(means=pm.Normal.dist(0, 5), variances=pm.InverseGamma.dist(2, 1), lkj_eta=4.0),
     ),
     "in other units": lambda: bg.build_model(rows(300, 3, 2) * [1e-6, 1.0, 1e5] + [0, 1e3, 0], 2, resolution=None),
 }
@@ -103,17 +102,27 @@ def test_a_term_that_the_parts_do_not_know_is_seen():
     np.testing.assert_array_equal(negative_hessian(density, q, problem.scales), expected)
 
 
-@pytest.mark.usefixtures("many")
-@pytest.mark.parametrize("term", ["potential", "likelihood"])
-def test_other_terms_of_the_rows_keep_their_rows(term):
-    """They are never asked for the density of no rows, at which compiled code would read past an array's end."""
+def with_rows(term):
     model = bg.build_model(rows(300, 3, 2), 2)
     with model:
         if term == "potential":
             pm.Potential("again", -0.5 * ((model["x_data"] - model["means"][0]) ** 2).sum())
-        else:
+        elif term == "likelihood":
             pm.Normal("seen", model["x_data"][:, 0] * model["weights"][0], 1.0, observed=np.ones(300))
-    problem = Problem.of(model)
+        else:
+            pm.Potential("pull", -((model["means"][0] ** 2).sum()))
+    return model
+
+
+@pytest.mark.parametrize(("term", "alone"), [("potential", False), ("likelihood", False), ("of no rows", True)])
+def test_terms_of_the_rows_are_known(term, alone):
+    assert LogPosterior(with_rows(term)).rows_alone == alone
+
+
+@pytest.mark.usefixtures("many")
+def test_other_terms_of_the_rows_keep_their_rows():
+    """They are never asked for the density of no rows, at which compiled code would read past an array's end."""
+    problem = Problem.of(with_rows("potential"))
     density, q = problem.parameter_density, somewhere(problem)
     expected = differences(density, q, problem.scales)
     np.testing.assert_array_equal(negative_hessian(density, q, problem.scales), expected)

@@ -9,6 +9,7 @@ import pymc as pm
 import pytensor
 import pytensor.tensor as pt
 import pytest
+from conftest import add_terms
 from numba.core import event
 from numba.core.dispatcher import Dispatcher
 from pymc.distributions.transforms import CholeskyCorrTransform
@@ -311,12 +312,7 @@ def test_forward_draws_have_the_mixtures_moments(mode):
 
 
 def test_users_can_add_terms(faithful):
-    model = bg.build_model(faithful, 2)
-    with model:
-        pm.Potential("order", pt.switch(model["means"][1, 0] > model["means"][0, 0], 0.0, -1e6))
-        shift = pm.Normal("shift", 0, 1)
-        pm.Deterministic("gap", model["means"][1, 0] - model["means"][0, 0] + shift)
-    estimate = bg.find_MAP(model, n_init=4, random_seed=1)
+    estimate = bg.find_MAP(add_terms(bg.build_model(faithful, 2)), n_init=4, random_seed=1)
     assert estimate.point["means"][1, 0] > estimate.point["means"][0, 0]
     np.testing.assert_allclose(estimate.point["shift"], 0, atol=1e-4)
     dt = estimate.laplace(50, random_seed=1)

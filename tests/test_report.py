@@ -243,16 +243,20 @@ def test_the_versions_are_the_fits_own(faithful_draws, tmp_path):
 def test_users_priors_and_terms_are_named(faithful, tmp_path):
     import pymc as pm
 
-    priors = bg.Priors(concentration=2.0, means=pm.Normal.dist(0, 50), scales=pm.HalfNormal.dist(20), lkj_eta=4)
-    with bg.build_model(faithful, 2, priors=priors) as model:
-        pm.Potential("apart", pm.math.log(abs(model["means"][1, 0] - model["means"][0, 0])))
-    dt = bg.find_MAP(model, n_init=2, random_seed=0).laplace(50, random_seed=0)
+    priors = bg.Priors(concentration=2.0, means=pm.Normal.dist(0, 50), variances=pm.InverseGamma.dist(3, 9), lkj_eta=4)
+    dt = bg.find_MAP(bg.build_model(faithful, 2, priors=priors), n_init=2, random_seed=0).laplace(50, random_seed=0)
+    # A term as a fit records it; a model that has it would be compiled for this page alone.
+    fit = Fit.of(dt)
+    paper = np.array(to_json(fit.specification.with_numbers({}, ("apart (a potential)",))), object)
+    fit.tree["constant_data"] = fit.tree["constant_data"].dataset.assign(specification=((), paper))
+    dt = fit.tree
     words = " ".join(Tags(bg.report(dt, tmp_path / "r.html").read_text(encoding="utf-8")).text)
     for prior in (
         "Dirichlet(2, 2)",
         "means=pm.Normal.dist(",
-        "scales=pm.HalfNormal.dist(",
+        "variances=pm.InverseGamma.dist(",
         "LKJ(4)",
+        "apart (a potential)",
         "concentration=[2.0, 2.0]",
     ):
         assert prior in words

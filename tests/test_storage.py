@@ -13,6 +13,7 @@ import pymc as pm
 import pytest
 import xarray as xr
 import zarr
+from conftest import add_terms
 
 import bayesgmm as bg
 from bayesgmm.exceptions import InvalidArgumentError, ModelError, StorageError
@@ -147,9 +148,7 @@ def test_a_run_reopens_with_the_priors_it_had(faithful, tmp_path):
 
 
 def test_a_model_with_terms_of_its_own_reads_its_run(faithful, tmp_path):
-    model = bg.build_model(faithful, 2)
-    with model:
-        pm.Potential("apart", -1.0 / (model["means"][1, 0] - model["means"][0, 0]) ** 2)
+    model = add_terms(bg.build_model(faithful, 2))
     start = bg.find_MAP(model, n_init=2, random_seed=1)
     arguments = {"draws": 50, "tune": 50, "chains": 1, "start": start, "random_seed": 1, "progressbar": False}
     dt = bg.sample(model, store=tmp_path / "run.zarr", **arguments)

@@ -99,7 +99,12 @@ def fitted(prior: Any, name: str, shape: tuple[int, ...]) -> Any:
         raise InvalidPriorError(
             f"the prior of the {name} has shape {own}, which does not broadcast to theirs, {shape}."
         )
-    return change_dist_size(prior, shape[: len(shape) - prior.owner.op.ndim_supp])
+    return resized(prior, shape[: len(shape) - prior.owner.op.ndim_supp])
+
+
+def resized(prior: Any, size: tuple[Any, ...]) -> Any:
+    """The distribution in another size: of numbers, or of PyTensor's variables, such as a model's lengths."""
+    return change_dist_size(prior, size)
 
 
 def check_positive(prior: Any, name: str) -> None:

@@ -17,7 +17,7 @@ from bayesgmm.graph.means import StartedNormal
 from bayesgmm.graph.relative import RelativeCovariance
 from bayesgmm.graph.sticks import StickBreaking
 from bayesgmm.graph.transforms import CorrelationCholeskyTransform, SimplexTransform, SoftmaxBasis
-from bayesgmm.graph.user_priors import has_density_at, in_words, is_univariate
+from bayesgmm.graph.user_priors import has_density_at, in_words, is_univariate, resized
 from bayesgmm.graph.within import WithinCovariance
 from bayesgmm.mixture.log_cholesky import length
 from bayesgmm.model.covariance import CovarianceType
@@ -303,4 +303,8 @@ def _users_variable(
     if initial is not None and not has_density_at(made, initial):
         initial = None
     variable = prior.variable_of(shape, given) if given else made
+    if given and whole:
+        # Not numbers in the graph, which of one feature or one component would be compiled anew for every other K or D.
+        lengths = pm.modelcontext(None).dim_lengths
+        variable = resized(variable, tuple(lengths[dim] for dim in dims))
     return pm.modelcontext(None).register_rv(variable, prior.variable, dims=dims, initval=initial)
