@@ -32,9 +32,8 @@ SHAPES = {"full": (2, 2, 2), "tied": (2, 2), "diag": (2, 2), "spherical": (2,)}
 
 @pytest.fixture(scope="module")
 def prior_draws(faithful_model):
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        return pm.sample_prior_predictive(20, model=faithful_model, random_seed=1)
+    """Node by node: compiled, as they are where ``mode`` is not given, they take a minute."""
+    return pm.sample_prior_predictive(20, model=faithful_model, random_seed=1, compile_kwargs={"mode": INTERPRETED})
 
 
 @pytest.mark.parametrize(("covariance_type", "shape"), SHAPES.items())
@@ -255,9 +254,16 @@ def test_lkj_is_pymcs(n_features):
     assert kstest((correlation[:, 1, 0] + 1) / 2, wrong).pvalue < 1e-3
 
 
-def test_prior_predictive_works_with_no_help(prior_draws):
-    assert prior_draws["prior_predictive"]["x"].shape == (1, 20, 272, 2)
-    assert np.isfinite(prior_draws["prior_predictive"]["x"]).all()
+@pytest.mark.parametrize("covariance_type", ["spherical", pytest.param("full", marks=pytest.mark.slow)])
+def test_prior_predictive_works_with_no_help(faithful, prior_draws, covariance_type):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        compiled = pm.sample_prior_predictive(
+            20, model=bg.build_model(faithful, 2, covariance_type=covariance_type), random_seed=1
+        )
+    for drawn in (compiled, prior_draws):
+        assert drawn["prior_predictive"]["x"].shape == (1, 20, 272, 2)
+        assert np.isfinite(drawn["prior_predictive"]["x"]).all()
 
 
 def test_posterior_predictive_and_log_likelihood_work_with_no_help(faithful_model, prior_draws):
@@ -371,11 +377,13 @@ def test_prior_sensitivity_needs_another_name_for_the_components(faithful_model,
     """ArviZ 1.3 calls a dimension of its own "component": a fit's, renamed, is no obstacle (docs/trust.md)."""
     import arviz_stats
 
-    dt = faithful_draws.copy()
+    dt = faithful_draws.isel(draw=slice(None, None, 5))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        pm.compute_log_likelihood(dt, model=faithful_model, progressbar=False)
-        pm.compute_log_prior(dt, model=faithful_model, progressbar=False)
+        # Node by node: compiling the priors takes twenty seconds.
+        options = {"model": faithful_model, "progressbar": False, "compile_kwargs": {"mode": INTERPRETED}}
+        pm.compute_log_likelihood(dt, **options)
+        pm.compute_log_prior(dt, **options)
         with pytest.raises(ValueError, match="conflicting sizes for dimension 'component'"):
             arviz_stats.psense_summary(dt, var_names=["weights"])
         renamed = dt.map_over_datasets(
