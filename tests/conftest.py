@@ -3,11 +3,15 @@
 import matplotlib as mpl
 import numpy as np
 import pymc as pm
+import pytensor
 import pytest
 
 import bayesgmm as bg
 
 mpl.use("agg")
+# The package asks for no C compiler, and its users need none. PyTensor's interpreter, which evaluates what the tests
+# compare with, calls one for batched nodes unless it is told that there is none: for more than a minute in all.
+pytensor.config.cxx = ""
 
 # Files go to the workers whole, in this order: the longest first, so that no worker waits for another at the end. But
 # the second and the third compile no posterior: the first compiles those that all others use, and what two workers
