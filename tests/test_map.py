@@ -26,6 +26,7 @@ from bayesgmm.record.starts import Starts
 from bayesgmm.search import (
     ascents as ascents_module,
     climb as climb_module,
+    find_map as find_map_module,
     problem as problem_module,
     starts as starts_module,
 )
@@ -296,23 +297,26 @@ def test_a_collapsed_component_is_named_with_its_rows():
     """Three rows at one place, and priors that let a component shrink onto them."""
     x = np.random.default_rng(0).normal(size=(60, 2))
     x[[5, 17, 40]] = [3.0, 3.0]
-    priors = bg.Priors(scales=pm.HalfNormal.dist(3.0), lkj_eta=1.0)
+    priors = bg.Priors(means=pm.Normal.dist(0, 9), variances=pm.InverseGamma.dist(1e-3, 1e-12), lkj_eta=1.0)
     model = bg.build_model(x, 2, priors=priors, resolution=None)
     with pytest.warns(CollapsedComponentWarning, match=r"has collapsed .* on rows 5, 17, 40:"):
         bg.find_MAP(model, n_init=20, random_seed=1)
 
 
-def test_priors_without_a_mode_are_warned_about(faithful):
+def test_priors_without_a_mode_are_warned_about_before_the_search(faithful, monkeypatch):
+    def stop(*arguments):
+        raise InterruptedError  # before anything is compiled
+
+    monkeypatch.setattr(find_map_module, "_search", stop)
     cases = [
         (bg.Priors(concentration=0.5), "concentration = 0.5 is below 1"),
         (bg.Priors(lkj_eta=1.5), r"lkj_eta = 1.5 is not above 1 \+ D/2 = 2"),
+        (bg.Priors(scales=pm.HalfNormal.dist(5)), "prior of the scales .* does not keep them away from 0"),
     ]
     for priors, message in cases:
-        with pytest.warns(UnboundedPosteriorWarning, match=message):
-            bg.find_MAP(bg.build_model(faithful, 2, priors=priors), n_init=1, random_seed=0)
-    model = bg.build_model(faithful, 2, priors=bg.Priors(scales=pm.HalfNormal.dist(5)), resolution=None)
-    with pytest.warns(UnboundedPosteriorWarning, match="prior of the scales .* does not keep them away from 0"):
-        bg.find_MAP(model, n_init=1, random_seed=0)
+        model = bg.build_model(faithful, 2, priors=priors, resolution=None)
+        with pytest.warns(UnboundedPosteriorWarning, match=message), pytest.raises(InterruptedError):
+            bg.find_MAP(model, n_init=1, random_seed=0)
 
 
 def conditional_scales(covariances):
