@@ -14,11 +14,11 @@ mpl.use("agg")
 pytensor.config.cxx = ""
 
 # Files go to the workers whole, in this order: the longest first, so that no worker waits for another at the end. But
-# those from the second to the seventh compile no posterior: the first compiles those that all others use, and what two
+# those from the second to the sixth compile no posterior: the first compiles those that all others use, and what two
 # workers begin at once is compiled twice (54 s of the processor for the first one).
 FIRST = (
     "test_bad_input", "test_kernel", "test_contract", "test_mixture", "test_validation", "test_upstream",
-    "test_projections", "test_map", "test_weights", "test_report", "test_calibration", "test_model", "test_curvature",
+    "test_map", "test_weights", "test_report", "test_calibration", "test_model", "test_curvature",
     "test_diagnosis", "test_storage", "test_bridge", "test_estimator", "test_cli", "test_relative", "test_modes",
     "test_nuts", "test_specification", "test_occupied",
 )  # fmt: skip

@@ -152,7 +152,8 @@ def test_an_old_fit_survives_a_failed_save(tmp_path, faithful_draws, monkeypatch
 
 
 def test_a_stored_run_and_a_saved_fit_are_judged(csv, tmp_path):
-    arguments = ("fit", csv, "--seed", 1, "--out", tmp_path / "fit.nc", "--store", tmp_path / "run.zarr")
+    arguments = ("fit", csv, "--seed", 1, "--draws", 500)
+    arguments += ("--out", tmp_path / "fit.nc", "--store", tmp_path / "run.zarr")
     assert run(*arguments).exit_code == 0
     for saved in ("fit.nc", "run.zarr"):
         result = run("diagnose", tmp_path / saved)
