@@ -13,9 +13,12 @@ from bayesgmm.selection.posteriors import Judgement, compared
 if TYPE_CHECKING:
     import pandas as pd
 
+# Rows of a component whose features do not correlate.
+LEAST_UNCORRELATED = 6
+
 
 def ranked(table: Table, climbed: Mapping[Model, Found]) -> "pd.DataFrame":
-    """One row a model at its maximum, the least BIC first and those with a collapsed component last."""
+    """One row a model at its maximum, the least BIC first and those that are not sound last."""
     import pandas as pd
 
     rows = []
@@ -32,11 +35,11 @@ def ranked(table: Table, climbed: Mapping[Model, Found]) -> "pd.DataFrame":
                 "bic": bic,
                 "icl": bic - 2 * float(table.row_weights @ log_certainty),
                 "aic": -2 * maximum.log_likelihood + 2 * n_parameters,
-                "collapsed": bool(maximum.collapsed),
+                "sound": is_sound(table, model, found),
                 "doubts": "; ".join(_doubts(table, model, found)),
             }
         )
-    return pd.DataFrame(rows).sort_values(["collapsed", "bic"], ignore_index=True, kind="stable")
+    return pd.DataFrame(rows).sort_values(["sound", "bic"], ascending=[False, True], ignore_index=True)
 
 
 def _doubts(table: Table, model: Model, found: Found) -> list[str]:
@@ -51,19 +54,30 @@ def _doubts(table: Table, model: Model, found: Found) -> list[str]:
         doubts.append("nothing was found that fewer components or a simpler structure do not have, but for collapses")
     elif found.n_reached < 2 <= found.n_starts:
         doubts.append(f"one of {found.n_starts} starts reached this maximum: there may be a higher one")
-    few = _few(table, model, maximum.mixture.weights * table.total)
-    if few:
-        doubts.append(few)
+    counts = maximum.mixture.weights * table.total
+    if not maximum.collapsed and counts.min() < _least(table, model):
+        doubts.append(
+            f"a component holds {counts.min():.1f} rows, fewer than the {_least(table, model)} by which a maximum is "
+            "told from an accident"
+        )
     return doubts
 
 
-def _few(table: Table, model: Model, counts: np.ndarray) -> str:
-    """Whether a component has hardly more rows than its own parameters need."""
-    family = model.family
-    least = 2 + (table.n_features if family.correlated else 1)
-    if not family.per_component or counts.min() > least:
-        return ""
-    return f"a component holds {counts.min():.1f} rows, hardly enough for a covariance"
+def is_sound(table: Table, model: Model, found: Found) -> bool:
+    """Whether the maximum found is one by which models can be compared.
+
+    No component has collapsed, and those with a covariance of their own hold enough rows: by picking rows any few of
+    which happen to lie close, or near a plane, the likelihood gains more than BIC charges.
+    """
+    counts = found.maximum.mixture.weights * table.total
+    return not found.maximum.collapsed and bool(counts.min() >= _least(table, model))
+
+
+def _least(table: Table, model: Model) -> int:
+    """Rows that a component must hold at least: twice or three times as many as fix a covariance."""
+    if not model.family.per_component or model.n_components == 1:
+        return 0
+    return 2 * (table.n_features + 1) if model.family.correlated else LEAST_UNCORRELATED
 
 
 def models_of(rows: "pd.DataFrame") -> list[Model]:

@@ -45,8 +45,9 @@ class Selection:
     ----------
     table : pandas.DataFrame
         One row a model, the least BIC first. ``n_components``, ``covariance_type``; at the maximum of the likelihood
-        ``log_likelihood`` (nats), ``n_parameters``, ``bic``, ``icl``, ``aic`` (smaller is better), and whether a
-        component had ``collapsed`` there in every start, which makes an artefact of them; of the models that were
+        ``log_likelihood`` (nats), ``n_parameters``, ``bic``, ``icl``, ``aic`` (smaller is better), and whether these
+        are ``sound``: no component has collapsed there, and none with a covariance of its own holds fewer than
+        2 (D + 1) rows, or 6 where features do not correlate; of the models that were
         sampled ``elpd`` (leave-one-out, nats; larger is better) and ``elpd_se``, what it is from the best's,
         ``elpd_diff`` and ``elpd_diff_se``, ``log_evidence`` (nats) and ``log_evidence_se``, the stacking ``weight`` and
         the ``verdict`` of :func:`bayesgmm.diagnose`, else NaN and ""; ``seconds``; and ``doubts``, why not to trust the
@@ -63,7 +64,7 @@ class Selection:
 
     @property
     def best(self) -> tuple[int, str]:
-        """(n_components, covariance_type) of the least BIC, among models without a collapsed component."""
+        """(n_components, covariance_type) of the least BIC, among models that are sound if there are any."""
         return models_of(self.table)[0]
 
     @property
@@ -73,6 +74,7 @@ class Selection:
         Kass and Raftery (1995), Bayes factors, JASA 90, 773-795, https://doi.org/10.1080/01621459.1995.10476572.
         """
         near = self.table[self.table["bic"] < self.table["bic"].iloc[0] + BARE_MENTION]
+        near = near[near["sound"] == self.table["sound"].iloc[0]]
         return list(models_of(near))
 
     def fit(
@@ -114,7 +116,7 @@ class Selection:
         return Fit.of(dt).selected_from(self.table).tree
 
     def __str__(self) -> str:
-        shown = self.table.drop(columns=["collapsed", "doubts", "seconds", "n_parameters", "elpd_se"]).head(10)
+        shown = self.table.drop(columns=["sound", "doubts", "seconds", "n_parameters", "elpd_se"]).head(10)
         k, name = self.best
         lines = [f"{k} component{'s' * (k > 1)}, {name} covariances, by BIC"]
         others = [f"{name} {k}" for k, name in self.indistinguishable[1:]]
