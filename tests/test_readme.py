@@ -9,7 +9,7 @@ README = Path(__file__).parent.parent / "README.md"
 def test_code_blocks_run_in_order(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"```python\n(.*?)```", README.read_text(), flags=re.DOTALL)
-    assert len(blocks) == 2
+    assert len(blocks) == 3
     scope = {}
     for block in blocks:
         exec(block, scope)
@@ -17,4 +17,5 @@ def test_code_blocks_run_in_order(capsys, tmp_path, monkeypatch):
     assert (tmp_path / "report.html").exists()
     assert "probability" in printed
     assert "ok: nothing speaks against these draws." in printed
+    assert "3 components, tied covariances, by BIC" in printed
     assert scope["dt"]["posterior"].sizes["draw"] == 1000

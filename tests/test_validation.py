@@ -149,6 +149,8 @@ def test_resolution_may_be_given_or_switched_off(x):
     np.testing.assert_array_equal(check_resolution("auto", table), [0.1, 0.1, 0.1])
     with pytest.raises(InvalidArgumentError, match="one number for each of the 3 features"):
         check_resolution([1, 2], table)
+    with pytest.raises(InvalidArgumentError, match=r"resolution = 1e\+300 is more than 1e\+70"):
+        check_resolution(1e300, table)
 
 
 class Collection:

@@ -13,6 +13,8 @@ FINEST_GRID = 1e-9
 EVEN = 1e-8
 MOST_PARTS = 10
 MANY_VALUES = 8
+# Of a larger step squares of variances are infinite.
+MOST_STEP = 1e70
 
 
 def recording_step(column: np.ndarray) -> float:
@@ -72,4 +74,9 @@ def check_resolution(resolution: Any, values: np.ndarray) -> np.ndarray:
         ) from None
     if not np.isfinite(steps).all() or (steps < 0).any():
         raise InvalidArgumentError(f"resolution = {resolution!r} must be finite and not negative.")
+    if (steps > MOST_STEP).any():
+        raise InvalidArgumentError(
+            f"resolution = {resolution!r} is more than {MOST_STEP:g}, of which float64 cannot hold the powers that are "
+            "needed: give the step in the feature's own units, or None."
+        )
     return steps

@@ -139,7 +139,7 @@ class Priors:
         if self.concentration != SPARSE or self.weights == "stick-breaking":
             raise InvalidPriorError(
                 f"concentration = {self.concentration!r} with weights = {self.weights!r}: the one word that it may be "
-                f'is {SPARSE!r}, with weights="dirichlet"; else give a number, such as 0.1.'
+                f'is {SPARSE!r}, with weights="dirichlet"; else give a number, or an unnamed PyMC distribution.'
             )
 
     def _check_concentration(self) -> None:
