@@ -279,5 +279,5 @@ def test_leave_one_out_is_that_of_refits():
         assert model.table.n_rows == len(rest)
         exact.append(Fit.of(bg.sample(model, draws=1000, **asked)).mixture.predictive(x[i : i + 1])[0][0])
     difference = np.asarray(loo.elpd_i) - exact
-    # Of a difference of sums over the same rows.
+    # The error of a difference of sums over the same rows, and what smoothing the weights adds.
     assert abs(difference.sum()) < 2 * difference.std() * np.sqrt(len(x)) + 0.2
