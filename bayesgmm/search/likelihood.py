@@ -16,6 +16,7 @@ V a lower triangle. L-BFGS in them is EM sped up by what its own steps tell of t
 https://doi.org/10.1111/1467-9868.00083).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -32,8 +33,11 @@ from bayesgmm.model.em import EMPTY_COUNT
 from bayesgmm.model.frame import FLOOR, lower
 from bayesgmm.search.mode import SAME_PARAMETERS
 
-# Iterations in one set of coordinates, and how often these are taken anew at most.
-ROUND_ITERATIONS, ROUNDS = 100, 20
+# Iterations in the first and in every other set of coordinates, and how many of these there are at most. After few
+# iterations most climbs are near a maximum that is known, or hopeless.
+FIRST_ITERATIONS, ROUND_ITERATIONS, ROUNDS = 25, 100, 20
+# Nats within which a climb whose mixture matches that of a known maximum is taken to end there.
+NEAR = 1e-2
 # Nats that the optimiser's own quadratic model still promises at a maximum.
 DECREMENT = 1e-6
 # A climb whose model, which is rough far below the maximum, promises less than a part of what it lacks is given up.
@@ -112,14 +116,18 @@ class Likelihood:
         covariances = _at_least(covariances, self.floor)
         return self.family.expand(self.family.pool(covariances, counts + EMPTY_COUNT), *scatter.shape[:2])
 
-    def climb(self, start: Mixture, *, to_beat: float = -np.inf) -> Maximum:
-        """The maximum above a start; a climb that does not promise a log-likelihood ``to_beat`` is given up."""
+    def climb(self, start: Mixture, *, known: Sequence[Maximum] = ()) -> Maximum:
+        """The maximum above a start, one of those ``known`` if it is near it after a round.
+
+        A climb that does not promise the highest of these is given up.
+        """
         mixture, value, converged = start, -np.inf, False
-        for _ in range(ROUNDS):
+        to_beat = max((other.log_likelihood for other in known if not other.collapsed), default=-np.inf)
+        for i in range(ROUNDS):
             around = _Coordinates.around(self, mixture)
             result = minimize(
                 around.objective, np.zeros(around.length), jac=True, method="L-BFGS-B",
-                options={"maxiter": ROUND_ITERATIONS, "maxcor": 20, "ftol": 1e-13, "gtol": 1e-6},
+                options={"maxiter": ROUND_ITERATIONS if i else FIRST_ITERATIONS, "maxcor": 20, "ftol": 1e-13, "gtol": 1e-6},
             )  # fmt: skip
             if not np.isfinite(result.fun):
                 break
@@ -129,7 +137,16 @@ class Likelihood:
             converged = promised < DECREMENT
             if converged or result.nit == 0 or value + EXPECTED * (1 + promised) < to_beat:
                 break
+            near = next((other for other in known if self._near(other, mixture, value)), None)
+            if near is not None:
+                return near
         return Maximum(mixture, value, converged, self.collapsed(mixture))
+
+    @staticmethod
+    def _near(known: Maximum, mixture: Mixture, log_likelihood: float) -> bool:
+        """Whether a climb is so near a maximum that it will end there."""
+        close = known.converged and abs(known.log_likelihood - log_likelihood) < NEAR
+        return close and known.mixture.matches(mixture, SAME_PARAMETERS)
 
     def collapsed(self, mixture: Mixture) -> tuple[int, ...]:
         """The components that rest on the floor in some direction, or have no width to speak of there."""

@@ -94,5 +94,5 @@ class LikelihoodSearch:
             if begin.matches(start, SAME_PARAMETERS) or begin.matches(known.mixture, SAME_PARAMETERS):
                 self.climbed.append((begin, known))
                 return
-        to_beat = self.found.maximum.log_likelihood if self.climbed else -np.inf
-        self.climbed.append((begin, self.likelihood.climb(begin, to_beat=to_beat)))
+        known = list({id(maximum): maximum for _, maximum in self.climbed}.values())
+        self.climbed.append((begin, self.likelihood.climb(begin, known=known)))
