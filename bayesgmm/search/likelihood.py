@@ -125,9 +125,10 @@ class Likelihood:
         to_beat = max((other.log_likelihood for other in known if not other.collapsed), default=-np.inf)
         for i in range(ROUNDS):
             around = _Coordinates.around(self, mixture)
+            most = ROUND_ITERATIONS if i else FIRST_ITERATIONS
             result = minimize(
                 around.objective, np.zeros(around.length), jac=True, method="L-BFGS-B",
-                options={"maxiter": ROUND_ITERATIONS if i else FIRST_ITERATIONS, "maxcor": 20, "ftol": 1e-13, "gtol": 1e-6},
+                options={"maxiter": most, "maxcor": 20, "ftol": 1e-13, "gtol": 1e-6},
             )  # fmt: skip
             if not np.isfinite(result.fun):
                 break

@@ -90,9 +90,9 @@ class LikelihoodSearch:
 
     def climb(self, begin: Mixture) -> None:
         """Climb from a mixture. Starts at one place, or at a maximum already found, share one."""
-        for start, known in self.climbed:
-            if begin.matches(start, SAME_PARAMETERS) or begin.matches(known.mixture, SAME_PARAMETERS):
-                self.climbed.append((begin, known))
+        for start, ended in self.climbed:
+            if begin.matches(start, SAME_PARAMETERS) or begin.matches(ended.mixture, SAME_PARAMETERS):
+                self.climbed.append((begin, ended))
                 return
         known = list({id(maximum): maximum for _, maximum in self.climbed}.values())
         self.climbed.append((begin, self.likelihood.climb(begin, known=known)))
