@@ -137,6 +137,8 @@ def print_selection(selection: "Selection") -> None:
     )
     k, name = selection.best
     others = [f"{a} {b}" for a, b in selection.indistinguishable[1:]]
+    for criterion, (other, structure) in selection.others.items():
+        console.print(f"By {criterion}: {other} {structure}.", markup=False)
     console.print(
         f"Best by BIC: {k} {name}." + (f" Not distinguishable from it: {', '.join(others)}." if others else ""),
         markup=False,

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy.special import gammaln
 
 from bayesgmm.data.table import Table
 from bayesgmm.search.maximum_likelihood import Found
@@ -13,12 +14,9 @@ from bayesgmm.selection.posteriors import Judgement, compared
 if TYPE_CHECKING:
     import pandas as pd
 
-# Rows of a component whose features do not correlate.
-LEAST_UNCORRELATED = 6
-
 
 def ranked(table: Table, climbed: Mapping[Model, Found]) -> "pd.DataFrame":
-    """One row a model at its maximum, the least BIC first and those that are not sound last."""
+    """One row a model at its maximum, the least BIC with its accidents first and those that are not sound last."""
     import pandas as pd
 
     rows = []
@@ -35,11 +33,14 @@ def ranked(table: Table, climbed: Mapping[Model, Found]) -> "pd.DataFrame":
                 "bic": bic,
                 "icl": bic - 2 * float(table.row_weights @ log_certainty),
                 "aic": -2 * maximum.log_likelihood + 2 * n_parameters,
+                "accidents": accidents(table, model, found),
                 "sound": is_sound(table, model, found),
                 "doubts": "; ".join(_doubts(table, model, found)),
             }
         )
-    return pd.DataFrame(rows).sort_values(["sound", "bic"], ascending=[False, True], ignore_index=True)
+    table_of_all = pd.DataFrame(rows)
+    order = np.lexsort([table_of_all["bic"] + table_of_all["accidents"], ~table_of_all["sound"]])
+    return table_of_all.iloc[order].reset_index(drop=True)
 
 
 def _doubts(table: Table, model: Model, found: Found) -> list[str]:
@@ -54,30 +55,56 @@ def _doubts(table: Table, model: Model, found: Found) -> list[str]:
         doubts.append("nothing was found that fewer components or a simpler structure do not have, but for collapses")
     elif found.n_reached < 2 <= found.n_starts:
         doubts.append(f"one of {found.n_starts} starts reached this maximum: there may be a higher one")
-    counts = maximum.mixture.weights * table.total
-    if not maximum.collapsed and counts.min() < _least(table, model):
+    elif maximum.collapsed or not is_sound(table, model, found):
+        doubts.append(f"{table.total - model.n_components:.0f} rows beside the components leave no shared covariance")
+    charge = accidents(table, model, found)
+    if charge > 0 and not maximum.collapsed:
         doubts.append(
-            f"a component holds {counts.min():.1f} rows, fewer than the {_least(table, model)} by which a maximum is "
-            "told from an accident"
+            f"a component holds {float(_counts(table, found).min()):.1f} rows, which may lie close by accident: ranked "
+            f"as if BIC were {charge:.1f} higher"
         )
     return doubts
 
 
 def is_sound(table: Table, model: Model, found: Found) -> bool:
-    """Whether the maximum found is one by which models can be compared.
+    """Whether no component has collapsed, and a shared covariance has rows left beside those that fix the means."""
+    enough = model.family.per_component or model.n_components == 1
+    left = table.total - model.n_components
+    return not found.maximum.collapsed and (enough or left >= _few(table, model))
 
-    No component has collapsed, and those with a covariance of their own hold enough rows: by picking rows any few of
-    which happen to lie close, or near a plane, the likelihood gains more than BIC charges.
+
+def accidents(table: Table, model: Model, found: Found) -> float:
+    r"""What is added to BIC for components of few rows, which the likelihood picks from very many.
+
+    .. math:: 2 \log \binom{N}{m}
+
+    for each of fewer than D + 5 rows (6 where features do not correlate), with the m rows that fix its place and width:
+    D + 1, two where features do not correlate, one where the covariance is shared. BIC charges for parameters as if
+    there were many rows to each; that any few of N rows lie close, or near a plane, is an accident with as many chances
+    as there are ways to pick them.
     """
-    counts = found.maximum.mixture.weights * table.total
-    return not found.maximum.collapsed and bool(counts.min() >= _least(table, model))
+    if model.n_components == 1:
+        return 0.0
+    counts, n = _counts(table, found), table.total
+    fix = (table.n_features + 1 if model.family.correlated else 2) if model.family.per_component else 1
+    m = np.minimum(np.maximum(counts[counts < _few(table, model)], 1.0), fix)
+    return float(2 * (gammaln(n + 1) - gammaln(m + 1) - gammaln(n - m + 1)).sum())
 
 
-def _least(table: Table, model: Model) -> int:
-    """Rows that a component must hold at least: twice or three times as many as fix a covariance."""
-    if not model.family.per_component or model.n_components == 1:
-        return 0
-    return 2 * (table.n_features + 1) if model.family.correlated else LEAST_UNCORRELATED
+def _counts(table: Table, found: Found) -> np.ndarray:
+    return found.maximum.mixture.weights * table.total
+
+
+def _few(table: Table, model: Model) -> int:
+    return table.n_features + 5 if model.family.correlated else 6
+
+
+def distinct(rows: "pd.DataFrame") -> "pd.DataFrame":
+    """The table without rows that are an earlier one under another name: one component, or one feature, has several."""
+    same = rows.assign(log_likelihood=rows["log_likelihood"].round(6)).duplicated(
+        ["n_components", "log_likelihood", "n_parameters"]
+    )
+    return rows[~same]
 
 
 def models_of(rows: "pd.DataFrame") -> list[Model]:

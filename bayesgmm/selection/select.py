@@ -24,12 +24,14 @@ from bayesgmm.selection.asked import check_names, check_numbers, check_proper, c
 from bayesgmm.selection.journal import Journal, Progress, fingerprint
 from bayesgmm.selection.ladder import Ladder, Model
 from bayesgmm.selection.posteriors import Judgement
-from bayesgmm.selection.ranking import models_of, ranked, with_posteriors
+from bayesgmm.selection.ranking import distinct, models_of, ranked, with_posteriors
 
 if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
 
+# Models that are printed.
+SHOWN = 10
 # A difference of BIC that is not worth more than a bare mention (Kass and Raftery 1995).
 BARE_MENTION = 2.0
 LARGEST_SEED = 2**31 - 1
@@ -45,9 +47,10 @@ class Selection:
     ----------
     table : pandas.DataFrame
         One row a model, the least BIC first. ``n_components``, ``covariance_type``; at the maximum of the likelihood
-        ``log_likelihood`` (nats), ``n_parameters``, ``bic``, ``icl``, ``aic`` (smaller is better), and whether these
-        are ``sound``: no component has collapsed there, and none with a covariance of its own holds fewer than
-        2 (D + 1) rows, or 6 where features do not correlate; of the models that were
+        ``log_likelihood`` (nats), ``n_parameters``, ``bic``, ``icl``, ``aic`` (smaller is better), what is added to BIC
+        for ``accidents``, components of so few rows that they may lie close by chance (a table's order is that of the
+        sum), and whether it is ``sound``: no component has collapsed, nor a shared covariance for want of rows; of the
+        models that were
         sampled ``elpd`` (leave-one-out, nats; larger is better) and ``elpd_se``, what it is from the best's,
         ``elpd_diff`` and ``elpd_diff_se``, ``log_evidence`` (nats) and ``log_evidence_se``, the stacking ``weight`` and
         the ``verdict`` of :func:`bayesgmm.diagnose`, else NaN and ""; ``seconds``; and ``doubts``, why not to trust the
@@ -64,7 +67,7 @@ class Selection:
 
     @property
     def best(self) -> tuple[int, str]:
-        """(n_components, covariance_type) of the least BIC, among models that are sound if there are any."""
+        """(n_components, covariance_type) of the least BIC and accidents, among models that are sound if any is."""
         return models_of(self.table)[0]
 
     @property
@@ -73,9 +76,20 @@ class Selection:
 
         Kass and Raftery (1995), Bayes factors, JASA 90, 773-795, https://doi.org/10.1080/01621459.1995.10476572.
         """
-        near = self.table[self.table["bic"] < self.table["bic"].iloc[0] + BARE_MENTION]
-        near = near[near["sound"] == self.table["sound"].iloc[0]]
+        charged = self.table["bic"] + self.table["accidents"]
+        near = distinct(self.table[(charged < charged.iloc[0] + BARE_MENTION) & self.table["sound"]])
         return list(models_of(near))
+
+    @property
+    def others(self) -> dict[str, tuple[int, str]]:
+        """What the evidence and the leave-one-out density prefer, where it is not the best by BIC."""
+        usable = self.table[self.table["verdict"].isin(["ok", "caution"])]
+        found = {
+            said: models_of(usable.loc[[usable[name].idxmax()]])[0]
+            for said, name in (("the evidence", "log_evidence"), ("leave-one-out", "elpd_diff"))
+            if usable[name].notna().any()
+        }
+        return {said: model for said, model in found.items() if model != self.best}
 
     def fit(
         self, n_components: int | None = None, covariance_type: str | None = None, *, progressbar: bool = True
@@ -116,15 +130,21 @@ class Selection:
         return Fit.of(dt).selected_from(self.table).tree
 
     def __str__(self) -> str:
-        shown = self.table.drop(columns=["sound", "doubts", "seconds", "n_parameters", "elpd_se"]).head(10)
+        hidden = ["sound", "doubts", "seconds", "n_parameters", "elpd_se"]
+        shown = self.table.drop(columns=hidden).head(SHOWN)
+        if not self.posteriors:
+            shown = shown.iloc[:, : list(shown).index("elpd")]
         k, name = self.best
         lines = [f"{k} component{'s' * (k > 1)}, {name} covariances, by BIC"]
         others = [f"{name} {k}" for k, name in self.indistinguishable[1:]]
         if others:
             lines[0] += f"; not distinguishable from it: {', '.join(others)}"
+        lines += [f"{criterion} prefers {k} {name}" for criterion, (k, name) in self.others.items()]
         doubts = self.table["doubts"].iloc[0]
         if doubts:
             lines.append(f"  {doubts}")
+        if len(shown) < len(self.table):
+            lines.append(f"The first {len(shown)} of {len(self.table)} models:")
         return "\n".join([*lines, shown.to_string(index=False, na_rep="", float_format=lambda value: f"{value:.2f}")])
 
 
@@ -200,7 +220,9 @@ def select(
     seed = None if random_seed is None else check_count(random_seed, "random_seed", least=0)
     table = Table.to_fit(X, sample_weight=sample_weight, resolution=resolution)
     check_rows(table, numbers)
-    assumed = Specification.of(table, numbers[0], covariance_type=names[0], priors=priors)
+    # Priors may fit some numbers of components and not others.
+    every = numbers if priors is not None else numbers[:1]
+    assumed, *_ = [Specification.of(table, k, covariance_type=names[0], priors=priors) for k in every]
     if listed:
         check_proper(assumed)
     asked = {
@@ -212,7 +234,7 @@ def select(
     rows, seconds = ranked(table, climbed.found), dict(climbed.seconds)
     posteriors: dict[tuple[int, str], xr.DataTree] = {}
     judged: dict[Model, Judgement] = {}
-    for model in models_of(rows.head(listed)) if isinstance(listed, int) else listed:
+    for model in models_of(distinct(rows).head(listed)) if isinstance(listed, int) else listed:
         began = time.perf_counter()
         try:
             dt = journal.posterior(model)
