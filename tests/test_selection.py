@@ -107,7 +107,7 @@ def test_an_accident_of_few_rows_is_no_reason_for_a_component():
     """Five of 60 rows lie close together, and BIC alone would give them a component of their own."""
     rng = np.random.default_rng(0)
     x = rng.normal(size=(60, 2))
-    x[:5] = x[0] + 0.04 * rng.normal(size=(5, 2))
+    x[:5] = x[0] + 0.03 * rng.normal(size=(5, 2))
     table = bg.select(x, n_components=[1, 2], covariances="full", shortlist=0, random_seed=0, resolution=None).table
     assert list(table["n_components"]) == [1, 2]
     assert table["bic"].iloc[1] < table["bic"].iloc[0]
