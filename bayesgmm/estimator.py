@@ -10,7 +10,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from bayesgmm.arguments import check_choice, check_count
 from bayesgmm.data.reading import column_names
 from bayesgmm.data.table import Table
-from bayesgmm.exceptions import InvalidDataError, InvalidDataTypeError
+from bayesgmm.exceptions import InvalidArgumentError, InvalidDataError, InvalidDataTypeError
 from bayesgmm.mixture.mixture import Mixture
 from bayesgmm.record.fit import Fit
 
@@ -189,7 +189,10 @@ class GaussianMixture(DensityMixin, BaseEstimator):
             return self.n_components
         from bayesgmm.selection.select import select
 
-        check_choice(self.n_components, "n_components", ("auto",))
+        if self.n_components != "auto":
+            raise InvalidArgumentError(
+                f'n_components = {self.n_components!r} must be an integer of at least 1, or "auto".'
+            )
         most = min(MOST_COMPONENTS, len(Table.to_fit(X, sample_weight=sample_weight, resolution=None).counted.values))
         self.selection_ = select(
             X,

@@ -69,3 +69,15 @@ def test_bad_input_is_one_line(csv, options, words):  # noqa: F811
     result = run("select", csv, *options)
     assert result.exit_code in (1, 2)
     assert words in result.output
+
+
+def test_an_interruption_says_how_to_go_on(csv, tmp_path, monkeypatch):  # noqa: F811
+    from bayesgmm.selection.ladder import Ladder
+
+    def stop(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Ladder, "climb", stop)
+    result = run("select", csv, "-k", "2", "--store", tmp_path / "run")
+    assert result.exit_code == 130
+    assert "interrupted: the same command goes on from here." in result.output

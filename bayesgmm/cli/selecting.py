@@ -11,7 +11,7 @@ from bayesgmm.cli.cells import Missing, typed
 from bayesgmm.cli.columns import columns_to_fit, split_names
 from bayesgmm.cli.documents import print_json
 from bayesgmm.cli.options import DropMissing, Json, Na
-from bayesgmm.cli.printing import console, one_line_errors, print_frame
+from bayesgmm.cli.printing import console, note, one_line_errors, print_frame
 from bayesgmm.cli.reading import read_frame
 from bayesgmm.cli.writing import check_outputs, write_frame, write_picture
 from bayesgmm.exceptions import InvalidArgumentError
@@ -65,10 +65,14 @@ def select_command(
         frame = read_frame(data)
         check_outputs({"--out": out, "--plot": picture}, data)
         rows = columns_to_fit(frame, data, names, Missing(tuple(na or ()), drop_missing))
-        selection = bg.select(
-            rows, n_components=numbers, covariances=split_names(covariances), shortlist=shortlist, random_seed=seed,
-            store=store, progressbar=not json,
-        )  # fmt: skip
+        try:
+            selection = bg.select(
+                rows, n_components=numbers, covariances=split_names(covariances), shortlist=shortlist, random_seed=seed,
+                store=store, progressbar=not json,
+            )  # fmt: skip
+        except KeyboardInterrupt:
+            note("interrupted" + (": nothing was kept." if store is None else ": the same command goes on from here."))
+            raise typer.Exit(130) from None
         saved = []
         if out is not None:
             write_frame(selection.table, out)

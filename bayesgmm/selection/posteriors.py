@@ -110,5 +110,5 @@ def compared(judged: "Mapping[str, Judgement]") -> "pd.DataFrame":
         # Of large Pareto k, which are counted.
         warnings.simplefilter("ignore", UserWarning)
         table = arviz_stats.compare(loos, method="stacking", round_to="none")
-    # ArviZ's difference is what the best is above a model.
-    return table[["weight", "elpd_diff", "dse"]].assign(elpd_diff=-table["elpd_diff"].abs())
+    # ArviZ's difference is what the best is above a model; adding 0 makes 0 of -0.
+    return table[["weight", "elpd_diff", "dse"]].assign(elpd_diff=0 - table["elpd_diff"].abs())
