@@ -12,6 +12,7 @@ from bayesgmm.cli.columns import columns_to_fit, fitted_columns, split_names
 from bayesgmm.cli.documents import diagnosis_document, fit_document, print_json
 from bayesgmm.cli.options import (
     CiProb,
+    Columns,
     DropMissing,
     Json,
     Na,
@@ -50,10 +51,7 @@ def fit(
     ] = "2",
     covariance: Annotated[str, typer.Option(help="full, tied, diag or spherical.")] = "full",
     inference: Annotated[str, typer.Option(help="nuts (full posterior) or map (mode and Laplace draws).")] = "nuts",
-    columns: Annotated[
-        str | None,
-        typer.Option(help="Columns to use, separated by commas. Default: all but those that only count the rows."),
-    ] = None,
+    columns: Columns = None,
     na: Na = None,
     drop_missing: DropMissing = False,
     out: Annotated[Path, typer.Option("--out", "-o", help="Where to save the draws (netCDF).")] = Path("fit.nc"),

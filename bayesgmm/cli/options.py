@@ -19,6 +19,10 @@ Na = Annotated[
     ),
 ]
 DropMissing = Annotated[bool, typer.Option("--drop-missing", help="Leave out rows with missing values.")]
+Columns = Annotated[
+    str | None,
+    typer.Option(help="Columns to use, separated by commas. Default: all but those that only count the rows."),
+]
 CiProb = Annotated[
     float | None, typer.Option(help="Probability of the intervals. Default: ArviZ's, 0.89.", show_default=False)
 ]

@@ -10,7 +10,7 @@ import typer
 from bayesgmm.cli.cells import Missing, typed
 from bayesgmm.cli.columns import columns_to_fit, split_names
 from bayesgmm.cli.documents import print_json
-from bayesgmm.cli.options import DropMissing, Json, Na
+from bayesgmm.cli.options import Columns, DropMissing, Json, Na
 from bayesgmm.cli.printing import console, note, one_line_errors, print_frame
 from bayesgmm.cli.reading import read_frame
 from bayesgmm.cli.writing import check_outputs, write_frame, write_picture
@@ -36,10 +36,7 @@ def select_command(
     shortlist: Annotated[
         int, typer.Option(help="Models of the least BIC whose posterior is sampled. 0: none.", min=0)
     ] = 3,
-    columns: Annotated[
-        str | None,
-        typer.Option(help="Columns to use, separated by commas. Default: all but those that only count the rows."),
-    ] = None,
+    columns: Columns = None,
     na: Na = None,
     drop_missing: DropMissing = False,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Where to save the table (CSV or Parquet).")] = None,
