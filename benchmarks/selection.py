@@ -63,7 +63,7 @@ def ours(x: np.ndarray, evidence: bool) -> dict[str, float]:
     sound = selection.table[selection.table["sound"]]
     any_maximum = selection.table[~selection.table["doubts"].str.contains("collapsed")]
     found["bic_of_any"] = int(any_maximum.loc[any_maximum["bic"].idxmin(), "n_components"])
-    charged = {name: (sound[name] + sound["accidents"]).idxmin() for name in ("bic", "icl", "aic")}
+    charged = {name: (sound[name] + sound["spurious_penalty"]).idxmin() for name in ("bic", "icl", "aic")}
     found |= {name: int(sound.loc[row, "n_components"]) for name, row in charged.items()}
     found["structure"] = sound["covariance_type"].iloc[0]
     if evidence:

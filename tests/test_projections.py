@@ -1,6 +1,7 @@
 """Directions of least kurtosis, where starts look for groups."""
 
 import numpy as np
+import pytest
 from scipy.optimize import approx_fprime
 
 import bayesgmm as bg
@@ -38,9 +39,10 @@ def test_equal_rows_and_one_feature():
     np.testing.assert_allclose(abs(one), np.arange(4.0))
 
 
-def test_fewer_directions_are_the_first_of_more():
-    rows = np.random.default_rng(1).normal(size=(50, 4))
-    one, other = (Projections(rows, np.ones(50), np.random.default_rng(0)) for _ in range(2))
+@pytest.mark.parametrize("n_rows", [50, 2500])  # of more than 2,000 some are drawn
+def test_fewer_directions_are_the_first_of_more(n_rows):
+    rows = np.random.default_rng(1).normal(size=(n_rows, 4))
+    one, other = (Projections(rows, np.ones(n_rows), np.random.default_rng(0), tries=3) for _ in range(2))
     first = one.rows(1)
     np.testing.assert_allclose(first, one.rows(3)[:, :1])
     np.testing.assert_allclose(one.rows(3), other.rows(3), rtol=1e-6, atol=1e-8)

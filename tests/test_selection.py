@@ -103,7 +103,7 @@ def test_models_that_were_never_climbed_to_say_so():
     assert "collapsed" in table["doubts"].iloc[1]
 
 
-def test_an_accident_of_few_rows_is_no_reason_for_a_component():
+def test_a_few_rows_that_lie_close_are_no_reason_for_a_component():
     """Five of 60 rows lie close together, and BIC alone would give them a component of their own."""
     rng = np.random.default_rng(0)
     x = rng.normal(size=(60, 2))
@@ -111,11 +111,11 @@ def test_an_accident_of_few_rows_is_no_reason_for_a_component():
     table = bg.select(x, n_components=[1, 2], covariances="full", shortlist=0, random_seed=0, resolution=None).table
     assert list(table["n_components"]) == [1, 2]
     assert table["bic"].iloc[1] < table["bic"].iloc[0]
-    assert table["accidents"].iloc[1] == pytest.approx(2 * np.log(60 * 59 * 58 / 6))
-    assert "by accident" in table["doubts"].iloc[1]
+    assert table["spurious_penalty"].iloc[1] == pytest.approx(2 * np.log(60 * 59 * 58 / 6))
+    assert "by chance" in table["doubts"].iloc[1]
 
 
-def test_few_rows_far_away_are_no_accident():
+def test_few_rows_far_away_are_a_cluster():
     rng = np.random.default_rng(0)
     x = np.concatenate([rng.normal(size=(60, 2)), rng.normal(30, 1, size=(5, 2))])
     selection = bg.select(x, n_components=[1, 2], covariances=("full", "diag"), shortlist=0, random_seed=0)

@@ -51,6 +51,10 @@ class CovarianceType:
         scales = n_features if self.per_feature else 1
         return owners * (scales + (n_features * (n_features - 1) // 2 if self.correlated else 0))
 
+    def n_mixture_parameters(self, n_components: int, n_features: int) -> int:
+        """Free parameters of a mixture: weights, means and covariances."""
+        return n_components - 1 + n_components * n_features + self.n_parameters(n_components, n_features)
+
     def from_scales(self, variances: Any, correlation_cholesky: Any, rounding: Any, xp: Any = np) -> Any:
         """Covariances in their natural shape; works on arrays and on PyTensor variables.
 

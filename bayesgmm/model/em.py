@@ -34,6 +34,11 @@ def shares(counts: np.ndarray) -> np.ndarray:
     return kept / kept.sum()
 
 
+def expectation(mixture: Mixture, table: Table) -> Statistics:
+    """The statistics of all rows of a table under a mixture: EM's E-step, and the log-likelihood with its gradient."""
+    return sum(mixture.statistics(*chunk) for chunk in table.chunks())  # type: ignore[return-value]
+
+
 @dataclass(frozen=True, eq=False)
 class ExpectationMaximisation:
     """EM for a table, with an M-step of the covariances and one of the weights."""
@@ -53,7 +58,7 @@ class ExpectationMaximisation:
 
     def expect(self, mixture: Mixture) -> Statistics:
         """E-step: the statistics of all rows."""
-        return sum(mixture.statistics(chunk.values, chunk.weights) for chunk in self.table.chunks())  # type: ignore[return-value]
+        return expectation(mixture, self.table)
 
     def step(self, mixture: Mixture) -> tuple[Mixture, float]:
         """One E-step and M-step; also the log-likelihood before it."""

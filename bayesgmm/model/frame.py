@@ -104,15 +104,19 @@ class Frame:
         if not self.family.correlated:
             own = self._own(rounding)
             return np.maximum(natural - own, BESIDE_ROUNDING * own)
-        factors = self._factors(natural)
-        inverse = np.linalg.inv(factors)
-        share, directions = np.linalg.eigh(inverse @ np.diag(rounding) @ np.swapaxes(inverse, -1, -2))
-        turned = factors @ (directions * np.sqrt(np.maximum(1 - share, BESIDE_ROUNDING * share))[..., None, :])
-        return turned @ np.swapaxes(turned, -1, -2)
+        root = root_beside(self._factors(natural), rounding)
+        return root @ np.swapaxes(root, -1, -2)
 
     def _own(self, rounding: np.ndarray) -> np.ndarray:
         """Rounding variances as uncorrelated natural covariances have them."""
         return rounding if self.family.per_feature else np.asarray(rounding.mean())
+
+
+def root_beside(factors: np.ndarray, rounding: np.ndarray) -> np.ndarray:
+    """F of F F^T, (..., D, D): covariances, of Cholesky factors, less the rounding's, or ``BESIDE_ROUNDING`` of it."""
+    inverse = np.linalg.inv(factors)
+    share, directions = np.linalg.eigh(inverse @ np.diag(rounding) @ np.swapaxes(inverse, -1, -2))
+    return factors @ (directions * np.sqrt(np.maximum(1 - share, BESIDE_ROUNDING * share))[..., None, :])
 
 
 def lower(roots: np.ndarray) -> np.ndarray:

@@ -109,8 +109,7 @@ class Specification:
     @property
     def n_parameters(self) -> int:
         """Free parameters of the mixture; what has only a prior in common, a reference or a concentration, is none."""
-        k, d = self.n_components, self.n_features
-        return k - 1 + k * d + self.covariance.n_parameters(k, d)
+        return self.covariance.n_mixture_parameters(self.n_components, self.n_features)
 
     def prior(self, *variables: str) -> Prior | None:
         """The prior of the first of these variables that has one."""

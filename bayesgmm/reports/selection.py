@@ -38,7 +38,7 @@ class Criteria:
 
     @property
     def _above(self) -> np.ndarray:
-        values = (self.table[self.criterion] + self.table["accidents"]).to_numpy(dtype=float)
+        values = (self.table[self.criterion] + self.table["spurious_penalty"]).to_numpy(dtype=float)
         # Where a component has collapsed the likelihood is an artefact.
         return values - np.min(values, where=self._sound | ~self._sound.any(), initial=np.inf)
 
@@ -106,7 +106,7 @@ def plot_selection(selection: Any, *, criterion: str = "bic", ax: "Axes | None" 
 
     The best has a ring, and what is less than 2 above it, no more than a bare mention, is shaded. Of models that were
     sampled stand beside it, each above its own best and with two standard errors, -2 log evidence and -2 elpd. Models
-    that are not ``sound`` are left out; what is charged for accidents is added.
+    that are not ``sound`` are left out; the penalty of spurious components is added.
 
     Parameters
     ----------

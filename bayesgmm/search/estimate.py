@@ -10,6 +10,7 @@ import numpy as np
 from bayesgmm.arguments import check_count
 from bayesgmm.exceptions import ModelError, MultipleModesWarning
 from bayesgmm.mixture.mixture import Mixture
+from bayesgmm.model.em import expectation
 from bayesgmm.record.fit import Fit
 from bayesgmm.record.provenance import Provenance, seed_of
 from bayesgmm.record.starts import Starts
@@ -66,7 +67,7 @@ class MapEstimate:
         return cls(
             point={name: value[0] for name, value in problem.constrain(optimum.q).items()},
             log_posterior=optimum.log_posterior,
-            log_likelihood=sum(mixture.statistics(*chunk).log_likelihood for chunk in problem.table.chunks()),
+            log_likelihood=expectation(mixture, problem.table).log_likelihood,
             gradient_norm=optimum.gradient_norm,
             converged=optimum.converged,
             starts=optima.starts,

@@ -26,11 +26,10 @@ from scipy.optimize import minimize
 from bayesgmm.data.table import Table
 from bayesgmm.mixture.elementary import jit
 from bayesgmm.mixture.mixture import Mixture
-from bayesgmm.mixture.statistics import Statistics
 from bayesgmm.mixture.widths import COLLAPSED_WIDTH, widths
 from bayesgmm.model.covariance import CovarianceType
-from bayesgmm.model.em import EMPTY_COUNT
-from bayesgmm.model.frame import FLOOR, lower
+from bayesgmm.model.em import EMPTY_COUNT, expectation
+from bayesgmm.model.frame import BESIDE_ROUNDING, FLOOR, lower, root_beside
 from bayesgmm.search.mode import SAME_PARAMETERS
 
 # Iterations in the first and in every other set of coordinates, and how many of these there are at most. After few
@@ -42,8 +41,6 @@ NEAR = 1e-2
 DECREMENT = 1e-6
 # A climb whose model, which is rough far below the maximum, promises less than a part of what it lacks is given up.
 EXPECTED = 10.0
-# Where the floor explains a covariance, the part of it that a root starts with in every direction.
-LEAST_ROOT = 0.1
 # Log-likelihoods that agree to so many nats, of mixtures that match, are of one maximum.
 SAME_LOG_LIKELIHOOD = 1e-3
 # Rounding errors of a matrix in units of float64's precision and its largest eigenvalue, with room.
@@ -89,10 +86,6 @@ class Likelihood:
 
     table: Table
     family: CovarianceType
-
-    def statistics(self, mixture: Mixture) -> Statistics:
-        """The log-likelihood and its gradient by the parameters."""
-        return sum(mixture.statistics(*chunk) for chunk in self.table.chunks())  # type: ignore[return-value]
 
     @cached_property
     def floor(self) -> np.ndarray:
@@ -180,9 +173,9 @@ class _Coordinates:
         counts = np.maximum(mixture.weights * likelihood.table.total, 1.0)
         floor = likelihood.own_floor
         if family.correlated:
-            covariances = _at_least(covariances, floor)
-            return cls(likelihood, mixture, counts, _roots(covariances, floor), np.linalg.cholesky(covariances))
-        beside = np.maximum(covariances - np.diag(floor), LEAST_ROOT**2 * covariances)
+            factors = np.linalg.cholesky(_at_least(covariances, floor))
+            return cls(likelihood, mixture, counts, lower(root_beside(factors, floor)), factors)
+        beside = np.maximum(covariances - np.diag(floor), np.diag(BESIDE_ROUNDING * floor))
         return cls(likelihood, mixture, counts, np.sqrt(beside), np.sqrt(covariances))
 
     @property
@@ -212,7 +205,7 @@ class _Coordinates:
         weights, means, roots, covariances = self._moved(z)
         if not np.isfinite(covariances).all():
             return np.inf, np.zeros_like(z)
-        statistics = self.likelihood.statistics(self._mixture(weights, means, covariances))
+        statistics = expectation(self._mixture(weights, means, covariances), self.likelihood.table)
         if not np.isfinite(statistics.log_likelihood):
             return np.inf, np.zeros_like(z)
         family = self.likelihood.family
@@ -307,15 +300,3 @@ def _at_least(covariances: np.ndarray, floor: np.ndarray) -> np.ndarray:
         raised = directions * np.maximum(variances, 1 + np.finfo(float).eps * variances[:, -1:] * ROUNDED)[:, None]
         return raised @ directions.swapaxes(1, 2) * np.outer(units, units)
     return covariances
-
-
-def _roots(covariances: np.ndarray, floor: np.ndarray) -> np.ndarray:
-    """Cholesky factors of covariances less the floor, or of what is left of them where it explains all."""
-    try:
-        return np.linalg.cholesky(covariances - np.diag(floor))
-    except np.linalg.LinAlgError:
-        factors = np.linalg.cholesky(covariances)
-        inverse = np.linalg.inv(factors)
-        share, directions = np.linalg.eigh(inverse @ np.diag(floor) @ inverse.swapaxes(1, 2))
-        turned = factors @ (directions * np.sqrt(np.maximum(1 - share, LEAST_ROOT**2))[:, None, :])
-        return lower(turned)

@@ -9,6 +9,8 @@ Pena and Prieto (2001), Cluster identification using projections, JASA 96, 1433-
 https://doi.org/10.1198/016214501753382345.
 """
 
+from functools import cached_property
+
 import numpy as np
 from scipy.optimize import minimize
 
@@ -38,17 +40,22 @@ class Projections:
         self._whitened, self._weight, self._rng, self._tries = whitened, weight, rng, tries
         self._found: list[np.ndarray] = []
 
+    @cached_property
+    def _few(self) -> tuple[np.ndarray, np.ndarray]:
+        """The rows that directions are looked for in, and their shares; the same for all directions."""
+        n_rows = len(self._whitened)
+        few = np.arange(n_rows) if n_rows <= MOST_ROWS else self._rng.choice(n_rows, MOST_ROWS, replace=False)
+        return self._whitened[few], self._weight[few] / self._weight[few].sum()
+
     def rows(self, n_directions: int) -> np.ndarray:
         """All rows (N, M) in so many directions, or as many as there are."""
-        n_rows, n_features = self._whitened.shape
+        n_features = self._whitened.shape[1]
         most = min(n_directions, n_features, MOST_DIRECTIONS)
-        if len(self._found) < most:
-            few = np.arange(n_rows) if n_rows <= MOST_ROWS else self._rng.choice(n_rows, MOST_ROWS, replace=False)
-            rows, share = self._whitened[few], self._weight[few] / self._weight[few].sum()
-            while len(self._found) < most:
-                # The directions that are at right angles to those found, as columns.
-                left = np.linalg.svd(np.array(self._found).reshape(-1, n_features))[2][len(self._found) :].T
-                self._found.append(left @ _least_kurtosis(rows @ left, share, self._rng, self._tries))
+        while len(self._found) < most:
+            rows, share = self._few
+            # The directions that are at right angles to those found, as columns.
+            left = np.linalg.svd(np.array(self._found).reshape(-1, n_features))[2][len(self._found) :].T
+            self._found.append(left @ _least_kurtosis(rows @ left, share, self._rng, self._tries))
         return self._whitened @ np.array(self._found[:most]).T
 
 

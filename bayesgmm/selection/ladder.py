@@ -2,8 +2,7 @@
 
 Up: the search for a model's maximum begins at that of fewer components, with spare ones where rows are crowded, and at
 those of simpler structures. Down: at that of more components, merged. Then up once more, with what was found on the way
-down; where a model is near the best by BIC, with many more starts. A model that holds another is
-never less likely than it.
+down; where a model is near the best by BIC, with many more starts. A model that holds another is never less likely.
 """
 
 from collections.abc import Iterator, Mapping
@@ -45,8 +44,7 @@ class Model(NamedTuple):
 
     def n_parameters(self, n_features: int) -> int:
         """Free parameters."""
-        k = self.n_components
-        return k - 1 + k * n_features + self.family.n_parameters(k, n_features)
+        return self.family.n_mixture_parameters(self.n_components, n_features)
 
     def bic(self, log_likelihood: float, table: Table) -> float:
         """Bayesian information criterion; smaller is better."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def ranked(table: Table, climbed: Mapping[Model, Found]) -> "pd.DataFrame":
-    """One row a model at its maximum, the least BIC with its accidents first and those that are not sound last."""
+    """One row a model at its maximum, the least BIC with its penalty first and those that are not sound last."""
     import pandas as pd
 
     rows = []
@@ -33,13 +33,13 @@ def ranked(table: Table, climbed: Mapping[Model, Found]) -> "pd.DataFrame":
                 "bic": bic,
                 "icl": bic - 2 * float(table.row_weights @ log_certainty),
                 "aic": -2 * maximum.log_likelihood + 2 * n_parameters,
-                "accidents": accidents(table, model, found),
+                "spurious_penalty": spurious_penalty(table, model, found),
                 "sound": is_sound(table, model, found),
                 "doubts": "; ".join(_doubts(table, model, found)),
             }
         )
     table_of_all = pd.DataFrame(rows)
-    order = np.lexsort([table_of_all["bic"] + table_of_all["accidents"], ~table_of_all["sound"]])
+    order = np.lexsort([table_of_all["bic"] + table_of_all["spurious_penalty"], ~table_of_all["sound"]])
     return table_of_all.iloc[order].reset_index(drop=True)
 
 
@@ -52,16 +52,19 @@ def _doubts(table: Table, model: Model, found: Found) -> list[str]:
             "likelihood there is an artefact"
         )
     elif not maximum.converged:
-        doubts.append("nothing was found that fewer components or a simpler structure do not have, but for collapses")
+        doubts.append(
+            "no maximum was reached that fewer components or a simpler structure do not have, but by collapse"
+        )
     elif found.n_reached < 2 <= found.n_starts:
         doubts.append(f"one of {found.n_starts} starts reached this maximum: there may be a higher one")
-    elif maximum.collapsed or not is_sound(table, model, found):
-        doubts.append(f"{table.total - model.n_components:.0f} rows beside the components leave no shared covariance")
-    charge = accidents(table, model, found)
-    if charge > 0 and not maximum.collapsed:
+    if not maximum.collapsed and not is_sound(table, model, found):
+        left = table.total - model.n_components
+        doubts.append(f"{left:g} rows more than there are components are too few for a shared covariance")
+    penalty = spurious_penalty(table, model, found)
+    if penalty > 0 and not maximum.collapsed:
         doubts.append(
-            f"a component holds {float(_counts(table, found).min()):.1f} rows, which may lie close by accident: ranked "
-            f"as if BIC were {charge:.1f} higher"
+            f"a component holds {float(_counts(table, found).min()):.1f} rows, which may lie close by chance: ranked "
+            f"as if BIC were {penalty:.1f} higher"
         )
     return doubts
 
@@ -73,21 +76,23 @@ def is_sound(table: Table, model: Model, found: Found) -> bool:
     return not found.maximum.collapsed and (enough or left >= _few(table, model))
 
 
-def accidents(table: Table, model: Model, found: Found) -> float:
-    r"""What is added to BIC for components of few rows, which the likelihood picks from very many.
+def spurious_penalty(table: Table, model: Model, found: Found) -> float:
+    r"""What is added to BIC for components of few rows, which may be spurious maximisers of the likelihood.
 
     .. math:: 2 \log \binom{N}{m}
 
     for each of fewer than D + 5 rows (6 where features do not correlate), with the m rows that fix its place and width:
     D + 1, two where features do not correlate, one where the covariance is shared. BIC charges for parameters as if
-    there were many rows to each; that any few of N rows lie close, or near a plane, is an accident with as many chances
-    as there are ways to pick them.
+    there were many rows to each; that any few of N rows lie close, or near a plane, has as many chances as
+    there are ways to pick them. The penalty is this package's own; on spurious maximisers see McLachlan and Peel
+    (2000), Finite mixture models, chapter 3, https://doi.org/10.1002/0471721182.
     """
     if model.n_components == 1:
         return 0.0
     counts, n = _counts(table, found), table.total
     fix = (table.n_features + 1 if model.family.correlated else 2) if model.family.per_component else 1
-    m = np.minimum(np.maximum(counts[counts < _few(table, model)], 1.0), fix)
+    # Row weights may add up to less than the rows that fix a component.
+    m = np.minimum(np.clip(counts[counts < _few(table, model)], 1.0, fix), n)
     return float(2 * (gammaln(n + 1) - gammaln(m + 1) - gammaln(n - m + 1)).sum())
 
 

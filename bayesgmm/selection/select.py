@@ -46,15 +46,14 @@ class Selection:
     Attributes
     ----------
     table : pandas.DataFrame
-        One row a model, the least BIC first. ``n_components``, ``covariance_type``; at the maximum of the likelihood
-        ``log_likelihood`` (nats), ``n_parameters``, ``bic``, ``icl``, ``aic`` (smaller is better), what is added to BIC
-        for ``accidents``, components of so few rows that they may lie close by chance (a table's order is that of the
-        sum), and whether it is ``sound``: no component has collapsed, nor a shared covariance for want of rows; of the
-        models that were
-        sampled ``elpd`` (leave-one-out, nats; larger is better) and ``elpd_se``, what it is from the best's,
-        ``elpd_diff`` and ``elpd_diff_se``, ``log_evidence`` (nats) and ``log_evidence_se``, the stacking ``weight`` and
-        the ``verdict`` of :func:`bayesgmm.diagnose`, else NaN and ""; ``seconds``; and ``doubts``, why not to trust the
-        row, "" if nothing speaks against it. Draws that fail have no weight.
+        One row a model, in the order of their rank. ``n_components``, ``covariance_type``; at the maximum of the
+        likelihood ``log_likelihood`` (nats), ``n_parameters``, ``bic``, ``icl``, ``aic`` (smaller is better), the
+        ``spurious_penalty`` of components of so few rows that these may lie close by chance, which is added to BIC to
+        rank models, and whether it is ``sound``: no component has collapsed, nor a shared covariance for want of rows.
+        Of the models that were sampled ``elpd`` (leave-one-out, nats; larger is better) and ``elpd_se``, what it is
+        from the best's, ``elpd_diff`` and ``elpd_diff_se``, ``log_evidence`` (nats) and ``log_evidence_se``, the
+        stacking ``weight`` and the ``verdict`` of :func:`bayesgmm.diagnose`, else NaN and ""; ``seconds``; and
+        ``doubts``, why not to trust the row, "" if nothing speaks against it. Draws that fail have no weight.
     posteriors : dict
         (n_components, covariance_type) -> the tree of draws of every model that was sampled.
     """
@@ -67,7 +66,7 @@ class Selection:
 
     @property
     def best(self) -> tuple[int, str]:
-        """(n_components, covariance_type) of the least BIC and accidents, among models that are sound if any is."""
+        """(n_components, covariance_type) of the least BIC with its penalty, among sound models if there are any."""
         return models_of(self.table)[0]
 
     @property
@@ -76,7 +75,7 @@ class Selection:
 
         Kass and Raftery (1995), Bayes factors, JASA 90, 773-795, https://doi.org/10.1080/01621459.1995.10476572.
         """
-        charged = self.table["bic"] + self.table["accidents"]
+        charged = self.table["bic"] + self.table["spurious_penalty"]
         near = distinct(self.table[(charged < charged.iloc[0] + BARE_MENTION) & self.table["sound"]])
         return list(models_of(near))
 
