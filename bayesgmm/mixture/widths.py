@@ -18,18 +18,23 @@ OWN = 0.5
 
 def widths(mixture: Mixture, x: np.ndarray) -> np.ndarray:
     """The width of every component, (K,), for data ``x`` (N, D)."""
-    return np.array([narrowest(covariance, x)[0] for covariance in mixture.full_covariances])
+    to_round = _to_round(x)
+    return np.sqrt(np.maximum(np.linalg.eigvalsh(to_round @ mixture.full_covariances @ to_round.T)[:, 0], 0.0))
 
 
 def narrowest(covariance: np.ndarray, x: np.ndarray) -> tuple[float, np.ndarray]:
     """A component's width, and the direction (D,) of it, for rows of ``x``."""
+    to_round = _to_round(x)
+    values, vectors = np.linalg.eigh(to_round @ covariance @ to_round.T)
+    return float(np.sqrt(max(values[0], 0.0))), to_round.T @ vectors[:, 0]
+
+
+def _to_round(x: np.ndarray) -> np.ndarray:
+    """The matrix (D, D) by which rows of ``x`` have variance 1 in all directions."""
     data = np.atleast_2d(np.cov(x, rowvar=False))
     scales = np.sqrt(np.diag(data))
     correlation = data / np.outer(scales, scales) + RIDGE * np.eye(len(data))
-    inverse = np.linalg.inv(np.linalg.cholesky(correlation))
-    whitened = inverse @ (covariance / np.outer(scales, scales)) @ inverse.T
-    values, vectors = np.linalg.eigh(whitened)
-    return float(np.sqrt(max(values[0], 0.0))), (inverse.T @ vectors[:, 0]) / scales
+    return np.linalg.inv(np.linalg.cholesky(correlation)) / scales
 
 
 def own_rows(mixture: Mixture, x: np.ndarray, component: int) -> np.ndarray:

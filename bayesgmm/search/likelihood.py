@@ -25,10 +25,12 @@ from scipy.optimize import minimize
 
 from bayesgmm.data.table import Table
 from bayesgmm.mixture.elementary import jit
+from bayesgmm.mixture.kernel import statistics
 from bayesgmm.mixture.mixture import Mixture
+from bayesgmm.mixture.threads import raise_interrupt
 from bayesgmm.mixture.widths import COLLAPSED_WIDTH, widths
 from bayesgmm.model.covariance import CovarianceType
-from bayesgmm.model.em import EMPTY_COUNT, expectation
+from bayesgmm.model.em import EMPTY_COUNT
 from bayesgmm.model.frame import BESIDE_ROUNDING, FLOOR, lower, root_beside
 from bayesgmm.search.mode import SAME_PARAMETERS
 
@@ -129,7 +131,8 @@ class Likelihood:
             gradient = np.asarray(result.jac)
             promised = 0.5 * float(gradient @ (result.hess_inv @ gradient))
             converged = promised < DECREMENT
-            if converged or result.nit == 0 or value + EXPECTED * (1 + promised) < to_beat:
+            hopeless = value + EXPECTED * (1 + promised) < to_beat
+            if converged or hopeless or result.nit == 0 or self.collapsed(mixture):
                 break
             near = next((other for other in known if self._near(other, mixture, value)), None)
             if near is not None:
@@ -185,36 +188,40 @@ class _Coordinates:
         family = self.likelihood.family
         return k + k * d + len(self.roots) * (d * (d + 1) // 2 if family.correlated else d if family.per_feature else 1)
 
-    def _moved(self, z: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    @property
+    def _origin(self) -> tuple:
+        """What compiled functions take of the coordinates."""
         family = self.likelihood.family
-        return _move(
-            z, self.origin.weights, self.origin.means, self.roots, self.factors, self.counts,
-            self.likelihood.own_floor, family.correlated, family.per_feature,
+        return (
+            self.origin.weights, self.origin.means, self.roots, self.factors, self.counts, self.likelihood.own_floor,
+            family.correlated, family.per_feature,
         )  # fmt: skip
 
-    def _mixture(self, weights: np.ndarray, means: np.ndarray, covariances: np.ndarray) -> Mixture:
+    def mixture(self, z: np.ndarray) -> Mixture:
+        weights, means, _, covariances = _move(z, *self._origin)
         correlated = self.likelihood.family.correlated
         return Mixture(weights, means, covariances if correlated else np.einsum("kii->ki", covariances))
 
-    def mixture(self, z: np.ndarray) -> Mixture:
-        weights, means, _, covariances = self._moved(z)
-        return self._mixture(weights, means, covariances)
-
     def objective(self, z: np.ndarray) -> tuple[float, np.ndarray]:
         """The negative log-likelihood and its gradient."""
-        weights, means, roots, covariances = self._moved(z)
+        weights, means, roots, covariances = _move(z, *self._origin)
         if not np.isfinite(covariances).all():
             return np.inf, np.zeros_like(z)
-        statistics = expectation(self._mixture(weights, means, covariances), self.likelihood.table)
-        if not np.isfinite(statistics.log_likelihood):
+        family, table = self.likelihood.family, self.likelihood.table
+        # The compiled function itself, as a mixture's own checks take as long as the pass over a small table.
+        passes = (
+            statistics(chunk.values, weights, means, covariances, not family.correlated, chunk.weights)
+            for chunk in table.chunks()
+        )
+        log_likelihood, counts, first, second = sum(passes)  # type: ignore[misc]
+        raise_interrupt()
+        if not np.isfinite(log_likelihood):
             return np.inf, np.zeros_like(z)
-        family = self.likelihood.family
-        by_weights = statistics.counts - weights * self.likelihood.table.total
+        by_weights = counts - weights * table.total
         gradient = _pull(
-            by_weights, statistics.first, statistics.second, roots, self.factors, self.counts, family.correlated,
-            family.per_feature,
-        )  # fmt: skip
-        return -statistics.log_likelihood, -gradient
+            by_weights, first, second, roots, self.factors, self.counts, family.correlated, family.per_feature
+        )
+        return -log_likelihood, -gradient
 
 
 @jit

@@ -82,9 +82,11 @@ class LikelihoodSearch:
         for index in range(MOST_STARTS):
             found = self.found if self.climbed else None
             best = None if found is None else found.maximum
-            since = since + 1 if best is not None and best.log_likelihood < highest + SAME_LOG_LIKELIHOOD else 0
-            highest = -np.inf if best is None else best.log_likelihood
-            if index >= LEAST_STARTS and since >= patience and found is not None and found.n_reached >= often:
+            # Where a component has collapsed no maximum was found.
+            here = -np.inf if best is None or best.collapsed else best.log_likelihood
+            since, highest = (0, here) if here > highest + SAME_LOG_LIKELIHOOD else (since + 1, highest)
+            reached = found is not None and (found.maximum.collapsed or found.n_reached >= often)
+            if index >= LEAST_STARTS and since >= patience and reached:
                 break
             self.climb(self._starting.make(index, None if best is None else best.mixture)[1])
 

@@ -103,9 +103,9 @@ class Ladder:
         bic = {
             other: other.bic(known.maximum.log_likelihood, self.table)
             for other, known in found.items()
-            if other == model or not known.maximum.collapsed
+            if not known.maximum.collapsed
         }
-        return bic[model] < min(bic.values()) + NEAR
+        return model in bic and bic[model] < min(bic.values()) + NEAR
 
     def _neighbours(
         self, search: LikelihoodSearch, sweep: str, model: Model, found: Mapping[Model, Found]
