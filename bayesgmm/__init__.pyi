@@ -1,5 +1,6 @@
 from . import datasets, exceptions
 from .estimator import GaussianMixture
+from .imputer import MixtureImputer
 from .model.build import build_model
 from .model.priors import Priors
 from .posterior.assignments import assignments
@@ -7,6 +8,7 @@ from .posterior.coclustering import coclustering
 from .posterior.density import density, regression
 from .posterior.diagnosis import Diagnosis, diagnose
 from .posterior.evidence import Evidence, evidence
+from .posterior.impute import impute
 from .posterior.occupied import occupied
 from .posterior.partition import Partition, partition
 from .posterior.relabel import relabel
@@ -31,6 +33,7 @@ __all__ = [
     "Evidence",
     "GaussianMixture",
     "MapEstimate",
+    "MixtureImputer",
     "Partition",
     "Priors",
     "Selection",
@@ -44,6 +47,7 @@ __all__ = [
     "evidence",
     "exceptions",
     "find_MAP",
+    "impute",
     "load",
     "occupied",
     "open_run",

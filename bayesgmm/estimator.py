@@ -8,8 +8,9 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from bayesgmm.arguments import check_choice, check_count
+from bayesgmm.data.observations import Rows
 from bayesgmm.data.reading import column_names
-from bayesgmm.data.table import Table
+from bayesgmm.data.table import MARGINALISE, Table
 from bayesgmm.exceptions import InvalidArgumentError, InvalidDataError, InvalidDataTypeError
 from bayesgmm.mixture.mixture import Mixture
 from bayesgmm.record.fit import Fit
@@ -47,6 +48,9 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         Default: scaled to the data.
     resolution : "auto", None, float or (D,) array, default "auto"
         The step that each feature was recorded to; see :func:`bayesgmm.build_model`.
+    missing : {"error", "marginalise"}, default "error"
+        What becomes of NaN, in the rows that are fitted and in new ones; "marginalise": a row counts with what was seen
+        of it. See :func:`bayesgmm.build_model`.
     n_init : int or "auto", default "auto"
         Starts of the search for the mode; see :func:`bayesgmm.find_MAP`.
     draws, tune, chains, cores : int
@@ -98,6 +102,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         inference="nuts",
         priors=None,
         resolution="auto",
+        missing="error",
         n_init="auto",
         draws=1000,
         tune=None,
@@ -112,6 +117,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         self.inference = inference
         self.priors = priors
         self.resolution = resolution
+        self.missing = missing
         self.n_init = n_init
         self.draws = draws
         self.tune = tune
@@ -158,6 +164,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):
             priors=self.priors,
             resolution=self.resolution,
             sample_weight=sample_weight,
+            missing=self.missing,
         )
         self._check_names(X, reset=True)
         random = check_random_state(self.random_state)
@@ -193,7 +200,8 @@ class GaussianMixture(DensityMixin, BaseEstimator):
             raise InvalidArgumentError(
                 f'n_components = {self.n_components!r} must be an integer of at least 1, or "auto".'
             )
-        most = min(MOST_COMPONENTS, len(Table.to_fit(X, sample_weight=sample_weight, resolution=None).counted.values))
+        table = Table.to_fit(X, sample_weight=sample_weight, resolution=None, missing=self.missing)
+        most = min(MOST_COMPONENTS, table.counted.n_rows)
         self.selection_ = select(
             X,
             n_components=range(1, most + 1),
@@ -201,6 +209,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):
             shortlist=0,
             resolution=self.resolution,
             sample_weight=sample_weight,
+            missing=self.missing,
             random_seed=int(check_random_state(self.random_state).randint(LARGEST_SEED)),
             progressbar=self.progressbar,
         )
@@ -263,15 +272,15 @@ class GaussianMixture(DensityMixin, BaseEstimator):
     def _correlated(self) -> bool:
         return self.map_.problem.specification.covariance.correlated
 
-    def _new_rows(self, X: Any) -> np.ndarray:
+    def _new_rows(self, X: Any) -> Rows:
         """New rows: a frame that has the fitted columns by their names, whatever it has else; others as fitted."""
         check_is_fitted(self)
-        features = self.map_.problem.specification.features
+        features, gaps = self.map_.problem.specification.features, self.map_.problem.table.gaps
         if set(features) <= set(column_names(X) or ()):
-            return Table.like(X, features).values
-        table = Table.of(X)
+            return Table.like(X, features, gaps=gaps).observations
+        table = Table.of(X, gaps=gaps)
         self._check_names(X, reset=False)
-        return table.values
+        return table.observations
 
     def _check_names(self, X: Any, *, reset: bool) -> None:
         """scikit-learn's check of the features' number and names, its errors as ours."""
@@ -312,6 +321,11 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         seed = check_random_state(self.random_state).randint(LARGEST_SEED)
         return self._mixture.simulate(n_samples, np.random.default_rng(seed))
 
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = self.missing == MARGINALISE
+        return tags
+
     # Information criteria -------------------------------------------------------------------------------------------
 
     def bic(self, X: Any) -> float:
@@ -323,7 +337,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         """Akaike's information criterion at the mode: smaller is better."""
         return self._criterion(self._new_rows(X), 2.0)
 
-    def _criterion(self, x: np.ndarray, price: float) -> float:
+    def _criterion(self, x: Rows, price: float) -> float:
         """-2 log-likelihood at the mode, and the price of every parameter."""
         n_parameters = self.map_.problem.specification.n_parameters
         return -2 * float(self.map_.mixture.log_density(x).sum()) + price * n_parameters

@@ -24,6 +24,7 @@ def recording_step(column: np.ndarray) -> float:
     largest power of ten of which all values are multiples, or that of a coarser even grid they lie on, as rounded data
     do that were centred or are in other units now.
     """
+    column = column[~np.isnan(column)]
     values = np.unique(column)
     if values.size == column.size:
         return 0.0

@@ -11,14 +11,14 @@ RIDGE = 1e-3
 def whitened(table: Table) -> np.ndarray:
     """The rows in units in which the features have no correlation, (N, D)."""
     centre, spread = table.moments
-    x = (table.values - centre) / np.sqrt(spread)
+    x = (table.filled - centre) / np.sqrt(spread)
     correlation = (table.row_weights * x.T) @ x / table.total
     return np.linalg.solve(np.linalg.cholesky(correlation + RIDGE * np.eye(table.n_features)), x.T).T
 
 
 def spread_rows(table: Table, n: int, rng: np.random.Generator) -> np.ndarray:
     """The values of ``n`` rows far apart from each other, (n, D)."""
-    return table.values[spread_positions(whitened(table), n, table.row_weights, rng)]
+    return table.filled[spread_positions(whitened(table), n, table.row_weights, rng)]
 
 
 def spread_positions(x: np.ndarray, n: int, weight: np.ndarray, rng: np.random.Generator) -> list[int]:

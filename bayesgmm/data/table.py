@@ -11,20 +11,25 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from bayesgmm.arguments import check_choice
+from bayesgmm.data.gaps import filled
+from bayesgmm.data.observations import Observations, Rows
 from bayesgmm.data.reading import listed, read, row_names
 from bayesgmm.data.resolution import check_resolution
 from bayesgmm.exceptions import InvalidArgumentError, InvalidDataError
 
 # Ranges of features beyond this and its inverse leave no room for squares of variances.
 LEAST_RANGE = 1e-70
+# What becomes of values that were not seen.
+MISSING = ("error", MARGINALISE := "marginalise")
 # Sums over rows are made of blocks of so many: no second array as large as the data.
 BLOCK_ROWS = 65_536
 
 
 class Chunk(NamedTuple):
-    """Some rows: ``values`` (n, D), and their ``weights`` (n,), or (1,) where every row counts once."""
+    """Some rows: their ``values``, and their ``weights`` (n,), or (1,) where every row counts once."""
 
-    values: np.ndarray
+    values: Rows
     weights: np.ndarray
 
 
@@ -35,7 +40,7 @@ class Table:
     Parameters
     ----------
     values : (N, D) float64 array
-        Finite and C-contiguous.
+        Finite and C-contiguous; with ``gaps`` NaN where a value was not seen.
     features : tuple of D str
     names : pandas.Index, optional
         Of the rows.
@@ -43,6 +48,8 @@ class Table:
         How often each row counts. None: once.
     resolution : (D,) array, optional
         The step that each feature was recorded to; 0 where it was not rounded.
+    gaps : bool
+        Whether values may not have been seen.
     """
 
     values: np.ndarray = field(repr=False)
@@ -50,10 +57,11 @@ class Table:
     names: Any = field(default=None, repr=False)
     weights: np.ndarray | None = field(default=None, repr=False)
     resolution: np.ndarray | None = None
+    gaps: bool = False
 
     @classmethod
-    def of(cls, X: Any) -> "Table":
-        """Read ``X`` (N, D): an array, a list or a data frame of finite real numbers.
+    def of(cls, X: Any, *, gaps: bool = False) -> "Table":
+        """Read ``X`` (N, D): an array, a list or a data frame of finite real numbers, and NaN if there may be ``gaps``.
 
         Raises
         ------
@@ -63,24 +71,25 @@ class Table:
             Not two-dimensional, no rows or columns, repeated column names, NaN or infinity.
         """
         values, features = read(X)
-        return cls(_finite(values, features), features or _positions(values.shape[1]), row_names(X))
+        names = features or _positions(values.shape[1])
+        return cls(_finite(values, names, gaps), names, row_names(X), gaps=gaps)
 
     @classmethod
-    def to_fit(cls, X: Any, *, sample_weight: Any = None, resolution: Any = "auto") -> "Table":
+    def to_fit(cls, X: Any, *, sample_weight: Any = None, resolution: Any = "auto", missing: str = "error") -> "Table":
         """Read data to be fitted: on top of :meth:`of`, two rows that differ and no constant feature.
 
         Raises
         ------
         InvalidDataTypeError, InvalidDataError, InvalidArgumentError
         """
-        table = cls.of(X)
+        table = cls.of(X, gaps=check_choice(missing, "missing", MISSING) == MARGINALISE)
         weights = check_sample_weight(sample_weight, table.n_rows)
         table = replace(table, weights=weights)
         _check_spread(table)
         return replace(table, resolution=check_resolution(resolution, table.values))
 
     @classmethod
-    def like(cls, X: Any, features: Sequence[str]) -> "Table":
+    def like(cls, X: Any, features: Sequence[str], *, gaps: bool = False) -> "Table":
         """Read new rows of ``features``, as every function here that takes new data does.
 
         A data frame's columns are taken by name, whatever their order and however many more there are; a frame that
@@ -105,7 +114,7 @@ class Table:
                     "them by position."
                 )
             values = values[:, [names.index(name) for name in given]]
-        return cls(_finite(values, given), given, row_names(X))
+        return cls(_finite(values, given, gaps), given, row_names(X), gaps=gaps)
 
     # Its shape ------------------------------------------------------------------------------------------------------
 
@@ -132,9 +141,42 @@ class Table:
         """Variance that rounding added to each feature (Sheppard), (D,)."""
         return np.zeros(self.n_features) if self.resolution is None else self.resolution**2 / 12
 
+    @cached_property
+    def observations(self) -> Rows:
+        """The rows as a mixture takes them: their values, or what was seen of them."""
+        return Observations(self.values) if self.gaps else self.values
+
+    @property
+    def pattern(self) -> dict[str, np.ndarray]:
+        """What the likelihood takes besides the values, by name: of complete rows nothing."""
+        rows = self.observations
+        return {"row_order": rows.order, "labels": rows.every_label} if isinstance(rows, Observations) else {}
+
+    @cached_property
+    def filled(self) -> np.ndarray:
+        """The values, with what the others let expect in the place of those that were not seen, (N, D)."""
+        return self._normal[0]
+
+    @cached_property
+    def covariance(self) -> np.ndarray:
+        """The covariance of the features in the weighted rows, (D, D)."""
+        return self._normal[1]
+
+    @cached_property
+    def _normal(self) -> tuple[np.ndarray, np.ndarray]:
+        if not np.isnan(self.values).any():
+            centred = self.values - self.moments[0]
+            return self.values, (self.row_weights * centred.T) @ centred / self.total
+        return filled(self.values, self.row_weights, *self.moments)
+
+    @property
+    def complete(self) -> "Table":
+        """The rows of which all was seen."""
+        return self.rows(~np.isnan(self.values).any(axis=1)) if self.gaps else self
+
     def chunks(self) -> Iterator[Chunk]:
         """All rows, a chunk at a time."""
-        yield Chunk(self.values, np.ones(1) if self.weights is None else self.weights)
+        yield Chunk(self.observations, np.ones(1) if self.weights is None else self.weights)
 
     # Parts of it ----------------------------------------------------------------------------------------------------
 
@@ -160,23 +202,28 @@ class Table:
 
     @cached_property
     def moments(self) -> tuple[np.ndarray, np.ndarray]:
-        """Means and variances (D,) of the weighted rows."""
+        """Means and variances (D,) of the weighted rows, of what was seen of each feature."""
         blocks = list(self._blocks())
-        centre = np.asarray(sum(_weighted_sum(block.values, block.weights) for block in blocks) / self.total)
-        squares = sum(_weighted_sum((block.values - centre) ** 2, block.weights) for block in blocks)
-        return centre, np.asarray(squares / self.total)
+        total = self.total if not self.gaps else sum(_weighted_sum(~np.isnan(x) * 1.0, w) for x, w in blocks)
+        centre = np.asarray(sum(_weighted_sum(_or_zero(x, self.gaps), w) for x, w in blocks) / total)
+        squares = sum(_weighted_sum(_or_zero((x - centre) ** 2, self.gaps), w) for x, w in blocks)
+        return centre, np.asarray(squares / total)
 
     @cached_property
     def limits(self) -> tuple[np.ndarray, np.ndarray]:
         """Least and greatest value of each feature, (D,), in the rows that count."""
-        values = self.values if self.weights is None else self.values[self.weights > 0]
-        return values.min(axis=0), values.max(axis=0)
+        values = self.counted.values
+        return np.fmin.reduce(values, axis=0), np.fmax.reduce(values, axis=0)
 
-    def _blocks(self) -> Iterator[Chunk]:
-        for chunk in self.chunks():
-            for start in range(0, len(chunk.values), BLOCK_ROWS):
-                own = slice(start, start + BLOCK_ROWS)
-                yield Chunk(chunk.values[own], chunk.weights if chunk.weights.size == 1 else chunk.weights[own])
+    def _blocks(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        weights = np.ones(1) if self.weights is None else self.weights
+        for start in range(0, self.n_rows, BLOCK_ROWS):
+            own = slice(start, start + BLOCK_ROWS)
+            yield self.values[own], weights if weights.size == 1 else weights[own]
+
+
+def _or_zero(values: np.ndarray, gaps: bool) -> np.ndarray:
+    return np.where(np.isnan(values), 0.0, values) if gaps else values
 
 
 def check_sample_weight(sample_weight: Any, n_rows: int) -> np.ndarray | None:
@@ -210,8 +257,8 @@ def _other_features(values: np.ndarray, features: tuple[str, ...]) -> str:
     )
 
 
-def _finite(values: np.ndarray, features: tuple[str, ...] | None) -> np.ndarray:
-    """Values with at least one row and column, all finite; C-contiguous."""
+def _finite(values: np.ndarray, features: tuple[str, ...], gaps: bool) -> np.ndarray:
+    """Values with at least one row and column, all finite, or NaN if there may be gaps; C-contiguous."""
     n_rows, n_features = values.shape
     for n, what, plural in ((n_rows, "sample", "rows"), (n_features, "feature", "columns")):
         if n == 0:
@@ -219,29 +266,39 @@ def _finite(values: np.ndarray, features: tuple[str, ...] | None) -> np.ndarray:
                 f"Found array with 0 {what}(s) (shape=({n_rows}, {n_features})) while a minimum of 1 is required: "
                 f"X has no {plural}."
             )
-    finite = np.isfinite(values)
-    if not finite.all():
-        row, column = (int(i) for i in np.argwhere(~finite)[0])
-        bad = values[row, column]
+    bad = np.isinf(values) if gaps else ~np.isfinite(values)
+    if bad.any():
+        row, column = (int(i) for i in np.argwhere(bad)[0])
+        infinite = np.isinf(values[row, column])
         raise InvalidDataError(
-            f"Input X contains {'NaN' if np.isnan(bad) else 'infinity'}: row {row}, column "
-            f"{(features or _positions(values.shape[1]))[column]!r} ({int((~finite).sum())} such values in all). "
-            "Drop or impute these rows first; a mixture of complete rows is fitted here."
+            f"Input X contains {'infinity' if infinite else 'NaN'}: row {row}, column {features[column]!r} "
+            f"({int(bad.sum())} such values in all). "
+            + (
+                "Drop or mend these rows first."
+                if infinite
+                else 'missing="marginalise" where the model is made fits what was seen of every row; or drop or impute '
+                "these rows first."
+            )
         )
     return np.ascontiguousarray(values)
 
 
 def _check_spread(table: Table) -> None:
     """Raise InvalidDataError where there is no spread to model, or more than float64 can hold the powers of."""
-    used = table.values if table.weights is None else table.values[table.weights > 0]
+    used = table.counted.values
     if len(used) < 2:
         raise InvalidDataError(
             f"n_samples = {len(used)}: one row (1 sample) has no spread to estimate; a fit needs at least 2 rows."
         )
+    nothing = np.isnan(used).all(axis=0)
+    if nothing.any():
+        names = [repr(table.features[j]) for j in np.flatnonzero(nothing)]
+        raise InvalidDataError(f"no value was seen of {listed(names)}: there is nothing to learn of it. Drop it.")
+    least, greatest = table.limits
     with np.errstate(over="ignore"):
-        spread = np.ptp(used, axis=0)
+        spread = greatest - least
     # A spread at the level of rounding error is a constant, written down inexactly.
-    constant = spread <= 8 * np.finfo(np.float64).eps * np.abs(used).max(axis=0)
+    constant = spread <= 8 * np.finfo(np.float64).eps * np.maximum(np.abs(least), np.abs(greatest))
     if constant.all():
         raise InvalidDataError(
             f"all {len(used)} rows are duplicates of one row: there is no spread to model. Check how X was read."

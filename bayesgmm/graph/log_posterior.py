@@ -92,7 +92,9 @@ class LogPosterior:
     def rows_alone(self) -> bool:
         """Whether the rows are in the mixture's likelihood and in no other term, which may need all of them."""
         model = self.model
-        rows = {model[name] for name in ("x", "x_data", "sample_weight") if name in model.named_vars}
+        rows = {
+            model[name] for name in ("x", "x_data", "sample_weight", "row_order", "labels") if name in model.named_vars
+        }
         others = [v for v in (*model.basic_RVs, *model.potentials) if v is not model["x"]]
         return rows.isdisjoint(ancestors(others))
 

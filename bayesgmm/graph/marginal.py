@@ -48,6 +48,27 @@ class GaussianMixtureRV(RandomVariable):
         return rows.reshape(*size, means.shape[1])
 
 
+class PartialGaussianMixtureRV(GaussianMixtureRV):
+    """Rows of which not all is seen: parameters besides are their order and their labels, -1 where none is known.
+
+    What is drawn are whole rows, of a known component where there is one.
+    """
+
+    name = "partial_gaussian_mixture"
+    signature = "(k),(k,d),(k,d,d),(),(),()->(d)"
+
+    @classmethod
+    def rng_fn(cls, rng, weights, means, covariances, row_weights, order, labels, size):
+        rows = super().rng_fn(rng, weights, means, covariances, row_weights, size if size else np.shape(labels))
+        labels = np.broadcast_to(labels, rows.shape[:-1])
+        weights, means, covariances = (_unbatched(v, n) for v, n in ((weights, 1), (means, 2), (covariances, 3)))
+        for k in np.unique(labels[labels >= 0]):
+            own = labels == k
+            one = Mixture(np.ones(1), means[k : k + 1], covariances[k : k + 1])
+            rows[own] = one.simulate(int(own.sum()), rng)[0]
+        return rows
+
+
 def _unbatched(value, ndim: int):
     """Drop the leading axes of length 1 that PyMC gives parameters to match the rows' axis."""
     xp, shape = (np, value.shape) if isinstance(value, np.ndarray) else (pt, value.type.shape)
@@ -67,11 +88,27 @@ def _numba_draw(op, node):
     return random_fn, source_version(__file__, simulation.__file__)
 
 
+@numba_core_rv_funcify.register(PartialGaussianMixtureRV)
+def _numba_draw_of_label(op, node):
+    @numba_njit
+    def random_fn(rng, weights, means, covariances, row_weights, order, labels):
+        row = np.empty(means.shape[1])
+        k = labels.item()
+        if k >= 0:
+            simulate_row(rng, np.ones(1), means[k : k + 1], covariances[k : k + 1], row)
+        else:
+            simulate_row(rng, weights, means, covariances, row)
+        return row
+
+    return random_fn, source_version(__file__, simulation.__file__)
+
+
 class MarginalGaussianMixture(Continuous):
     """A row of a Gaussian mixture, its component summed out.
 
     Parameters are ``weights`` (K,), ``means`` (K, D), ``covariances`` (K, D, D) and ``row_weights``, () or (N,), which
-    multiply the rows' log-densities. ``diagonal`` promises that the off-diagonal covariances are 0 and stay so.
+    multiply the rows' log-densities; of rows of which not all is seen also their order and labels, (N,) each.
+    ``diagonal`` promises that the off-diagonal covariances are 0 and stay so.
     """
 
     rv_type = GaussianMixtureRV
@@ -79,26 +116,29 @@ class MarginalGaussianMixture(Continuous):
     @classmethod
     def rv_op(cls, *parameters, diagonal=False, size=None, rng=None):
         rng = pt.random.shared_rng(seed=None) if rng is None else rng
-        _, rv = GaussianMixtureRV(diagonal=diagonal)(*parameters, size=size, rng=rng, return_next_rng=True)
+        made = (PartialGaussianMixtureRV if len(parameters) > 4 else GaussianMixtureRV)(diagonal=diagonal)
+        _, rv = made(*parameters, size=size, rng=rng, return_next_rng=True)
         return rv
 
     @classmethod
-    def dist(cls, weights, means, covariances, row_weights=1.0, *, diagonal=False, **kwargs):
+    def dist(cls, weights, means, covariances, row_weights=1.0, *pattern, diagonal=False, **kwargs):
         parameters = [pt.as_tensor(v, dtype="float64") for v in (weights, means, covariances, row_weights)]
+        parameters += [pt.as_tensor(v) for v in pattern]
         return super().dist(parameters, diagonal=diagonal, **kwargs)
 
 
 @_support_point.register(GaussianMixtureRV)
-def _mean(op, rv, rng, size, weights, means, covariances, row_weights):
+def _mean(op, rv, rng, size, weights, means, covariances, *of_rows):
     return pt.broadcast_to((weights[..., None] * means).sum(axis=-2), rv.shape)
 
 
 @_logprob.register(GaussianMixtureRV)
-def _log_density(op, values, rng, size, weights, means, covariances, row_weights, **kwargs):
+def _log_density(op, values, rng, size, weights, means, covariances, row_weights, *pattern, **kwargs):
     (x,) = values
     weights, means, covariances = (_unbatched(v, n) for v, n in ((weights, 1), (means, 2), (covariances, 3)))
     single = x.ndim == 1
-    log_density = MixtureLogDensity(op.diagonal)(x[None] if single else x, weights, means, covariances)
+    rows = [v[None] if single and v.ndim < n else v for v, n in zip((x, *pattern), (2, 1, 1), strict=False)]
+    log_density = MixtureLogDensity(op.diagonal, bool(pattern))(rows[0], weights, means, covariances, *rows[1:])
     log_density = log_density[0] if single else log_density
     try:
         if get_underlying_scalar_constant_value(row_weights) == 1:

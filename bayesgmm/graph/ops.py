@@ -24,65 +24,80 @@ from pytensor.tensor.elemwise import Elemwise
 from pytensor.tensor.math import Sum
 from pytensor.tensor.rewriting.basic import register_specialize
 
-from bayesgmm.mixture import blocks, components, data_pass, elementary, kernel, statistics, threads
+from bayesgmm.mixture import blocks, components, data_pass, elementary, kernel, patterns, statistics, threads
 
 
 class _MixtureOp(Op):
-    """What both Ops share: the parameters (weights, means, covariances) and whether the covariances are diagonal."""
+    """What both Ops share.
 
-    __props__ = ("diagonal",)
+    Inputs are the rows x, the parameters weights, means and covariances, and, of rows of which not all is seen
+    (``partial``), their order and labels: see :mod:`bayesgmm.mixture.patterns`. ``diagonal`` says that the covariances
+    are.
+    """
 
-    def __init__(self, diagonal: bool = False):
-        self.diagonal = diagonal
+    __props__ = ("diagonal", "partial")
 
-    def _inputs(self, x, weights, means, covariances):
+    def __init__(self, diagonal: bool = False, partial: bool = False):
+        self.diagonal, self.partial = diagonal, partial
+
+    def _inputs(self, x, weights, means, covariances, *pattern):
         inputs = [pt.as_tensor(v, dtype="float64") for v in (x, weights, means, covariances)]
         if [v.ndim for v in inputs] != [2, 1, 2, 3]:
             raise ValueError(
                 "a mixture takes x (N, D), weights (K,), means (K, D) and covariances (K, D, D); "
                 f"got arrays with {[v.ndim for v in inputs]} dimensions"
             )
-        return inputs
+        if len(pattern) != 2 * self.partial:
+            raise ValueError(
+                f"{len(pattern)} inputs besides, where rows of which not all is seen have two, others none"
+            )
+        return inputs + [pt.as_tensor(v, ndim=1) for v in pattern]
 
 
 class MixtureLogDensity(_MixtureOp):
     r"""Row log-densities :math:`\log\sum_k \pi_k N(x_n \mid \mu_k, \Sigma_k)`, shape (N,)."""
 
-    def make_node(self, x, weights, means, covariances):
-        inputs = self._inputs(x, weights, means, covariances)
+    def make_node(self, *inputs):
+        inputs = self._inputs(*inputs)
         return Apply(self, inputs, [pt.vector(dtype="float64", shape=(inputs[0].type.shape[0],))])
 
     def infer_shape(self, node, shapes):
         return [(shapes[0][0],)]
 
     def perform(self, node, inputs, output_storage):
-        x, *parameters = map(np.ascontiguousarray, inputs)
-        output_storage[0][0] = kernel.log_density(x, *parameters, self.diagonal)
+        x, weights, means, covariances, *pattern = map(np.ascontiguousarray, inputs)
+        if self.partial:
+            found = patterns.responsibilities(x, *pattern, weights, means, covariances, self.diagonal)[0]
+        else:
+            found = kernel.log_density(x, weights, means, covariances, self.diagonal)
+        output_storage[0][0] = found
 
     def pullback(self, inputs, outputs, cotangents):
         if isinstance(cotangents[0].type, DisconnectedType):
             return [DisconnectedType()() for _ in inputs]
-        _, *gradients = MixtureGradient(self.diagonal)(*inputs, cotangents[0])
-        return [grad_undefined(self, 0, inputs[0], "the data are held fixed"), *gradients]
+        _, *gradients = MixtureGradient(self.diagonal, self.partial)(*inputs, cotangents[0])
+        of_rows = [grad_undefined(self, i, inputs[i], "the data are held fixed") for i in range(len(inputs))]
+        return [of_rows[0], *gradients, *of_rows[4:]]
 
 
 class MixtureGradient(_MixtureOp):
     """The rows' weighted log-density, a scalar, and its gradient by weights, means and covariances.
 
-    ``row_weights`` has N entries, or one for all rows.
+    The last input, ``row_weights``, has N entries, or one for all rows.
     """
 
-    def make_node(self, x, weights, means, covariances, row_weights):
-        inputs = self._inputs(x, weights, means, covariances)
-        row_weights = pt.as_tensor(row_weights, dtype="float64", ndim=1)
-        return Apply(self, [*inputs, row_weights], [pt.scalar(dtype="float64"), *(v.type() for v in inputs[1:])])
+    def make_node(self, *inputs):
+        rows = self._inputs(*inputs[:-1])
+        row_weights = pt.as_tensor(inputs[-1], dtype="float64", ndim=1)
+        return Apply(self, [*rows, row_weights], [pt.scalar(dtype="float64"), *(v.type() for v in rows[1:4])])
 
     def infer_shape(self, node, shapes):
         return [(), *shapes[1:4]]
 
     def perform(self, node, inputs, output_storage):
-        x, weights, means, covariances, row_weights = map(np.ascontiguousarray, inputs)
-        total, *results = kernel.gradient(x, weights, means, covariances, self.diagonal, row_weights)
+        x, weights, means, covariances, *pattern, row_weights = map(np.ascontiguousarray, inputs)
+        gradient = patterns.gradient if self.partial else kernel.gradient
+        total, *results = gradient(x, *pattern, weights, means, covariances, self.diagonal, row_weights)
         output_storage[0][0] = np.asarray(total)
         for storage, result in zip(output_storage[1:], results, strict=True):
             storage[0] = result
@@ -92,10 +107,10 @@ class MixtureGradient(_MixtureOp):
 @node_rewriter([MixtureGradient])
 def one_weight_for_all_rows(fgraph, node):
     """Give a gradient whose row weights are all one number that number alone."""
-    weights = node.inputs[4].owner
+    weights = node.inputs[-1].owner
     if weights is None or not isinstance(weights.op, Alloc) or any(n != 1 for n in weights.inputs[0].type.shape):
         return None
-    return node.op(*node.inputs[:4], weights.inputs[0].reshape((1,)), return_list=True)
+    return node.op(*node.inputs[:-1], weights.inputs[0].reshape((1,)), return_list=True)
 
 
 @register_specialize
@@ -117,9 +132,9 @@ def merge_value_into_gradient(fgraph, node):
         if (
             isinstance(client.op, MixtureGradient)
             and client.op.diagonal == density.op.diagonal
-            and client.inputs[:4] == density.inputs
-            and (client.inputs[4] is weights[0] if weights else _is_one(client.inputs[4]))
-            and rows[0] not in ancestors([client.inputs[4]])
+            and client.inputs[:-1] == density.inputs
+            and (client.inputs[-1] is weights[0] if weights else _is_one(client.inputs[-1]))
+            and rows[0] not in ancestors([client.inputs[-1]])
         ):
             return [client.outputs[0]]
     return None
@@ -146,7 +161,9 @@ def source_version(*paths: str | None) -> int:
     return int.from_bytes(sha256(source).digest()[:8], "big")
 
 
-SOURCES = tuple(module.__file__ for module in (kernel, blocks, components, data_pass, elementary, statistics, threads))
+SOURCES = tuple(
+    module.__file__ for module in (kernel, blocks, components, data_pass, elementary, patterns, statistics, threads)
+)
 
 
 @register_funcify_default_op_cache_key(MixtureLogDensity)
@@ -163,7 +180,19 @@ def _numba_log_density(op, node=None, **kwargs):
             diagonal,
         )
 
-    return mixture_log_density, source_version(*SOURCES)
+    @numba_njit
+    def partial_log_density(x, weights, means, covariances, order, labels):
+        return patterns.responsibilities(
+            np.ascontiguousarray(x),
+            np.ascontiguousarray(order),
+            np.ascontiguousarray(labels),
+            np.ascontiguousarray(weights),
+            np.ascontiguousarray(means),
+            np.ascontiguousarray(covariances),
+            diagonal,
+        )[0]
+
+    return partial_log_density if op.partial else mixture_log_density, source_version(*SOURCES)
 
 
 @register_funcify_default_op_cache_key(MixtureGradient)
@@ -182,4 +211,18 @@ def _numba_gradient(op, node=None, **kwargs):
         )
         return np.asarray(total), d_weights, d_means, d_covariances
 
-    return mixture_gradient, source_version(*SOURCES)
+    @numba_njit
+    def partial_gradient(x, weights, means, covariances, order, labels, row_weights):
+        total, d_weights, d_means, d_covariances = patterns.gradient(
+            np.ascontiguousarray(x),
+            np.ascontiguousarray(order),
+            np.ascontiguousarray(labels),
+            np.ascontiguousarray(weights),
+            np.ascontiguousarray(means),
+            np.ascontiguousarray(covariances),
+            diagonal,
+            np.ascontiguousarray(row_weights),
+        )
+        return np.asarray(total), d_weights, d_means, d_covariances
+
+    return partial_gradient if op.partial else mixture_gradient, source_version(*SOURCES)

@@ -113,7 +113,13 @@ def gradient(x, weights, means, covariances, diagonal, row_weights):
     The gradient by the covariances is symmetric: the change under a symmetric change of a covariance is its inner
     product with it. ``row_weights`` are N, or one for all rows.
     """
-    log_likelihood, counts, first, second = statistics(x, weights, means, covariances, diagonal, row_weights)
+    return slopes(statistics(x, weights, means, covariances, diagonal, row_weights), weights)
+
+
+@jit
+def slopes(statistics, weights):
+    """The log-likelihood of statistics, and its gradient by weights, means and covariances."""
+    log_likelihood, counts, first, second = statistics
     d_weights = np.empty(weights.size)
     for k in range(weights.size):
         d_weights[k] = counts[k] / weights[k] if weights[k] > 0.0 else 0.0

@@ -20,7 +20,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from bayesgmm.mixture import kernel, simulation
+from bayesgmm.data.observations import Observations, Rows
+from bayesgmm.mixture import kernel, patterns, simulation
 from bayesgmm.mixture.statistics import Statistics
 from bayesgmm.mixture.threads import raise_interrupt
 
@@ -101,34 +102,42 @@ class Mixture:
 
     # About rows -----------------------------------------------------------------------------------------------------
 
-    def log_density(self, x: np.ndarray) -> np.ndarray:
+    # Rows are an array (N, D), or observations of which not all is seen.
+
+    def log_density(self, x: Rows) -> np.ndarray:
         """Log-density of rows ``x`` (N, D) in nats, (N,), or under every draw (S, N)."""
-        x = np.ascontiguousarray(x)
         if self.batched:
             return np.array([one.log_density(x) for one in self]).reshape(len(self), len(x))
-        return kernel.log_density(x, *self.arrays)
+        if isinstance(x, Observations):
+            return self.densities(x)[0]
+        return kernel.log_density(np.ascontiguousarray(x), *self.arrays)
 
-    def responsibilities(self, x: np.ndarray) -> np.ndarray:
+    def responsibilities(self, x: Rows) -> np.ndarray:
         """Every row's probability of every component, (N, K), or under every draw (S, N, K)."""
-        x = np.ascontiguousarray(x)
         if not self.batched:
-            return kernel.responsibilities(x, *self.arrays)[1]
+            return self.densities(x)[1]
         slabs = [self[start : start + SLAB_DRAWS] for start in range(0, len(self), SLAB_DRAWS)]
-        parts = [kernel.responsibilities_of_draws(x, *slab.arrays) for slab in slabs]
+        if isinstance(x, Observations):
+            parts = [patterns.responsibilities_of_draws(*x.arrays, *slab.arrays) for slab in slabs]
+        else:
+            x = np.ascontiguousarray(x)
+            parts = [kernel.responsibilities_of_draws(x, *slab.arrays) for slab in slabs]
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
-    def densities(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def densities(self, x: Rows) -> tuple[np.ndarray, np.ndarray]:
         """Log-density (N,) and responsibilities (N, K) of rows under a single mixture, from one pass."""
+        if isinstance(x, Observations):
+            return patterns.responsibilities(*x.arrays, *self.arrays)
         return kernel.responsibilities(np.ascontiguousarray(x), *self.arrays)
 
-    def predictive(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def predictive(self, x: Rows) -> tuple[np.ndarray, np.ndarray]:
         """Log of the rows' density averaged over the draws, (N,), and their average responsibilities, (N, K).
 
         The draws pass one at a time: memory does not grow with their number.
         """
         if not self.batched:
             return self.densities(x)
-        x = np.ascontiguousarray(x)
+        x = x if isinstance(x, Observations) else np.ascontiguousarray(x)
         log_density = np.full(len(x), -np.inf)
         responsibilities = np.zeros((len(x), self.n_components))
         for one in self:
@@ -137,15 +146,30 @@ class Mixture:
             responsibilities += own[1]
         return log_density - np.log(len(self)), responsibilities / len(self)
 
-    def statistics(self, x: np.ndarray, row_weights: np.ndarray | None = None) -> Statistics:
+    def statistics(self, x: Rows, row_weights: np.ndarray | None = None) -> Statistics:
         """Log-likelihood and expected sufficient statistics of rows under a single mixture.
 
         ``row_weights`` (N,) count rows; without them every row counts once.
         """
         weights = np.ones(1) if row_weights is None else np.ascontiguousarray(row_weights)
-        statistics = kernel.statistics(np.ascontiguousarray(x), *self.arrays, weights)
+        found = statistics(x, *self.arrays, weights)
         raise_interrupt()
-        return statistics
+        return found
+
+    def draw_unseen(self, x: Observations, rng: np.random.Generator) -> np.ndarray:
+        """Rows with what was not seen of them drawn, given what was, under a single mixture, (N, D)."""
+        _, means, covariances, _ = self.arrays
+        return patterns.draw_unseen(rng, *x.arrays, self.responsibilities(x), means, covariances)
+
+    def expect_unseen(self, x: Observations) -> np.ndarray:
+        """Rows with what was not seen of them as the rest lets expect, averaged over the draws, (N, D)."""
+        if self.batched:
+            total = np.zeros(x.shape)
+            for one in self:
+                total += one.expect_unseen(x)
+            return np.where(np.isnan(x.values), total / len(self), x.values)
+        _, means, covariances, _ = self.arrays
+        return patterns.expect_unseen(*x.arrays, self.responsibilities(x), means, covariances)
 
     def simulate(self, n_rows: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """New rows (n_rows, D) and their components (n_rows,); of S mixtures every row from a draw of its own."""
@@ -197,3 +221,12 @@ class Mixture:
         ).max(axis=2)
         cost = np.maximum(cost, np.abs(self.weights[:, None] - other.weights[None]))
         return bool(cost[linear_sum_assignment(cost)].max() < tolerance)
+
+
+def statistics(
+    x: Rows, weights: np.ndarray, means: np.ndarray, covariances: np.ndarray, diagonal: bool, row_weights: np.ndarray
+) -> Statistics:
+    """The statistics of rows under a mixture that is given as ``Mixture.arrays``: a small table's pass is as short."""
+    if isinstance(x, Observations):
+        return patterns.statistics(*x.arrays, weights, means, covariances, diagonal, row_weights)
+    return kernel.statistics(np.ascontiguousarray(x), weights, means, covariances, diagonal, row_weights)

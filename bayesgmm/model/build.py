@@ -39,6 +39,7 @@ def build_model(
     priors: Priors | None = None,
     resolution: Any = "auto",
     sample_weight: Any = None,
+    missing: str = "error",
 ) -> "MixtureModel":
     r"""A Gaussian mixture of ``X`` as an ordinary ``pm.Model``, its component labels summed out.
 
@@ -65,6 +66,10 @@ def build_model(
         correction.
     sample_weight : (N,) array, optional
         Weights of the rows' log-densities; 2 counts a row twice.
+    missing : {"error", "marginalise"}, default "error"
+        What becomes of NaN. "marginalise": a row has the density of what was seen of it,
+        :math:`\sum_k \pi_k\, N(x_{n,O} \mid \mu_{k,O}, \Sigma_{k,OO})` with O its seen features, which is exact where
+        values are missing at random (what hides a value may depend on what is seen of its row, not on the value).
 
     Returns
     -------
@@ -78,7 +83,7 @@ def build_model(
     Raises
     ------
     InvalidDataError, InvalidDataTypeError
-        Data that cannot be fitted: NaN, text, constant features, too few rows.
+        Data that cannot be fitted: NaN without ``missing="marginalise"``, text, constant features, too few rows.
     InvalidArgumentError, InvalidPriorError
         Arguments outside their range.
 
@@ -90,7 +95,7 @@ def build_model(
     ['weights', 'means', 'reference_log_cholesky', 'log_cholesky']
     """
     # The arguments are checked before the data are read, which may take long.
-    table = Table.to_fit(X, sample_weight=sample_weight, resolution=resolution)
+    table = Table.to_fit(X, sample_weight=sample_weight, resolution=resolution, missing=missing)
     return Specification.of(table, n_components, covariance_type=covariance_type, priors=priors).build(table)
 
 
@@ -158,7 +163,11 @@ def build(specification: Specification, table: Table) -> MixtureModel:
     """
     covariance = specification.covariance
     with MixtureModel(specification, table) as model:
-        x_data = pm.Data("x_data", table.values, dims=("obs_id", "feature"))
+        # pm.Data itself takes no NaN, which PyMC would impute: they come as a new value.
+        given = np.nan_to_num(table.values) if table.gaps else table.values
+        x_data = pm.Data("x_data", given, dims=("obs_id", "feature"))
+        if table.gaps:
+            x_data.set_value(table.values)
         # A variable of the graph, so that data with and without ties share one compiled function.
         rounding = pm.Data("resolution", specification.resolution, dims="feature") ** 2 / 12
         row_weights: Any = 1.0 if table.weights is None else pm.Data("sample_weight", table.weights, dims="obs_id")
@@ -172,12 +181,14 @@ def build(specification: Specification, table: Table) -> MixtureModel:
             cholesky = _correlations(priors["correlations"], covariance) if specification.correlated else None
             natural = covariance.from_scales(variances, cholesky, rounding, xp=pt)
         covariances = pm.Deterministic("covariances", natural, dims=covariance.dims)
+        pattern = [pm.Data(name, value, dims="obs_id") for name, value in table.pattern.items()]
         MarginalGaussianMixture(
             "x",
             weights,
             means,
             covariance.matrices(covariances, model.dim_lengths["component"], model.dim_lengths["feature"], xp=pt),
             row_weights,
+            *pattern,
             diagonal=covariance.diagonal,
             observed=x_data,
             dims=("obs_id", "feature"),

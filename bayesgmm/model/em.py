@@ -95,7 +95,7 @@ class ExpectationMaximisation:
 
     def from_responsibilities(self, responsibilities: np.ndarray, last: Mixture | None = None) -> Mixture:
         """M-step from each component's part in each row, (N, K)."""
-        x = self.table.values
+        x = self.table.filled
         parts = responsibilities * self.table.row_weights[:, None]
         counts = parts.sum(axis=0)
         means = (parts.T @ x) / np.maximum(counts, np.finfo(float).tiny)[:, None]

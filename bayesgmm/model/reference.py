@@ -130,7 +130,7 @@ def relative_prior(
 
 def _total(table: Table) -> np.ndarray:
     """Covariance of all rows of a table that is centred."""
-    return (table.row_weights * table.values.T) @ table.values / table.total
+    return table.covariance if table.gaps else (table.row_weights * table.values.T) @ table.values / table.total
 
 
 def _factor(covariance: np.ndarray, family: CovarianceType, units: np.ndarray) -> np.ndarray:
@@ -163,7 +163,7 @@ def _proportional_fit(table: Table, n_components: int, family: CovarianceType) -
     em = ExpectationMaximisation(table, _Proportional(family))
     rng = np.random.default_rng(0)
     # k-means in units of the features, then where they have no correlation in all, then none within clusters so far.
-    metric = table.values
+    metric = table.filled
     best, highest = None, -np.inf
     for i in range(STARTS if n_components > 1 else 1):
         if i % STARTS == STARTS - 1:
@@ -174,7 +174,7 @@ def _proportional_fit(table: Table, n_components: int, family: CovarianceType) -
         log_likelihood = em.expect(mixture).log_likelihood
         if best is None or log_likelihood > highest:
             best, highest = mixture, log_likelihood
-            within = np.linalg.solve(np.linalg.cholesky(held_apart(mixture.full_covariances[0])), table.values.T).T
+            within = np.linalg.solve(np.linalg.cholesky(held_apart(mixture.full_covariances[0])), table.filled.T).T
         metric = whitened(table) if i == 0 else within
     assert best is not None
     return best

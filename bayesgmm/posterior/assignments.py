@@ -80,7 +80,7 @@ def assignments(
     ci_prob = check_ci_prob(ci_prob)
     fit = Fit.of(dt)
     draws, rows_of = fit.mixture, fit.rows(X)
-    x = rows_of.values
+    x = rows_of.observations
     shape = (len(x), draws.n_components)
     mean, sd, lower, upper = (np.empty(shape) for _ in range(4))
     expected_entropy = np.empty(len(x))

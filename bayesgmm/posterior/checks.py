@@ -204,7 +204,7 @@ def _smallest_component(fit: Fit) -> Check:
 
 
 def _narrowest_component(fit: Fit) -> Check:
-    x, draws = fit.x, _few(fit.mixture)
+    x, draws = fit.table.filled, _few(fit.mixture)
     width = np.median([widths(draw, x) for draw in draws], axis=0)
     remedy = against_collapse(not (fit.specification and fit.specification.not_defaults))
     k = int(width.argmin())
@@ -226,11 +226,13 @@ def _one_value(fit: Fit) -> Check:
     So do rounded values of which a logarithm, say, was taken, which put them at uneven distances.
     """
     x = fit.x
-    tied = [int(j) for j in np.flatnonzero(fit.table.rounding == 0) if np.unique(x[:, j]).size < len(x)]
+    tied = [
+        int(j) for j in np.flatnonzero(fit.table.rounding == 0) if np.unique(x[:, j], equal_nan=False).size < len(x)
+    ]
     found = [
         _commonest(x[:, j], own, component=k, feature=j)
         for mixture in _few(fit.mixture)
-        for k, own in enumerate((mixture.responsibilities(x) > OWN).T)
+        for k, own in enumerate((mixture.responsibilities(fit.observations) > OWN).T)
         for j in (tied if own.sum() >= LEAST_ROWS else ())
     ]
     worst = max(found, key=lambda value: value.share, default=None)
@@ -261,5 +263,8 @@ class _Commonest(NamedTuple):
 
 
 def _commonest(column: np.ndarray, own: np.ndarray, *, component: int, feature: int) -> _Commonest:
+    own = own & ~np.isnan(column)
+    if not own.any():
+        return _Commonest(0.0, np.nan, component, feature)
     values, counts = np.unique(column[own], return_counts=True)
     return _Commonest(counts.max() / own.sum(), float(values[counts.argmax()]), component, feature)

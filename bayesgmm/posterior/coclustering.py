@@ -71,7 +71,7 @@ def coclustering(
     import xarray as xr
 
     fit = Fit.of(dt)
-    draws, x, names = fit.mixture, fit.x, fit.row_names
+    draws, x, names = fit.mixture, fit.observations, fit.row_names
     chosen = _check_rows(rows, len(x))
     if neighbours is not None:
         most = check_count(neighbours, "neighbours")
@@ -97,7 +97,6 @@ def similarity(draws: Mixture, x: np.ndarray, *, progressbar: bool = False) -> n
     """The matrix of ``x``, (N, N)."""
     from scipy.linalg.blas import dsyrk
 
-    x = np.ascontiguousarray(x)
     n = len(x)
     total = np.zeros((n, n), order="F")
     starts = range(0, len(draws), SLAB_DRAWS)

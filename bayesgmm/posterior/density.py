@@ -241,10 +241,10 @@ def _grid(x: np.ndarray, names: tuple[str, ...]) -> tuple[np.ndarray, dict[str, 
         raise InvalidArgumentError(
             f"a density of {len(names)} features has no grid: give points, or choose one or two features."
         )
-    margin = MARGIN * np.ptp(x, axis=0)
+    least, greatest = np.fmin.reduce(x, axis=0), np.fmax.reduce(x, axis=0)
+    margin = MARGIN * (greatest - least)
     lines = [
-        np.linspace(low, high, GRID[len(names)])
-        for low, high in zip(x.min(axis=0) - margin, x.max(axis=0) + margin, strict=True)
+        np.linspace(low, high, GRID[len(names)]) for low, high in zip(least - margin, greatest + margin, strict=True)
     ]
     mesh = np.meshgrid(*lines, indexing="ij")
     coords = {name: ((name,), line) for name, line in zip(names, lines, strict=True)}

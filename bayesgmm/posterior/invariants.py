@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
+from bayesgmm.data.observations import Rows
 from bayesgmm.mixture.labels import surprise_of
 from bayesgmm.posterior.assignments import row_entropy
 from bayesgmm.record.fit import Fit
@@ -24,8 +25,8 @@ NEAR_TIE = 0.9
 NEAR_TIE_NATS = 0.05
 
 
-def _some_rows(fit: Fit, most: int) -> np.ndarray:
-    return fit.table.subsample(most, np.random.default_rng(0)).values
+def _some_rows(fit: Fit, most: int) -> Rows:
+    return fit.table.subsample(most, np.random.default_rng(0)).observations
 
 
 def invariants(fit: Fit) -> "xr.Dataset":

@@ -132,7 +132,7 @@ def partition(
     n_init = check_count(n_init, "n_init")
     rng = np.random.default_rng(random_seed)
     fit = Fit.of(dt)
-    draws, x = fit.mixture, fit.x
+    draws, x = fit.mixture, fit.observations
     if len(x) < 2:
         raise InvalidArgumentError("a partition needs at least 2 rows.")
     allocations = sample_allocations(draws, x, rng)

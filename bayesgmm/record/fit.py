@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayesgmm.data.table import Table
+from bayesgmm.data.observations import Rows
+from bayesgmm.data.table import MARGINALISE, Table
 from bayesgmm.exceptions import ModelError
 from bayesgmm.mixture.mixture import Mixture
 from bayesgmm.model.covariance import COVARIANCE_TYPES, CovarianceType
@@ -108,6 +109,8 @@ class Fit:
         }
         words = {f"prior_{name}": words for name, words in specification.not_defaults.items()}
         attrs = {"covariance_type": specification.covariance.name, **words, **provenance.attrs}
+        if table.gaps:
+            attrs["missing"] = MARGINALISE
         with chain_and_draw_are_right():
             tree = from_dict(groups, coords=coords, dims=dims, attrs={"/": attrs, "posterior": attrs})
         if START_MODE in statistics:
@@ -164,12 +167,22 @@ class Fit:
         x = np.ascontiguousarray(observed["x"].values, dtype=np.float64)
         weights = kept["sample_weight"].values if "sample_weight" in kept else None
         resolution = kept["resolution"].values if "resolution" in kept else None
-        return Table(x, self.features, observed["obs_id"].to_index(), weights, resolution)
+        return Table(x, self.features, observed["obs_id"].to_index(), weights, resolution, self.gaps)
+
+    @property
+    def gaps(self) -> bool:
+        """Whether rows may have values that were not seen."""
+        return self.tree["posterior"].attrs.get("missing") == MARGINALISE
 
     @property
     def x(self) -> np.ndarray:
-        """The values of the rows that were fitted, (N, D)."""
+        """The values of the rows that were fitted, (N, D); NaN where one was not seen."""
         return self.table.values
+
+    @property
+    def observations(self) -> Rows:
+        """The rows that were fitted, as a mixture takes them."""
+        return self.table.observations
 
     @property
     def row_names(self) -> np.ndarray:
@@ -178,7 +191,7 @@ class Fit:
 
     def rows(self, X: Any = None) -> Table:
         """New rows, checked against the features that were fitted; None: the rows that were fitted."""
-        return self.table if X is None else Table.like(X, self.features)
+        return self.table if X is None else Table.like(X, self.features, gaps=self.gaps)
 
     # The draws ------------------------------------------------------------------------------------------------------
 

@@ -33,7 +33,9 @@ class Histogram:
 
     @classmethod
     def of(cls, column: np.ndarray, row_weights: np.ndarray | None = None) -> "Histogram":
-        """Of a column, whose rows may weigh differently."""
+        """Of a column, whose rows may weigh differently; values that were not seen are left out."""
+        seen = ~np.isnan(column)
+        column, row_weights = column[seen], None if row_weights is None else row_weights[seen]
         # Rice's rule: a width chosen by the data may ask for millions of bins.
         bins = int(np.clip(2 * len(column) ** (1 / 3), 8, 60))
         return cls(*np.histogram(column, bins=bins, density=True, weights=row_weights))

@@ -136,8 +136,9 @@ class Curves:
     def of(cls, fit: Fit, axis: int, n_draws: int = SHOWN_DRAWS) -> "Curves":
         """Of the feature at a position."""
         column = fit.x[:, axis]
-        margin = 0.1 * np.ptp(column)
-        grid = np.linspace(column.min() - margin, column.max() + margin, 400)
+        least, greatest = np.nanmin(column), np.nanmax(column)
+        margin = 0.1 * (greatest - least)
+        grid = np.linspace(least - margin, greatest + margin, 400)
         return cls(
             feature=fit.features[axis],
             data=Histogram.of(column, fit.table.weights),

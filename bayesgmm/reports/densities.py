@@ -236,6 +236,7 @@ def _smoothed(column: np.ndarray) -> np.ndarray:
     """Grid and density of a column by ArviZ's kernel estimate, (2, G)."""
     from arviz_stats.base import array_stats
 
+    column = column[~np.isnan(column)]
     # To beyond the ends: a line that is cut off there says that nothing lies further out.
     margin = BEYOND * column.std()
     limits = (column.min() - margin, column.max() + margin)

@@ -196,6 +196,7 @@ def _settings(fit: Fit) -> list[tuple[str, str]]:
         ("chains weighted by their modes' shares", "no" if fit.chain_weights is None else "yes"),
         ("draws made", how.created[:16].replace("T", " ")),
         ("data", f"{x.shape[0]} \u00d7 {x.shape[1]}, SHA-256 {hashlib.sha256(x.tobytes()).hexdigest()[:16]}…"),
+        ("values not seen", f"{np.isnan(x).sum():,} ({np.isnan(x).mean():.1%}), integrated out" if fit.gaps else None),
         ("row weights", "no" if fit.table.weights is None else "yes"),
     ]
     return [(name, str(value)) for name, value in listed if value not in (None, "")]

@@ -31,6 +31,8 @@ def _model(fit: Fit, specification: Specification) -> Iterator[str]:
     yield "    X,"
     if fit.table.weights is not None:
         yield "    sample_weight=...,  # the weights that the rows had"
+    if fit.gaps:
+        yield '    missing="marginalise",'
     for argument in specification.arguments():
         yield f"    {argument},"
     yield ")"

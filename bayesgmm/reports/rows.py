@@ -204,5 +204,5 @@ def plot_coclustering(
     fit = Fit.of(dt)
     chosen = heat_rows(fit) if rows is None else np.asarray(rows)
     matrix = np.asarray(coclustering(dt, rows=chosen, progressbar=progressbar))
-    labels = fit.mixture.predictive(fit.x[chosen])[1].argmax(axis=1)
+    labels = fit.mixture.predictive(fit.observations[chosen])[1].argmax(axis=1)
     return Coclustering.of(fit, matrix, labels).draw(ax)

@@ -60,6 +60,7 @@ class Store:
             group.attrs["bayesgmm"] = json.dumps(
                 {
                     "format": FORMAT,
+                    "gaps": problem.table.gaps,
                     "specification": to_json(problem.specification),
                     "draws": run.plan.draws,
                     "tune": run.plan.tune,
@@ -149,8 +150,15 @@ def check_new_store(path: Any) -> Path:
 
 def _rebuilt(specification: Specification, group: Any) -> "pm.Model":
     """The model of a stored run, built anew."""
+    kept = json.loads(group.attrs["bayesgmm"])
     weights = group["table/weights"][...] if "weights" in group["table"] else None
     values = np.ascontiguousarray(group["table/values"][...])
     return specification.build(
-        Table(values, specification.features, weights=weights, resolution=specification.resolution)
+        Table(
+            values,
+            specification.features,
+            weights=weights,
+            resolution=specification.resolution,
+            gaps=bool(kept.get("gaps", False)),
+        )
     )

@@ -115,7 +115,7 @@ def find_MAP(
     distinct = ascents.distinct
     check_components(problem.specification, problem.table, [ascent.mixture for ascent in distinct])
     _warn_if_not_converged(distinct[0].optimum)
-    _warn_if_collapsed(distinct[0].mixture, problem.table.values, problem.specification)
+    _warn_if_collapsed(distinct[0].mixture, problem.table.filled, problem.specification)
     return MapEstimate.at(_optima(problem, ascents), 0, random_seed)
 
 

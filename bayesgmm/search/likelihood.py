@@ -25,8 +25,7 @@ from scipy.optimize import minimize
 
 from bayesgmm.data.table import Table
 from bayesgmm.mixture.elementary import jit
-from bayesgmm.mixture.kernel import statistics
-from bayesgmm.mixture.mixture import Mixture
+from bayesgmm.mixture.mixture import Mixture, statistics
 from bayesgmm.mixture.threads import raise_interrupt
 from bayesgmm.mixture.widths import COLLAPSED_WIDTH, widths
 from bayesgmm.model.covariance import CovarianceType
@@ -149,7 +148,7 @@ class Likelihood:
         """The components that rest on the floor in some direction, or have no width to speak of there."""
         units = np.sqrt(self.floor)
         least = np.linalg.eigvalsh(mixture.full_covariances / np.outer(units, units))[:, 0]
-        narrow = widths(mixture, self.table.counted.values) < COLLAPSED_WIDTH
+        narrow = widths(mixture, self.table.counted.filled) < COLLAPSED_WIDTH
         return tuple(int(k) for k in np.flatnonzero((least < AT_FLOOR) | narrow))
 
 
@@ -208,12 +207,10 @@ class _Coordinates:
         if not np.isfinite(covariances).all():
             return np.inf, np.zeros_like(z)
         family, table = self.likelihood.family, self.likelihood.table
-        # The compiled function itself, as a mixture's own checks take as long as the pass over a small table.
-        passes = (
+        log_likelihood, counts, first, second = sum(
             statistics(chunk.values, weights, means, covariances, not family.correlated, chunk.weights)
             for chunk in table.chunks()
-        )
-        log_likelihood, counts, first, second = sum(passes)  # type: ignore[misc]
+        )  # type: ignore[misc]
         raise_interrupt()
         if not np.isfinite(log_likelihood):
             return np.inf, np.zeros_like(z)

@@ -41,7 +41,7 @@ def check_data(specification: Specification, table: Table) -> None:
     if least is None:
         return
     rng = np.random.default_rng(0)
-    x = table.counted.subsample(MAX_ROWS, rng).values
+    x = table.complete.counted.subsample(MAX_ROWS, rng).values
     # One covariance for all components cannot close in on some of the rows.
     least = max(least, int(LEAST_SHARE * len(x))) if specification.covariance.per_component else max(least, len(x))
     n_features = table.n_features
@@ -67,6 +67,7 @@ def check_components(specification: Specification, table: Table, mixtures: list[
     least = _least_rows(specification)
     if least is None or not specification.covariance.per_component:
         return
+    table = table.complete
     x, counted, rng = table.values, table.row_weights > 0, np.random.default_rng(0)
     for mixture in mixtures:
         for k, covariance in enumerate(mixture.full_covariances):

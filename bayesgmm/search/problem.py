@@ -92,7 +92,7 @@ class Problem:
 
     @cached_property
     def _data(self) -> dict[str, np.ndarray] | None:
-        own = {"x_data": self.table.values, "sample_weight": self.table.row_weights}
+        own = {"x_data": self.table.values, "sample_weight": self.table.row_weights} | self.table.pattern
         return None if self.model.table is self.table else own
 
     @cached_property
@@ -116,7 +116,9 @@ class Problem:
     @cached_property
     def _densities(self) -> tuple[LogDensity, LogDensity]:
         whole = self.graph.densities(self._data, any_order=self.in_any_order)
-        if not self.graph.rows_alone:  # terms of the user's would be asked for no rows, by code that checks no lengths
+        # Terms of the user's would be asked for no rows, by code that checks no lengths. And of rows of which not all is
+        # seen second derivatives come by differences.
+        if not self.graph.rows_alone or self.table.pattern:
             return whole
         nothing = {"x_data": self.table.values[:0], "sample_weight": self.table.row_weights[:0]}
         without = self.graph.densities(nothing, any_order=self.in_any_order)

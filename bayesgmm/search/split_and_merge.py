@@ -65,8 +65,8 @@ class SplitAndMerge:
         rows = within(mixture, table)
         n_some = min(int(np.count_nonzero(weight)), MOST_ROWS)
         some = rng.choice(n, size=n_some, replace=False, p=weight / weight.sum())
-        crowding = _log_crowding(rows, some, few) - mixture.log_density(table.values[some])
-        responsibilities = np.pad(mixture.responsibilities(table.values), ((0, 0), (0, n_spare)))
+        crowding = _log_crowding(rows, some, few) - mixture.log_density(table.observations[some])
+        responsibilities = np.pad(mixture.responsibilities(table.observations), ((0, 0), (0, n_spare)))
         for spare in range(k, k + n_spare):
             # A draw with equal probabilities, or by the ratio of the two densities.
             noise = rng.gumbel(size=len(some))
@@ -93,7 +93,7 @@ def within(mixture: Mixture, table: Table) -> np.ndarray:
     pooled = np.einsum("k,kij->ij", mixture.weights / scales, covariances)
     units = np.sqrt(np.diag(pooled))
     factor = np.linalg.cholesky(pooled / np.outer(units, units) + RIDGE * np.eye(len(units)))
-    return solve_triangular(factor, ((table.values - table.moments[0]) / units).T, lower=True).T
+    return solve_triangular(factor, ((table.filled - table.moments[0]) / units).T, lower=True).T
 
 
 def merged(mixture: Mixture, n_components: int, family: CovarianceType, *, gone: int | None = None) -> Mixture:

@@ -104,9 +104,9 @@ class StartingMixtures:
         weight = table.row_weights
         rows = self._rng.choice(table.n_rows, size=k, replace=False, p=weight / weight.sum())
         counts = np.full(k, weight.sum() / k)
-        centred = table.values - table.moments[0]
+        centred = table.filled - table.moments[0]
         scatter = (weight * centred.T) @ centred / k
-        return self.em.maximise(counts, table.values[rows], np.broadcast_to(scatter, (k, *scatter.shape)))
+        return self.em.maximise(counts, table.filled[rows], np.broadcast_to(scatter, (k, *scatter.shape)))
 
 
 class Views:
@@ -114,7 +114,7 @@ class Views:
 
     def __init__(self, table: Table, rng: np.random.Generator):
         centre, variances = table.moments
-        self.standardised, self.whitened = (table.values - centre) / np.sqrt(variances), whitened(table)
+        self.standardised, self.whitened = (table.filled - centre) / np.sqrt(variances), whitened(table)
         self._table = table
         self._least = Projections(self.whitened, table.row_weights, rng)
 

@@ -78,7 +78,7 @@ def leave_one_out(fit: Fit) -> Any:
     from arviz_stats.base import array_stats
 
     pooled = fit.in_proportion
-    x, draws = pooled.x, pooled.every_draw
+    x, draws = pooled.observations, pooled.every_draw
     stride = -(-len(draws) * len(x) // MOST_NUMBERS)
     by_draw = draws[::stride].log_density(x) if stride > 1 else draws.log_density(x)
     shape = (pooled.n_chains, pooled.n_draws) if stride == 1 else (1, len(by_draw))

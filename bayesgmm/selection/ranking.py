@@ -23,7 +23,7 @@ def ranked(table: Table, climbed: Mapping[Model, Found]) -> "pd.DataFrame":
     for model, found in climbed.items():
         maximum, n_parameters = found.maximum, model.n_parameters(table.n_features)
         bic = model.bic(maximum.log_likelihood, table)
-        log_certainty = np.log(maximum.mixture.responsibilities(table.values).max(axis=1))
+        log_certainty = np.log(maximum.mixture.responsibilities(table.observations).max(axis=1))
         rows.append(
             {
                 "n_components": model.n_components,

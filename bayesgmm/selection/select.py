@@ -156,6 +156,7 @@ def select(
     shortlist: int | Iterable[tuple[int, str]] = 3,
     resolution: Any = "auto",
     sample_weight: Any = None,
+    missing: str = "error",
     random_seed: int | None = None,
     store: str | os.PathLike | None = None,
     progressbar: bool = True,
@@ -180,7 +181,7 @@ def select(
         Of the posteriors; the criteria at the maximum of the likelihood need none.
     shortlist : int or iterable of (n_components, covariance_type), default 3
         The models that are sampled: so many of the least BIC, or those named. 0: none.
-    resolution, sample_weight
+    resolution, sample_weight, missing
         As for :func:`bayesgmm.build_model`.
     random_seed : int, optional
     store : path, optional
@@ -217,7 +218,7 @@ def select(
     numbers, names = check_numbers(n_components), check_names(covariances)
     listed = check_shortlist(shortlist, numbers, names)
     seed = None if random_seed is None else check_count(random_seed, "random_seed", least=0)
-    table = Table.to_fit(X, sample_weight=sample_weight, resolution=resolution)
+    table = Table.to_fit(X, sample_weight=sample_weight, resolution=resolution, missing=missing)
     check_rows(table, numbers)
     # Priors may fit some numbers of components and not others.
     every = numbers if priors is not None else numbers[:1]
