@@ -58,7 +58,7 @@ class PartialGaussianMixtureRV(GaussianMixtureRV):
     signature = "(k),(k,d),(k,d,d),(),(),()->(d)"
 
     @classmethod
-    def rng_fn(cls, rng, weights, means, covariances, row_weights, order, labels, size):
+    def rng_fn(cls, rng, weights, means, covariances, row_weights, order, labels, size):  # type: ignore[override]
         rows = super().rng_fn(rng, weights, means, covariances, row_weights, size if size else np.shape(labels))
         labels = np.broadcast_to(labels, rows.shape[:-1])
         weights, means, covariances = (_unbatched(v, n) for v, n in ((weights, 1), (means, 2), (covariances, 3)))

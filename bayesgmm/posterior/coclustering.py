@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayesgmm.arguments import check_count
+from bayesgmm.data.observations import Rows
 from bayesgmm.exceptions import InvalidArgumentError
 from bayesgmm.mixture.mixture import Mixture
 from bayesgmm.progress import progress
@@ -93,7 +94,7 @@ def coclustering(
     return xr.DataArray(matrix, coords, ("obs_id", "obs_id2"), name="coclustering")
 
 
-def similarity(draws: Mixture, x: np.ndarray, *, progressbar: bool = False) -> np.ndarray:
+def similarity(draws: Mixture, x: Rows, *, progressbar: bool = False) -> np.ndarray:
     """The matrix of ``x``, (N, N)."""
     from scipy.linalg.blas import dsyrk
 
@@ -120,7 +121,7 @@ def similarity(draws: Mixture, x: np.ndarray, *, progressbar: bool = False) -> n
 
 
 def _neighbours(
-    draws: Mixture, x: np.ndarray, chosen: np.ndarray, most: int, progressbar: bool
+    draws: Mixture, x: Rows, chosen: np.ndarray, most: int, progressbar: bool
 ) -> tuple[np.ndarray, np.ndarray]:
     """Positions and probabilities of the rows that each chosen one most probably goes with, (len(chosen), most)."""
     nearest = np.zeros((len(chosen), most), dtype=int)
@@ -149,7 +150,7 @@ def _neighbours(
     return nearest, np.minimum(best, 1.0)
 
 
-def _by_row(draws: Mixture, x: np.ndarray) -> np.ndarray:
+def _by_row(draws: Mixture, x: Rows) -> np.ndarray:
     """Responsibilities of all draws and components side by side, (N, S K)."""
     return np.moveaxis(draws.responsibilities(x), 0, 1).reshape(len(x), -1)
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayesgmm.arguments import check_choice, check_ci_prob, check_count
+from bayesgmm.data.observations import Rows
 from bayesgmm.exceptions import InvalidArgumentError
 from bayesgmm.mixture.elementary import jit
 from bayesgmm.mixture.mixture import Mixture
@@ -155,7 +156,7 @@ def partition(
     )
 
 
-def sample_allocations(draws: Mixture, x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def sample_allocations(draws: Mixture, x: Rows, rng: np.random.Generator) -> np.ndarray:
     """A component for every row under every draw, or under evenly spaced ones where N is large, (N, S)."""
     most = max(LEAST_DRAWS, MAX_ALLOCATIONS // len(x))
     if len(draws) > most:

@@ -248,7 +248,9 @@ class _Component:
 
 def _subtract_doubt(hessian: np.ndarray, mixture: Mixture, components: list[_Component], chunk: Chunk) -> None:
     """Take the second sum of the module's equation, over some rows, from a negative Hessian."""
-    responsibilities = mixture.responsibilities(chunk.values)
+    x = chunk.values
+    assert isinstance(x, np.ndarray)
+    responsibilities = mixture.responsibilities(x)
     doubtful = np.flatnonzero((responsibilities > LEAST_DOUBT).sum(axis=1) > 1)
     size = max(1, MOST_NUMBERS // len(hessian))
     for start in range(0, len(doubtful), size):
@@ -257,7 +259,7 @@ def _subtract_doubt(hessian: np.ndarray, mixture: Mixture, components: list[_Com
         average = np.zeros((len(rows), len(hessian)))
         for one, r in zip(components, responsibilities[rows].T, strict=True):
             used = r > LEAST_DOUBT
-            scores = one.scores(chunk.values[rows[used]])
+            scores = one.scores(x[rows[used]])
             average[np.ix_(used, one.columns)] += r[used, None] * scores
             scores *= np.sqrt(weights * r)[used, None]
             one.add(hessian, -(scores.T @ scores))
