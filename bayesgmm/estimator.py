@@ -72,6 +72,8 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         and covariances are posterior means, and the precisions are the inverses of those covariances.
     n_components_ : int
         K of the fit.
+    components_ : (K,) array
+        The components' names: numbers, but for classes that ``labels`` named.
     selection_ : Selection or None
         With "auto", the models that were compared.
     converged_ : bool
@@ -129,7 +131,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):
 
     # Fitting --------------------------------------------------------------------------------------------------------
 
-    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> "GaussianMixture":
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None, *, labels: Any = None) -> "GaussianMixture":
         """Fit the mixture.
 
         Parameters
@@ -138,6 +140,9 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         y : ignored
         sample_weight : (N,) array, optional
             2 counts a row twice.
+        labels : (N,) array, optional
+            Components that are known of rows: numbers, -1 unknown, or names of classes, None or NaN unknown, which
+            ``predict`` then returns. See :func:`bayesgmm.build_model`.
 
         Returns
         -------
@@ -156,6 +161,11 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         from bayesgmm.search.find_map import find_MAP
 
         self._check_arguments()
+        if labels is not None and isinstance(self.n_components, str):
+            raise InvalidArgumentError(
+                f"labels and n_components = {self.n_components!r}: the models that would be compared know no labels. "
+                "Give the number of components."
+            )
         self.n_components_ = self._chosen(X, sample_weight)
         model = build_model(
             X,
@@ -165,7 +175,9 @@ class GaussianMixture(DensityMixin, BaseEstimator):
             resolution=self.resolution,
             sample_weight=sample_weight,
             missing=self.missing,
+            labels=labels,
         )
+        self.components_ = model.specification.components
         self._check_names(X, reset=True)
         random = check_random_state(self.random_state)
         seeds = [int(random.randint(LARGEST_SEED)) for _ in range(3 if self.inference == "nuts" else 2)]
@@ -236,9 +248,9 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         self.means_ = means["means"].transpose("component", "feature").values
         self.covariances_ = means["covariances"].transpose(*fit.covariance.dims).values
 
-    def fit_predict(self, X: Any, y: Any = None, sample_weight: Any = None) -> np.ndarray:
-        """Fit, and return the most probable component of every row of ``X``, (N,)."""
-        return self.fit(X, y, sample_weight).predict(X)
+    def fit_predict(self, X: Any, y: Any = None, sample_weight: Any = None, *, labels: Any = None) -> np.ndarray:
+        """Fit, and return the most probable component of every row of ``X``, (N,), as if no label were known."""
+        return self.fit(X, y, sample_weight, labels=labels).predict(X)
 
     @property
     def inference_data_(self) -> "xr.DataTree":
@@ -302,8 +314,8 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         return self._mixture.predictive(x)[1]
 
     def predict(self, X: Any) -> np.ndarray:
-        """The most probable component of every row, (N,)."""
-        return self.predict_proba(X).argmax(axis=1)
+        """The most probable component of every row, (N,): its number, or its name where ``labels`` were names."""
+        return self.components_[self.predict_proba(X).argmax(axis=1)]
 
     def score_samples(self, X: Any) -> np.ndarray:
         """Log-density of every row, (N,), in nats: of the posterior predictive distribution under "nuts"."""

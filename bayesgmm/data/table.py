@@ -13,6 +13,7 @@ import numpy as np
 
 from bayesgmm.arguments import check_choice
 from bayesgmm.data.gaps import filled
+from bayesgmm.data.known import read_labels
 from bayesgmm.data.observations import Observations, Rows
 from bayesgmm.data.reading import listed, read, row_names
 from bayesgmm.data.resolution import check_resolution
@@ -50,6 +51,10 @@ class Table:
         The step that each feature was recorded to; 0 where it was not rounded.
     gaps : bool
         Whether values may not have been seen.
+    labels : (N,) int64 array, optional
+        The component that a row is known to belong to, -1 where it is not.
+    classes : tuple of str, optional
+        What the components that labels name are called.
     """
 
     values: np.ndarray = field(repr=False)
@@ -58,6 +63,8 @@ class Table:
     weights: np.ndarray | None = field(default=None, repr=False)
     resolution: np.ndarray | None = None
     gaps: bool = False
+    labels: np.ndarray | None = field(default=None, repr=False)
+    classes: tuple[str, ...] | None = None
 
     @classmethod
     def of(cls, X: Any, *, gaps: bool = False) -> "Table":
@@ -75,7 +82,15 @@ class Table:
         return cls(_finite(values, names, gaps), names, row_names(X), gaps=gaps)
 
     @classmethod
-    def to_fit(cls, X: Any, *, sample_weight: Any = None, resolution: Any = "auto", missing: str = "error") -> "Table":
+    def to_fit(
+        cls,
+        X: Any,
+        *,
+        sample_weight: Any = None,
+        resolution: Any = "auto",
+        missing: str = "error",
+        labels: Any = None,
+    ) -> "Table":
         """Read data to be fitted: on top of :meth:`of`, two rows that differ and no constant feature.
 
         Raises
@@ -84,7 +99,8 @@ class Table:
         """
         table = cls.of(X, gaps=check_choice(missing, "missing", MISSING) == MARGINALISE)
         weights = check_sample_weight(sample_weight, table.n_rows)
-        table = replace(table, weights=weights)
+        known, classes = (None, None) if labels is None else read_labels(labels, table.n_rows)
+        table = replace(table, weights=weights, labels=known, classes=classes)
         _check_spread(table)
         return replace(table, resolution=check_resolution(resolution, table.values))
 
@@ -144,7 +160,7 @@ class Table:
     @cached_property
     def observations(self) -> Rows:
         """The rows as a mixture takes them: their values, or what was seen of them."""
-        return Observations(self.values) if self.gaps else self.values
+        return self.values if not self.gaps and self.labels is None else Observations(self.values, self.labels)
 
     @property
     def pattern(self) -> dict[str, np.ndarray]:
@@ -187,6 +203,7 @@ class Table:
             values=np.ascontiguousarray(self.values[chosen]),
             names=None if self.names is None else self.names[chosen],
             weights=None if self.weights is None else self.weights[chosen],
+            labels=None if self.labels is None else self.labels[chosen],
         )
 
     @property

@@ -40,6 +40,7 @@ def build_model(
     resolution: Any = "auto",
     sample_weight: Any = None,
     missing: str = "error",
+    labels: Any = None,
 ) -> "MixtureModel":
     r"""A Gaussian mixture of ``X`` as an ordinary ``pm.Model``, its component labels summed out.
 
@@ -70,6 +71,10 @@ def build_model(
         What becomes of NaN. "marginalise": a row has the density of what was seen of it,
         :math:`\sum_k \pi_k\, N(x_{n,O} \mid \mu_{k,O}, \Sigma_{k,OO})` with O its seen features, which is exact where
         values are missing at random (what hides a value may depend on what is seen of its row, not on the value).
+    labels : (N,) array, optional
+        Components that are known of rows: numbers, -1 where none is known, or names of classes, None or NaN where none
+        is, which the components then carry as their coordinate, in the order of the alphabet. A row of component k has
+        the density :math:`\pi_k\, N(x_n \mid \mu_k, \Sigma_k)`.
 
     Returns
     -------
@@ -95,7 +100,7 @@ def build_model(
     ['weights', 'means', 'reference_log_cholesky', 'log_cholesky']
     """
     # The arguments are checked before the data are read, which may take long.
-    table = Table.to_fit(X, sample_weight=sample_weight, resolution=resolution, missing=missing)
+    table = Table.to_fit(X, sample_weight=sample_weight, resolution=resolution, missing=missing, labels=labels)
     return Specification.of(table, n_components, covariance_type=covariance_type, priors=priors).build(table)
 
 
@@ -115,7 +120,7 @@ class MixtureModel(pm.Model):
         features = list(specification.features)
         # The parameters of the default priors are in their range.
         super().__init__(
-            coords={"component": np.arange(specification.n_components), "feature": features, "feature2": features},
+            coords={"component": specification.components, "feature": features, "feature2": features},
             check_bounds=any(prior.users for prior in specification.priors),
             # A model of its own also where one is built within another's context.
             model=None,
@@ -151,8 +156,9 @@ class MixtureModel(pm.Model):
         values, weights, resolution = numbers["x_data"], numbers.get("sample_weight"), numbers["resolution"]
         if values is table.values and weights is table.weights and resolution is table.resolution:
             return table
-        names = table.names if len(values) == table.n_rows else None
-        return replace(table, values=values, names=names, weights=weights, resolution=resolution)
+        same = len(values) == table.n_rows
+        names, labels = (table.names, table.labels) if same else (None, None)
+        return replace(table, values=values, names=names, weights=weights, resolution=resolution, labels=labels)
 
 
 def build(specification: Specification, table: Table) -> MixtureModel:

@@ -11,7 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.optimize import linear_sum_assignment
 
+from bayesgmm.data.observations import Observations
 from bayesgmm.data.table import Table
 from bayesgmm.mixture.mixture import Mixture
 from bayesgmm.mixture.statistics import Statistics
@@ -37,6 +39,20 @@ def shares(counts: np.ndarray) -> np.ndarray:
 def expectation(mixture: Mixture, table: Table) -> Statistics:
     """The statistics of all rows of a table under a mixture: EM's E-step, and the log-likelihood with its gradient."""
     return sum(mixture.statistics(*chunk) for chunk in table.chunks())  # type: ignore[return-value]
+
+
+def in_order_of_labels(mixture: Mixture, table: Table) -> Mixture:
+    """A mixture with its components in the order that suits the rows of which one is known best."""
+    if table.labels is None or (known := np.flatnonzero(table.labels >= 0)).size == 0:
+        return mixture
+    responsibilities = mixture.responsibilities(Observations(table.values[known]))
+    each = np.eye(table.labels.max() + 1)[table.labels[known]] * table.row_weights[known, None]
+    cost = -each.T @ np.log(np.maximum(responsibilities, np.finfo(float).tiny))
+    labelled, found = linear_sum_assignment(cost)
+    order = np.empty(mixture.n_components, dtype=np.int64)
+    order[labelled] = found
+    order[len(labelled) :] = np.setdiff1d(np.arange(mixture.n_components), found)
+    return Mixture(mixture.weights[order], mixture.means[order], mixture.covariances[order])
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,6 +84,7 @@ class ExpectationMaximisation:
 
     def run(self, mixture: Mixture, *, max_steps: int, tolerance: float) -> tuple[Mixture, float]:
         """Steps until the log-likelihood gains less than ``tolerance`` nats a row; also the last step's gain, nats."""
+        mixture = in_order_of_labels(mixture, self.table)
         last, gain = -np.inf, 0.0
         enough = tolerance * self.table.total
         for _ in range(max_steps):

@@ -27,6 +27,7 @@ def to_json(specification: Specification) -> str:
             "resolution": specification.resolution.tolist(),
             "typical_variance_scale": specification.typical_variance_scale.tolist(),
             "terms": list(specification.terms),
+            "classes": None if specification.classes is None else list(specification.classes),
             "priors": [
                 {
                     "variable": prior.variable,
@@ -62,6 +63,7 @@ def from_json(text: str) -> Specification:
             resolution=np.array(read["resolution"], dtype=np.float64),
             typical_variance_scale=np.array(read["typical_variance_scale"], dtype=np.float64),
             terms=tuple(read["terms"]),
+            classes=None if read.get("classes") is None else tuple(read["classes"]),
         )
     except (KeyError, TypeError, ValueError) as error:
         if isinstance(error, StorageError):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bayesgmm.arguments import check_choice, check_count
+from bayesgmm.data.known import check_classes
 from bayesgmm.data.table import Table
 from bayesgmm.exceptions import InvalidDataError, InvalidPriorError, ModelError
 from bayesgmm.mixture.mixture import Mixture
@@ -44,6 +45,8 @@ class Specification:
         Of the default prior of the variances, whether or not that is in use: EM must not collapse under any prior.
     terms : tuple of str
         What a user added to the model, in words.
+    classes : tuple of str, optional
+        What the first components are called, where labels named them.
     """
 
     features: tuple[str, ...]
@@ -53,6 +56,7 @@ class Specification:
     resolution: np.ndarray = field(repr=False)
     typical_variance_scale: np.ndarray = field(repr=False)
     terms: tuple[str, ...] = ()
+    classes: tuple[str, ...] | None = None
 
     @classmethod
     def of(
@@ -75,6 +79,8 @@ class Specification:
                 f"n_samples = {counted} rows are fewer than n_components = {n_components}: "
                 f"choose n_components <= {counted} or add rows."
             )
+        if table.labels is not None:
+            check_classes(table.labels, table.classes, n_components)
         return cls(
             features=table.features,
             n_components=n_components,
@@ -82,6 +88,7 @@ class Specification:
             priors=priors.resolved(table, n_components, covariance),
             resolution=np.zeros(table.n_features) if table.resolution is None else table.resolution,
             typical_variance_scale=default_variance_scale(table, n_components),
+            classes=table.classes,
         )
 
     # What it knows --------------------------------------------------------------------------------------------------
@@ -89,6 +96,12 @@ class Specification:
     @property
     def n_features(self) -> int:
         return len(self.features)
+
+    @property
+    def components(self) -> np.ndarray:
+        """The components' names, (K,): numbers, or the classes that labels named and numbers after them."""
+        numbers = np.arange(self.n_components)
+        return numbers if self.classes is None else np.array([*self.classes, *numbers[len(self.classes) :].astype(str)])
 
     @property
     def rounding(self) -> np.ndarray:

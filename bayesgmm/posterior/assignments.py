@@ -53,9 +53,9 @@ def assignments(
     Returns
     -------
     xr.Dataset
-        ``probability``, ``probability_sd``, ``lower``, ``upper`` (obs_id, component); ``label``, the most probable
-        component, ``label_probability``, ``entropy``, ``expected_entropy``, ``mutual_information`` (obs_id), entropies
-        in nats. ``to_dataframe()`` gives one line a row and component.
+        ``probability``, ``probability_sd``, ``lower``, ``upper`` (obs_id, component); ``label``, the name of the
+        most probable component, ``label_probability``, ``entropy``, ``expected_entropy``, ``mutual_information``
+        (obs_id), entropies in nats. ``to_dataframe()`` gives one line a row and component.
 
     Raises
     ------
@@ -102,7 +102,7 @@ def assignments(
     expected_entropy = np.minimum(expected_entropy, entropy)
     per_component = {"probability": mean, "probability_sd": sd, "lower": lower, "upper": upper}
     per_row = {
-        "label": mean.argmax(axis=1),
+        "label": fit.components[mean.argmax(axis=1)],
         "label_probability": mean.max(axis=1),
         "entropy": entropy,
         "expected_entropy": expected_entropy,

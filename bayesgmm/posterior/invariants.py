@@ -100,14 +100,14 @@ def weigh_chains(fit: Fit) -> Fit:
 
 def ambiguous_share(fit: Fit) -> float:
     """The share of the draws whose two best orders of the components nearly tie, by Stephens' divergence."""
-    draws = fit.every_draw
-    if draws.n_components == 1:
+    draws, free = fit.every_draw, fit.free
+    if free.size < 2:
         return 0.0
     x = _some_rows(fit, MAX_ROWS)
-    surprise = surprise_of(draws.predictive(x)[1])
+    surprise = surprise_of(draws.predictive(x)[1][:, free])
     ties = 0
     for mixture in draws:
-        r = mixture.responsibilities(x)
+        r = mixture.responsibilities(x)[:, free]
         cost = surprise @ r
         own = -row_entropy(r).sum()
         best = linear_sum_assignment(cost)

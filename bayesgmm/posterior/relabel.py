@@ -76,14 +76,15 @@ def relabelled(fit: Fit, method: str = "stephens") -> Fit:
     x = fit.table.subsample(MAX_ROWS, np.random.default_rng(0)).observations
     log_posterior = fit.log_posterior
     pivot = 0 if log_posterior is None else int(np.nan_to_num(log_posterior, nan=-np.inf).argmax())
-    if draws.n_components == 1:
-        permutation = np.zeros((len(draws), 1), dtype=np.int64)
-    else:
+    permutation = np.tile(np.arange(draws.n_components), (len(draws), 1))
+    # Components that rows are known to belong to have their labels.
+    free = fit.free
+    if free.size > 1:
         algorithm = {"stephens": stephens, "ecr": ecr}[method]
-        permutation = algorithm(lambda s: draws[s].responsibilities(x), len(draws), pivot)
-    permuted_means = np.take_along_axis(draws.means, permutation[:, :, None], axis=1)
-    in_order = np.lexsort(permuted_means.mean(axis=0).T[::-1])
-    return fit.relabelled(permutation[:, in_order].reshape(fit.n_chains, fit.n_draws, -1), method)
+        permutation[:, free] = free[algorithm(lambda s: draws[s].responsibilities(x)[:, free], len(draws), pivot)]
+    permuted_means = np.take_along_axis(draws.means, permutation[:, free, None], axis=1)
+    permutation[:, free] = permutation[:, free[np.lexsort(permuted_means.mean(axis=0).T[::-1])]]
+    return fit.relabelled(permutation.reshape(fit.n_chains, fit.n_draws, -1), method)
 
 
 def with_sampled_labels(fit: Fit) -> Fit:

@@ -145,6 +145,12 @@ class Fit:
         return self.tree["posterior"].dataset["component"].values
 
     @property
+    def free(self) -> np.ndarray:
+        """The components, by place, that no row is known to belong to: nothing but the fit gives them a label."""
+        labels = self.table.labels
+        return np.setdiff1d(np.arange(self.n_components), [] if labels is None else labels)
+
+    @property
     def n_components(self) -> int:
         return int(self.tree["posterior"].sizes["component"])
 
@@ -167,7 +173,9 @@ class Fit:
         x = np.ascontiguousarray(observed["x"].values, dtype=np.float64)
         weights = kept["sample_weight"].values if "sample_weight" in kept else None
         resolution = kept["resolution"].values if "resolution" in kept else None
-        return Table(x, self.features, observed["obs_id"].to_index(), weights, resolution, self.gaps)
+        labels = kept["labels"].values if "labels" in kept and (kept["labels"] >= 0).any() else None
+        names = observed["obs_id"].to_index()
+        return Table(x, self.features, names, weights, resolution, self.gaps, labels)
 
     @property
     def gaps(self) -> bool:

@@ -97,14 +97,16 @@ def percent(probability: float) -> str:
     return f"{100 * probability:g} %"
 
 
-def legend(ax: "Axes", weights: Sequence[float] | np.ndarray, *, unsure_too: bool = False, above: bool = False) -> None:
+def legend(
+    ax: "Axes", names: Sequence[Any] | np.ndarray, weights: np.ndarray, *, unsure_too: bool = False, above: bool = False
+) -> None:
     """Which colour is which component, and its weight; ``above`` a picture that is full."""
     from matplotlib.lines import Line2D
 
     own = colours(len(weights))
     handles = [
-        Line2D([], [], marker="o", linestyle="", color=own[k], markersize=6, label=f"component {k} ({weight:.0%})")
-        for k, weight in enumerate(weights)
+        Line2D([], [], marker="o", linestyle="", color=colour, markersize=6, label=f"{_called(name)} ({weight:.0%})")
+        for name, weight, colour in zip(names, weights, own, strict=True)
     ]
     if unsure_too:
         grey: dict[str, Any] = {"markerfacecolor": unsure(), "markeredgecolor": ink()}
@@ -137,12 +139,16 @@ def faint(n_draws: int) -> float:
     return float(np.clip(5.0 / n_draws, 0.03, 1.0))
 
 
-def name_components(ax: "Axes", centre: np.ndarray) -> None:
-    """The components' numbers at their centres, so that no one has to go by colour."""
+def _called(name: Any) -> str:
+    return plain(name, 20) if isinstance(name, str) else f"component {name}"
+
+
+def name_components(ax: "Axes", names: Sequence[Any] | np.ndarray, centre: np.ndarray) -> None:
+    """The components' names at their centres, so that no one has to go by colour."""
     from matplotlib.patheffects import withStroke
 
-    for k, (a, b) in enumerate(centre):
+    for name, at in zip(names, centre, strict=True):
         ax.annotate(
-            str(k), (a, b), xytext=(6, 5), textcoords="offset points", fontweight="bold", fontsize="small", zorder=5,
-            path_effects=[withStroke(linewidth=2.5, foreground=paper())],
+            plain(str(name), 20), at, xytext=(6, 5), textcoords="offset points", fontweight="bold", fontsize="small",
+            zorder=5, path_effects=[withStroke(linewidth=2.5, foreground=paper())],
         )  # fmt: skip

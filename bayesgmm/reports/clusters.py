@@ -55,6 +55,8 @@ class Clusters:
     outlines : (K, S, L, P, 2) array
         Points of the ellipses of every component, draw and level.
     centre : (K, 2) array
+    components : (K,) array
+        Their names.
     weights : (K,) array
     """
 
@@ -63,6 +65,7 @@ class Clusters:
     probability: np.ndarray
     outlines: np.ndarray
     centre: np.ndarray
+    components: np.ndarray
     weights: np.ndarray
 
     @classmethod
@@ -79,6 +82,7 @@ class Clusters:
             probability=probability[rows],
             outlines=np.moveaxis(np.stack(levels, axis=2), 1, 0),
             centre=draws.means.mean(axis=0),
+            components=fit.components,
             weights=draws.weights.mean(axis=0),
         )
 
@@ -105,9 +109,9 @@ class Clusters:
             ax.update_datalim(corner)
         ax.autoscale_view()
         ax.scatter(self.centre[:, 0], self.centre[:, 1], marker="+", s=90, color=ink(), linewidths=1.5, zorder=4)
-        name_components(ax, self.centre)
+        name_components(ax, self.components, self.centre)
         ax.set(xlabel=plain(self.features[0]), ylabel=plain(self.features[1]))
-        legend(ax, self.weights, unsure_too=len(self.weights) > 1)
+        legend(ax, self.components, self.weights, unsure_too=len(self.weights) > 1)
         open_frame(ax)
         return ax
 
@@ -123,6 +127,8 @@ class Curves:
     grid : (G,) array
     shares : (S, K, G) array
         Weight times density of every component.
+    components : (K,) array
+        Their names.
     weights : (K,) array
     """
 
@@ -130,6 +136,7 @@ class Curves:
     data: Histogram
     grid: np.ndarray
     shares: np.ndarray
+    components: np.ndarray
     weights: np.ndarray
 
     @classmethod
@@ -144,6 +151,7 @@ class Curves:
             data=Histogram.of(column, fit.table.weights),
             grid=grid,
             shares=_shares(fit.mixture.marginal([axis]).thinned(n_draws), grid),
+            components=fit.components,
             weights=fit.mixture.weights.mean(axis=0),
         )
 
@@ -157,7 +165,7 @@ class Curves:
             for k, colour in enumerate(own):
                 ax.plot(self.grid, share[k], color=colour, **thin)
         ax.set(xlabel=plain(self.feature), ylabel="density")
-        legend(ax, self.weights)
+        legend(ax, self.components, self.weights)
         open_frame(ax)
         return ax
 

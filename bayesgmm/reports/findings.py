@@ -115,7 +115,7 @@ class Findings:
         # Where chains weigh differently they are brought into proportion here, and nowhere again.
         pooled = fit.in_proportion
         soft = assignments(pooled.tree, ci_prob=ci_prob, progressbar=progressbar)
-        labels, several = soft["label"].values, fit.n_components > 1
+        labels, several = soft["probability"].values.argmax(axis=1), fit.n_components > 1
         pairs = telling_pairs(pooled)
         single = range(min(fit.n_features, MAX_FEATURES))
         chosen = heat_rows(fit)

@@ -164,17 +164,20 @@ def _components(found: Findings) -> list[dict[str, Any]]:
     from matplotlib.colors import to_hex
 
     own = colours(len(found.components))
-    return [{"name": k, "colour": to_hex(own[k]), **vars(c)} for k, c in enumerate(found.components)]
+    names = found.fit.components
+    return [{"name": names[k], "colour": to_hex(own[k]), **vars(c)} for k, c in enumerate(found.components)]
 
 
 def _rows(found: Findings, most: int) -> list[dict[str, Any]]:
     """The least certain rows, with their first features."""
     x, names = found.fit.x, found.soft["obs_id"].values
+    colour = {one["name"]: one["colour"] for one in _components(found)}
     table = least_certain(found.soft.assign_coords(obs_id=np.arange(len(x))), most).reset_index()
     return [
         {
             "name": str(names[row["row"]]),
-            "component": int(row["component"]),
+            "component": row["component"],
+            "colour": colour[row["component"]],
             "values": x[row["row"], :SHOWN_FEATURES],
             **{key: float(row[key]) for key in ("probability", "lower", "upper", "entropy", "mutual_information")},
         }

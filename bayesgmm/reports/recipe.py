@@ -31,6 +31,8 @@ def _model(fit: Fit, specification: Specification) -> Iterator[str]:
     yield "    X,"
     if fit.table.weights is not None:
         yield "    sample_weight=...,  # the weights that the rows had"
+    if fit.table.labels is not None:
+        yield "    labels=...,  # the labels that were known of rows"
     if fit.gaps:
         yield '    missing="marginalise",'
     for argument in specification.arguments():

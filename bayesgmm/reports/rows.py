@@ -31,8 +31,8 @@ class UnsureRows:
     names : tuple of str
     probability, lower, upper : (N, K) arrays
     ci_prob : float
-    weights : (K,) array
-        Of the components.
+    components, weights : (K,) arrays
+        The components' names, and how much of the rows they are.
     """
 
     names: tuple[str, ...]
@@ -40,6 +40,7 @@ class UnsureRows:
     lower: np.ndarray
     upper: np.ndarray
     ci_prob: float
+    components: np.ndarray
     weights: np.ndarray
 
     @classmethod
@@ -52,6 +53,7 @@ class UnsureRows:
             lower=soft["lower"].values[rows],
             upper=soft["upper"].values[rows],
             ci_prob=float(soft.attrs["ci_prob"]),
+            components=fit.components,
             weights=fit.mixture.weights.mean(axis=0),
         )
 
@@ -72,7 +74,7 @@ class UnsureRows:
         ax.invert_yaxis()
         ax.set(xlim=(-0.02, 1.02), xlabel=f"probability, {percent(self.ci_prob)} interval", ylabel="row")
         ax.grid(axis="y", linewidth=0.3, color=ink(), alpha=0.3)
-        legend(ax, self.weights, above=True)
+        legend(ax, self.components, self.weights, above=True)
         open_frame(ax)
         return ax
 

@@ -70,8 +70,8 @@ def assignment_table(dt: "xr.DataTree", soft: "xr.Dataset | None" = None) -> "pd
     soft = assignments(dt) if soft is None else soft
     label, best = soft["label"].values, soft["label_probability"].values
     rows = []
-    for k, name in enumerate(soft["component"].values):
-        own = label == k
+    for name in soft["component"].values:
+        own = label == name
         rows.append(
             {
                 "component": name,
@@ -100,10 +100,10 @@ def with_assignments(frame: "pd.DataFrame", soft: "xr.Dataset") -> "pd.DataFrame
 
 def _most_probable(soft: "xr.Dataset") -> dict[str, np.ndarray]:
     """Every row's most probable component, that one's probability and interval, and how unsure the row is."""
-    label = soft["label"].values
-    rows = np.arange(label.size)
+    best = soft["probability"].values.argmax(axis=1)
+    rows = np.arange(best.size)
     return {
-        "component": soft["component"].values[label],
-        **{name: soft[name].values[rows, label] for name in ("probability", "lower", "upper")},
+        "component": soft["label"].values,
+        **{name: soft[name].values[rows, best] for name in ("probability", "lower", "upper")},
         **{name: soft[name].values for name in ("entropy", "mutual_information")},
     }

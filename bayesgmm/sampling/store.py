@@ -55,6 +55,7 @@ class Store:
                 "axes": np.array([mode.axes for mode in run.modes]),
                 "table/values": problem.table.values,
                 **({} if problem.table.weights is None else {"table/weights": problem.table.weights}),
+                **({} if problem.table.labels is None else {"table/labels": problem.table.labels}),
             }.items():
                 group.create_array(name, data=np.asarray(value))
             group.attrs["bayesgmm"] = json.dumps(
@@ -160,5 +161,7 @@ def _rebuilt(specification: Specification, group: Any) -> "pm.Model":
             weights=weights,
             resolution=specification.resolution,
             gaps=bool(kept.get("gaps", False)),
+            labels=group["table/labels"][...] if "labels" in group["table"] else None,
+            classes=specification.classes,
         )
     )

@@ -116,8 +116,8 @@ class Problem:
     @cached_property
     def _densities(self) -> tuple[LogDensity, LogDensity]:
         whole = self.graph.densities(self._data, any_order=self.in_any_order)
-        # Terms of the user's would be asked for no rows, by code that checks no lengths. Of rows of which not all is seen
-        # second derivatives come by differences.
+        # Terms of the user's would be asked for no rows, by code that checks no lengths. Second derivatives of rows of
+        # which not all is seen come by differences.
         if not self.graph.rows_alone or self.table.pattern:
             return whole
         nothing = {"x_data": self.table.values[:0], "sample_weight": self.table.row_weights[:0]}

@@ -1,0 +1,61 @@
+"""Labels that are known of some rows: the classes that they name, and the rows of each."""
+
+from typing import Any
+
+import numpy as np
+
+from bayesgmm.data.observations import UNKNOWN
+from bayesgmm.data.reading import listed
+from bayesgmm.exceptions import InvalidArgumentError
+
+
+def read_labels(labels: Any, n_rows: int) -> tuple[np.ndarray, tuple | None]:
+    """The component of every row, (N,) int64, -1 where it is not known; and the classes' names in that order.
+
+    Whole numbers are components themselves, and have no names; anything else is a class's name.
+
+    Raises
+    ------
+    InvalidArgumentError
+    """
+    import pandas as pd
+
+    given = np.asarray(labels, dtype=object)
+    if given.shape != (n_rows,):
+        raise InvalidArgumentError(
+            f"labels has shape {given.shape}; X has {n_rows} rows: give one per row, -1 unknown."
+        )
+    known = ~np.asarray(pd.isna(given), dtype=bool)
+    try:
+        numbers = np.array([float(value) for value in given[known]])
+    except (TypeError, ValueError):
+        numbers = None
+    if numbers is None:
+        known &= np.array([value != UNKNOWN for value in given], dtype=bool)
+        names = sorted({str(value) for value in given[known]})
+        codes = np.full(n_rows, UNKNOWN)
+        codes[known] = np.searchsorted(names, [str(value) for value in given[known]])
+        return codes, tuple(names)
+    odd = [value for value in numbers if value != int(value) or value < UNKNOWN]
+    if odd:
+        raise InvalidArgumentError(
+            f"labels holds {odd[0]:g}: a number is a component, from 0 on, or -1 where none is known. Give classes "
+            "that are no such numbers as text."
+        )
+    codes = np.full(n_rows, UNKNOWN)
+    codes[known] = numbers.astype(np.int64)
+    return codes, None
+
+
+def check_classes(labels: np.ndarray, classes: tuple | None, n_components: int) -> None:
+    """Raise InvalidArgumentError where there are more classes than components."""
+    if classes is not None and len(classes) > n_components:
+        raise InvalidArgumentError(
+            f"labels name {len(classes)} classes ({listed([repr(name) for name in classes])}), which are more than "
+            f"n_components = {n_components}: choose n_components >= {len(classes)}."
+        )
+    if labels.max() >= n_components:
+        raise InvalidArgumentError(
+            f"labels holds {labels.max()}, and with n_components = {n_components} components are numbered from 0 to "
+            f"{n_components - 1}: number them so, give classes as text, or choose more components."
+        )
