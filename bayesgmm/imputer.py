@@ -113,9 +113,9 @@ class MixtureImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         assert isinstance(rows, Observations)
         mixture = self.mixture_._mixture
         if self.strategy == "mean":
-            return mixture.expect_unseen(rows)
+            return mixture.expect_rows(rows)
         rng = np.random.default_rng(check_random_state(self.random_state).randint(LARGEST_SEED))
-        return (mixture[int(rng.integers(len(mixture)))] if mixture.batched else mixture).draw_unseen(rows, rng)
+        return (mixture[int(rng.integers(len(mixture)))] if mixture.batched else mixture).draw_rows(rows, rng)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

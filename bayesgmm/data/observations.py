@@ -19,10 +19,13 @@ class Observations:
         NaN where a feature was not seen.
     labels : (N,) int64 array, optional
         The component that a row is known to belong to, -1 where it is not. None: of no row.
+    errors : (N, D, D) array, optional
+        The covariances of the errors with which rows were measured. None: without.
     """
 
     values: np.ndarray
     labels: np.ndarray | None = None
+    errors: np.ndarray | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -33,7 +36,8 @@ class Observations:
 
     def __getitem__(self, rows: "slice | np.ndarray") -> "Observations":
         """Some of the rows."""
-        return Observations(self.values[rows], None if self.labels is None else self.labels[rows])
+        parts = (None if part is None else part[rows] for part in (self.labels, self.errors))
+        return Observations(self.values[rows], *parts)
 
     @cached_property
     def order(self) -> np.ndarray:
@@ -46,10 +50,21 @@ class Observations:
         return np.full(len(self), UNKNOWN) if self.labels is None else self.labels
 
     @property
-    def arrays(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """What the pass over them takes: values, order and labels."""
-        return np.ascontiguousarray(self.values), self.order, np.ascontiguousarray(self.every_label)
+    def every_error(self) -> np.ndarray:
+        """The errors, (N, D, D), or (1, 0, 0) where there are none."""
+        return np.empty((1, 0, 0)) if self.errors is None else np.ascontiguousarray(self.errors)
+
+    @property
+    def arrays(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """What the pass over them takes: values, order, labels and errors."""
+        labels = np.ascontiguousarray(self.every_label)
+        return np.ascontiguousarray(self.values), self.order, labels, self.every_error
 
 
 # Rows as a mixture takes them: complete ones are an array (N, D).
 Rows = np.ndarray | Observations
+
+
+def observations(rows: Rows) -> Observations:
+    """Rows as observations, complete ones too."""
+    return rows if isinstance(rows, Observations) else Observations(rows)

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from bayesgmm.arguments import check_choice
+from bayesgmm.data.errors import read_errors
 from bayesgmm.data.gaps import filled
 from bayesgmm.data.known import read_labels
 from bayesgmm.data.observations import Observations, Rows
@@ -55,6 +56,10 @@ class Table:
         The component that a row is known to belong to, -1 where it is not.
     classes : tuple of str, optional
         What the components that labels name are called.
+    errors : (N, D, D) array, optional
+        The covariances of the errors with which rows were measured.
+    box : tuple of two (D,) arrays, optional
+        Where rows of no component lie. None: there are none.
     """
 
     values: np.ndarray = field(repr=False)
@@ -65,6 +70,8 @@ class Table:
     gaps: bool = False
     labels: np.ndarray | None = field(default=None, repr=False)
     classes: tuple[str, ...] | None = None
+    errors: np.ndarray | None = field(default=None, repr=False)
+    box: tuple[np.ndarray, np.ndarray] | None = None
 
     @classmethod
     def of(cls, X: Any, *, gaps: bool = False) -> "Table":
@@ -90,6 +97,8 @@ class Table:
         resolution: Any = "auto",
         missing: str = "error",
         labels: Any = None,
+        noise: bool = False,
+        measurement_covariance: Any = None,
     ) -> "Table":
         """Read data to be fitted: on top of :meth:`of`, two rows that differ and no constant feature.
 
@@ -100,9 +109,11 @@ class Table:
         table = cls.of(X, gaps=check_choice(missing, "missing", MISSING) == MARGINALISE)
         weights = check_sample_weight(sample_weight, table.n_rows)
         known, classes = (None, None) if labels is None else read_labels(labels, table.n_rows)
-        table = replace(table, weights=weights, labels=known, classes=classes)
+        errors = None if measurement_covariance is None else read_errors(measurement_covariance, table.values)
+        table = replace(table, weights=weights, labels=known, classes=classes, errors=errors)
         _check_spread(table)
-        return replace(table, resolution=check_resolution(resolution, table.values))
+        box = table.limits if noise else None
+        return replace(table, resolution=check_resolution(resolution, table.values), box=box)
 
     @classmethod
     def like(cls, X: Any, features: Sequence[str], *, gaps: bool = False) -> "Table":
@@ -160,13 +171,31 @@ class Table:
     @cached_property
     def observations(self) -> Rows:
         """The rows as a mixture takes them: their values, or what was seen of them."""
-        return self.values if not self.gaps and self.labels is None else Observations(self.values, self.labels)
+        plain = not self.gaps and self.labels is None and self.errors is None and self.box is None
+        return self.values if plain else Observations(self.values, self.labels, self.errors)
 
     @property
     def pattern(self) -> dict[str, np.ndarray]:
         """What the likelihood takes besides the values, by name: of complete rows nothing."""
         rows = self.observations
-        return {"row_order": rows.order, "labels": rows.every_label} if isinstance(rows, Observations) else {}
+        if not isinstance(rows, Observations):
+            return {}
+        pattern = {"row_order": rows.order, "labels": rows.every_label}
+        if self.errors is not None:
+            pattern["measurement_covariance"] = self.errors
+        if self.box is not None:
+            pattern |= dict(zip(("noise_low", "noise_high"), self.box, strict=True))
+        return pattern
+
+    def standardised(self, centre: np.ndarray, units: np.ndarray) -> "Table":
+        """The table with features moved and in other units, as if not recorded in steps."""
+        return replace(
+            self,
+            values=np.ascontiguousarray((self.values - centre) / units),
+            resolution=None,
+            errors=None if self.errors is None else self.errors / np.outer(units, units),
+            box=None if self.box is None else tuple((side - centre) / units for side in self.box),
+        )
 
     @cached_property
     def filled(self) -> np.ndarray:
@@ -204,6 +233,7 @@ class Table:
             names=None if self.names is None else self.names[chosen],
             weights=None if self.weights is None else self.weights[chosen],
             labels=None if self.labels is None else self.labels[chosen],
+            errors=None if self.errors is None else self.errors[chosen],
         )
 
     @property

@@ -9,6 +9,7 @@ address; neither holds the interpreter's lock meanwhile, and it keeps no state, 
 
 import ctypes
 from collections.abc import Callable
+from itertools import batched
 from typing import Any
 
 import numba
@@ -153,7 +154,7 @@ def value_and_gradient(n, q_, gradient_, value_, inputs_):
     out = carray(gradient_, (n,))
 {views}
     try:
-        value, gradient = graph(q, {names})
+        value, gradient = graph({arguments})
     except Exception:
         return 1
     carray(value_, (1,))[0] = value[()]
@@ -174,7 +175,12 @@ def _c_function(graph: _Graph, values: list[np.ndarray]) -> Any:
         views.append(f"    v{i} = carray(pointer(table[{at}]), ({lengths}), np.{value.dtype.name})")
         names.append(f"v{i}")
         at += 1 + value.ndim
-    source = _SOURCE.format(length=at, views="\n".join(views), names=", ".join(names))
+    inlined = len(values) < MOST_INLINED
+    arguments = ", ".join(["q", *names])
+    if not inlined:
+        # Of more than 30 at once Python makes a list, which Numba takes for no arguments.
+        arguments = "*(" + " + ".join(f"({', '.join(part)},)" for part in batched(["q", *names], 20)) + ")"
+    source = _SOURCE.format(length=at, views="\n".join(views), arguments=arguments)
     ranks = "_".join(f"{value.dtype.char}{value.ndim}" for value in values)
     function = compile_numba_function_src(
         source,
@@ -186,7 +192,7 @@ def _c_function(graph: _Graph, values: list[np.ndarray]) -> Any:
             "np": np,
             "carray": numba.carray,
             "pointer": pointer,
-            "graph": numba_njit(graph.function, inline="always" if len(values) < MOST_INLINED else "never"),
+            "graph": numba_njit(graph.function, inline="always" if inlined else "never"),
         },
         cache_key=None if graph.key is None else f"{graph.key}_{ranks}_{VERSION}_{pytensor.__version__}",
     )

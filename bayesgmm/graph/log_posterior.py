@@ -93,7 +93,9 @@ class LogPosterior:
         """Whether the rows are in the mixture's likelihood and in no other term, which may need all of them."""
         model = self.model
         rows = {
-            model[name] for name in ("x", "x_data", "sample_weight", "row_order", "labels") if name in model.named_vars
+            model[name]
+            for name in ("x", "x_data", "sample_weight", "row_order", "labels", "measurement_covariance")
+            if name in model.named_vars
         }
         others = [v for v in (*model.basic_RVs, *model.potentials) if v is not model["x"]]
         return rows.isdisjoint(ancestors(others))

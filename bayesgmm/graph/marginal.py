@@ -18,7 +18,7 @@ from pytensor.tensor.random.op import RandomVariable
 from bayesgmm.graph.ops import MixtureLogDensity, source_version
 from bayesgmm.mixture import simulation
 from bayesgmm.mixture.mixture import Mixture
-from bayesgmm.mixture.simulation import simulate_row
+from bayesgmm.mixture.simulation import draw_row, simulate_row
 
 
 class GaussianMixtureRV(RandomVariable):
@@ -49,23 +49,30 @@ class GaussianMixtureRV(RandomVariable):
 
 
 class PartialGaussianMixtureRV(GaussianMixtureRV):
-    """Rows of which not all is seen: parameters besides are their order and their labels, -1 where none is known.
+    """Rows of which not all is seen.
 
-    What is drawn are whole rows, of a known component where there is one.
+    Parameters besides are their order, their labels, -1 where none is known, the covariances of their errors (1, 0, 0
+    without), the share of noise and the sides of its box. What is drawn are whole rows as they would be measured, of a
+    known component where there is one.
     """
 
     name = "partial_gaussian_mixture"
-    signature = "(k),(k,d),(k,d,d),(),(),()->(d)"
+    signature = "(k),(k,d),(k,d,d),(),(),(),(e,e),(),(g),(g)->(d)"
 
     @classmethod
-    def rng_fn(cls, rng, weights, means, covariances, row_weights, order, labels, size):  # type: ignore[override]
-        rows = super().rng_fn(rng, weights, means, covariances, row_weights, size if size else np.shape(labels))
-        labels = np.broadcast_to(labels, rows.shape[:-1])
+    def rng_fn(  # type: ignore[override]
+        cls, rng, weights, means, covariances, row_weights, order, labels, errors, share, low, high, size
+    ):
         weights, means, covariances = (_unbatched(v, n) for v, n in ((weights, 1), (means, 2), (covariances, 3)))
-        for k in np.unique(labels[labels >= 0]):
-            own = labels == k
-            one = Mixture(np.ones(1), means[k : k + 1], covariances[k : k + 1])
-            rows[own] = one.simulate(int(own.sum()), rng)[0]
+        size = np.shape(labels) if size is None else tuple(int(n) for n in size)
+        rows = np.empty((*size, means.shape[1]))
+        labels, share = np.broadcast_to(labels, size), np.broadcast_to(share, size)
+        errors = np.broadcast_to(errors, (*size, *errors.shape[-2:]))
+        for place in np.ndindex(size):
+            low_, high_ = _unbatched(low, 1), _unbatched(high, 1)
+            draw_row(
+                rng, weights, means, covariances, labels[place], errors[place], share[place], low_, high_, rows[place]
+            )
         return rows
 
 
@@ -89,15 +96,11 @@ def _numba_draw(op, node):
 
 
 @numba_core_rv_funcify.register(PartialGaussianMixtureRV)
-def _numba_draw_of_label(op, node):
+def _numba_draw_partial(op, node):
     @numba_njit
-    def random_fn(rng, weights, means, covariances, row_weights, order, labels):
+    def random_fn(rng, weights, means, covariances, row_weights, order, labels, errors, share, low, high):
         row = np.empty(means.shape[1])
-        k = labels.item()
-        if k >= 0:
-            simulate_row(rng, np.ones(1), means[k : k + 1], covariances[k : k + 1], row)
-        else:
-            simulate_row(rng, weights, means, covariances, row)
+        draw_row(rng, weights, means, covariances, labels.item(), errors, share.item(), low, high, row)
         return row
 
     return random_fn, source_version(__file__, simulation.__file__)
@@ -107,8 +110,8 @@ class MarginalGaussianMixture(Continuous):
     """A row of a Gaussian mixture, its component summed out.
 
     Parameters are ``weights`` (K,), ``means`` (K, D), ``covariances`` (K, D, D) and ``row_weights``, () or (N,), which
-    multiply the rows' log-densities; of rows of which not all is seen also their order and labels, (N,) each.
-    ``diagonal`` promises that the off-diagonal covariances are 0 and stay so.
+    multiply the rows' log-densities; of rows of which not all is seen also what :class:`PartialGaussianMixtureRV`
+    names. ``diagonal`` promises that the off-diagonal covariances are 0 and stay so.
     """
 
     rv_type = GaussianMixtureRV
@@ -137,7 +140,10 @@ def _log_density(op, values, rng, size, weights, means, covariances, row_weights
     (x,) = values
     weights, means, covariances = (_unbatched(v, n) for v, n in ((weights, 1), (means, 2), (covariances, 3)))
     single = x.ndim == 1
-    rows = [v[None] if single and v.ndim < n else v for v, n in zip((x, *pattern), (2, 1, 1), strict=False)]
+    rows = [
+        v[None] if single and v.ndim < n else _unbatched(v, n)
+        for v, n in zip((x, *pattern), (2, 1, 1, 3, 0, 1, 1), strict=False)
+    ]
     log_density = MixtureLogDensity(op.diagonal, bool(pattern))(rows[0], weights, means, covariances, *rows[1:])
     log_density = log_density[0] if single else log_density
     try:

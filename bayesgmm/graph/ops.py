@@ -24,15 +24,28 @@ from pytensor.tensor.elemwise import Elemwise
 from pytensor.tensor.math import Sum
 from pytensor.tensor.rewriting.basic import register_specialize
 
-from bayesgmm.mixture import blocks, components, data_pass, elementary, kernel, patterns, statistics, threads
+from bayesgmm.mixture import (
+    blocks,
+    components,
+    data_pass,
+    elementary,
+    errors as measured,
+    kernel,
+    patterns,
+    statistics,
+    threads,
+)  # fmt: skip
+
+# What rows of which not all is seen come with, and its dimensions: see `bayesgmm.mixture.patterns`.
+PATTERN = {"order": 1, "labels": 1, "errors": 3, "share": 0, "low": 1, "high": 1}
 
 
 class _MixtureOp(Op):
     """What both Ops share.
 
     Inputs are the rows x, the parameters weights, means and covariances, and, of rows of which not all is seen
-    (``partial``), their order and labels: see :mod:`bayesgmm.mixture.patterns`. ``diagonal`` says that the covariances
-    are.
+    (``partial``), their order, labels and errors, the share of noise, and the sides of its box: see
+    :mod:`bayesgmm.mixture.patterns`. ``diagonal`` says that the covariances are.
     """
 
     __props__ = ("diagonal", "partial")
@@ -47,11 +60,9 @@ class _MixtureOp(Op):
                 "a mixture takes x (N, D), weights (K,), means (K, D) and covariances (K, D, D); "
                 f"got arrays with {[v.ndim for v in inputs]} dimensions"
             )
-        if len(pattern) != 2 * self.partial:
-            raise ValueError(
-                f"{len(pattern)} inputs besides, where rows of which not all is seen have two, others none"
-            )
-        return inputs + [pt.as_tensor(v, ndim=1) for v in pattern]
+        if len(pattern) != len(PATTERN) * self.partial:
+            raise ValueError(f"{len(pattern)} inputs besides: rows of which not all is seen have {len(PATTERN)}")
+        return inputs + [pt.as_tensor(v, ndim=n) for v, n in zip(pattern, PATTERN.values(), strict=False)]
 
 
 class MixtureLogDensity(_MixtureOp):
@@ -65,9 +76,11 @@ class MixtureLogDensity(_MixtureOp):
         return [(shapes[0][0],)]
 
     def perform(self, node, inputs, output_storage):
-        x, weights, means, covariances, *pattern = map(np.ascontiguousarray, inputs)
+        x, weights, means, covariances, *rest = map(np.ascontiguousarray, inputs)
         if self.partial:
-            found = patterns.responsibilities(x, *pattern, weights, means, covariances, self.diagonal)[0]
+            order, labels, errors, share, low, high = rest
+            rows = x, order, labels, errors, share.item(), low, high
+            found = patterns.responsibilities(*rows, weights, means, covariances, self.diagonal)[0]
         else:
             found = kernel.log_density(x, weights, means, covariances, self.diagonal)
         output_storage[0][0] = found
@@ -76,12 +89,15 @@ class MixtureLogDensity(_MixtureOp):
         if isinstance(cotangents[0].type, DisconnectedType):
             return [DisconnectedType()() for _ in inputs]
         _, *gradients = MixtureGradient(self.diagonal, self.partial)(*inputs, cotangents[0])
-        of_rows = [grad_undefined(self, i, inputs[i], "the data are held fixed") for i in range(len(inputs))]
-        return [of_rows[0], *gradients, *of_rows[4:]]
+        found = [grad_undefined(self, i, inputs[i], "the data are held fixed") for i in range(len(inputs))]
+        found[1:4] = gradients[:3]
+        if self.partial:
+            found[7] = gradients[3]
+        return found
 
 
 class MixtureGradient(_MixtureOp):
-    """The rows' weighted log-density, a scalar, and its gradient by weights, means and covariances.
+    """The rows' weighted log-density, a scalar, and its gradient by weights, means, covariances and the share of noise.
 
     The last input, ``row_weights``, has N entries, or one for all rows.
     """
@@ -89,18 +105,22 @@ class MixtureGradient(_MixtureOp):
     def make_node(self, *inputs):
         rows = self._inputs(*inputs[:-1])
         row_weights = pt.as_tensor(inputs[-1], dtype="float64", ndim=1)
-        return Apply(self, [*rows, row_weights], [pt.scalar(dtype="float64"), *(v.type() for v in rows[1:4])])
+        by = [*rows[1:4], *rows[7:8]]
+        return Apply(self, [*rows, row_weights], [pt.scalar(dtype="float64"), *(v.type() for v in by)])
 
     def infer_shape(self, node, shapes):
-        return [(), *shapes[1:4]]
+        return [(), *shapes[1:4], *[()] * self.partial]
 
     def perform(self, node, inputs, output_storage):
-        x, weights, means, covariances, *pattern, row_weights = map(np.ascontiguousarray, inputs)
-        gradient = patterns.gradient if self.partial else kernel.gradient
-        total, *results = gradient(x, *pattern, weights, means, covariances, self.diagonal, row_weights)
-        output_storage[0][0] = np.asarray(total)
-        for storage, result in zip(output_storage[1:], results, strict=True):
-            storage[0] = result
+        x, weights, means, covariances, *rest, row_weights = map(np.ascontiguousarray, inputs)
+        if self.partial:
+            order, labels, errors, share, low, high = rest
+            rows = x, order, labels, errors, share.item(), low, high
+            results = patterns.gradient(*rows, weights, means, covariances, self.diagonal, row_weights)
+        else:
+            results = kernel.gradient(x, weights, means, covariances, self.diagonal, row_weights)
+        for storage, result in zip(output_storage, results, strict=True):
+            storage[0] = np.asarray(result)
 
 
 @register_specialize
@@ -162,7 +182,8 @@ def source_version(*paths: str | None) -> int:
 
 
 SOURCES = tuple(
-    module.__file__ for module in (kernel, blocks, components, data_pass, elementary, patterns, statistics, threads)
+    module.__file__
+    for module in (kernel, blocks, components, data_pass, elementary, measured, patterns, statistics, threads)
 )
 
 
@@ -181,11 +202,15 @@ def _numba_log_density(op, node=None, **kwargs):
         )
 
     @numba_njit
-    def partial_log_density(x, weights, means, covariances, order, labels):
+    def partial_log_density(x, weights, means, covariances, order, labels, errors, share, low, high):
         return patterns.responsibilities(
             np.ascontiguousarray(x),
             np.ascontiguousarray(order),
             np.ascontiguousarray(labels),
+            np.ascontiguousarray(errors),
+            share.item(),
+            np.ascontiguousarray(low),
+            np.ascontiguousarray(high),
             np.ascontiguousarray(weights),
             np.ascontiguousarray(means),
             np.ascontiguousarray(covariances),
@@ -212,17 +237,21 @@ def _numba_gradient(op, node=None, **kwargs):
         return np.asarray(total), d_weights, d_means, d_covariances
 
     @numba_njit
-    def partial_gradient(x, weights, means, covariances, order, labels, row_weights):
-        total, d_weights, d_means, d_covariances = patterns.gradient(
+    def partial_gradient(x, weights, means, covariances, order, labels, errors, share, low, high, row_weights):
+        total, d_weights, d_means, d_covariances, d_share = patterns.gradient(
             np.ascontiguousarray(x),
             np.ascontiguousarray(order),
             np.ascontiguousarray(labels),
+            np.ascontiguousarray(errors),
+            share.item(),
+            np.ascontiguousarray(low),
+            np.ascontiguousarray(high),
             np.ascontiguousarray(weights),
             np.ascontiguousarray(means),
             np.ascontiguousarray(covariances),
             diagonal,
             np.ascontiguousarray(row_weights),
         )
-        return np.asarray(total), d_weights, d_means, d_covariances
+        return np.asarray(total), d_weights, d_means, d_covariances, np.asarray(d_share)
 
     return partial_gradient if op.partial else mixture_gradient, source_version(*SOURCES)

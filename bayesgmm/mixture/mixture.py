@@ -15,16 +15,21 @@ A mixture may have a leading axis of draws, S mixtures in one value. NumPy and t
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import tau
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
+from scipy.special import logsumexp
 
-from bayesgmm.data.observations import Observations, Rows
-from bayesgmm.mixture import kernel, patterns, simulation
+from bayesgmm.data.observations import Observations, Rows, observations
+from bayesgmm.mixture import completed, kernel, patterns, simulation
+from bayesgmm.mixture.noise import Noise
 from bayesgmm.mixture.statistics import Statistics
 from bayesgmm.mixture.threads import raise_interrupt
 
+# The component of rows that are of none.
+NOISE = -1
 # Draws whose covariances are laid out at once.
 SLAB_DRAWS = 256
 
@@ -39,11 +44,14 @@ class Mixture:
     means : (..., K, D) array
     covariances : (..., K, D, D) array, or (..., K, D) where features do not correlate
         What components share may be one array under several views: nothing writes to it.
+    noise : Noise, optional
+        Rows of no component. The weights are the components' shares of the other rows.
     """
 
     weights: np.ndarray
     means: np.ndarray
     covariances: np.ndarray
+    noise: Noise | None = None
 
     # Its shape ------------------------------------------------------------------------------------------------------
 
@@ -73,7 +81,8 @@ class Mixture:
 
     def __getitem__(self, draws: "int | slice | np.ndarray | None") -> "Mixture":
         """One draw, or several; None gives a single mixture a leading axis."""
-        return Mixture(self.weights[draws], self.means[draws], self.covariances[draws])
+        noise = None if self.noise is None else self.noise[draws]
+        return Mixture(self.weights[draws], self.means[draws], self.covariances[draws], noise)
 
     def __iter__(self) -> Iterator["Mixture"]:
         return (self[s] for s in range(len(self)))
@@ -94,11 +103,23 @@ class Mixture:
 
     @property
     def arrays(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, bool]:
-        """What the data pass takes: weights, means, covariance matrices, and whether these are diagonal."""
+        """What the data pass takes: weights of all rows, means, covariance matrices, and whether these are diagonal."""
+        weights = self.weights if self.noise is None else self.weights * (1 - np.asarray(self.noise.share))[..., None]
         return (
-            np.ascontiguousarray(self.weights), np.ascontiguousarray(self.means),
+            np.ascontiguousarray(weights), np.ascontiguousarray(self.means),
             np.ascontiguousarray(self.full_covariances), self.diagonal,
         )  # fmt: skip
+
+    def _partial(self, x: Rows) -> bool:
+        """Whether rows are of patterns, or some of no component."""
+        return self.noise is not None or isinstance(x, Observations)
+
+    @property
+    def _noise(self) -> tuple[float | np.ndarray, np.ndarray, np.ndarray]:
+        """What the pass over patterns takes of noise: its share and the sides of its box."""
+        share = np.zeros(self.weights.shape[:-1]) if self.noise is None else np.asarray(self.noise.share)
+        box = (np.empty(0),) * 2 if self.noise is None else (self.noise.low, self.noise.high)
+        return np.ascontiguousarray(share) if self.batched else float(share), *box
 
     # About rows -----------------------------------------------------------------------------------------------------
 
@@ -108,7 +129,7 @@ class Mixture:
         """Log-density of rows ``x`` (N, D) in nats, (N,), or under every draw (S, N)."""
         if self.batched:
             return np.array([one.log_density(x) for one in self]).reshape(len(self), len(x))
-        if isinstance(x, Observations):
+        if self._partial(x):
             return self.densities(x)[0]
         return kernel.log_density(np.ascontiguousarray(x), *self.arrays)
 
@@ -117,8 +138,9 @@ class Mixture:
         if not self.batched:
             return self.densities(x)[1]
         slabs = [self[start : start + SLAB_DRAWS] for start in range(0, len(self), SLAB_DRAWS)]
-        if isinstance(x, Observations):
-            parts = [patterns.responsibilities_of_draws(*x.arrays, *slab.arrays) for slab in slabs]
+        if self._partial(x):
+            rows = observations(x).arrays
+            parts = [patterns.responsibilities_of_draws(*rows, *slab._noise, *slab.arrays) for slab in slabs]
         else:
             x = np.ascontiguousarray(x)
             parts = [kernel.responsibilities_of_draws(x, *slab.arrays) for slab in slabs]
@@ -126,8 +148,8 @@ class Mixture:
 
     def densities(self, x: Rows) -> tuple[np.ndarray, np.ndarray]:
         """Log-density (N,) and responsibilities (N, K) of rows under a single mixture, from one pass."""
-        if isinstance(x, Observations):
-            return patterns.responsibilities(*x.arrays, *self.arrays)
+        if self._partial(x):
+            return patterns.responsibilities(*observations(x).arrays, *self._noise, *self.arrays)
         return kernel.responsibilities(np.ascontiguousarray(x), *self.arrays)
 
     def predictive(self, x: Rows) -> tuple[np.ndarray, np.ndarray]:
@@ -152,29 +174,42 @@ class Mixture:
         ``row_weights`` (N,) count rows; without them every row counts once.
         """
         weights = np.ones(1) if row_weights is None else np.ascontiguousarray(row_weights)
-        found = statistics(x, *self.arrays, weights)
+        if self._partial(x):
+            found = patterns.statistics(*observations(x).arrays, *self._noise, *self.arrays, weights)
+        else:
+            found = kernel.statistics(np.ascontiguousarray(x), *self.arrays, weights)
         raise_interrupt()
         return found
 
-    def draw_unseen(self, x: Observations, rng: np.random.Generator) -> np.ndarray:
-        """Rows with what was not seen of them drawn, given what was, under a single mixture, (N, D)."""
+    def draw_rows(self, x: Observations, rng: np.random.Generator) -> np.ndarray:
+        """All features of rows, drawn given what was seen of them, under a single mixture, (N, D)."""
         _, means, covariances, _ = self.arrays
-        return patterns.draw_unseen(rng, *x.arrays, self.responsibilities(x), means, covariances)
+        return completed.draw(rng, *x.arrays, self.responsibilities(x), means, covariances)
 
-    def expect_unseen(self, x: Observations) -> np.ndarray:
-        """Rows with what was not seen of them as the rest lets expect, averaged over the draws, (N, D)."""
+    def expect_rows(self, x: Observations) -> np.ndarray:
+        """What is expected of all features of rows given what was seen of them, averaged over the draws, (N, D)."""
         if self.batched:
             total = np.zeros(x.shape)
             for one in self:
-                total += one.expect_unseen(x)
-            return np.where(np.isnan(x.values), total / len(self), x.values)
+                total += one.expect_rows(x)
+            return (
+                total / len(self) if x.errors is not None else np.where(np.isnan(x.values), total / len(self), x.values)
+            )
         _, means, covariances, _ = self.arrays
-        return patterns.expect_unseen(*x.arrays, self.responsibilities(x), means, covariances)
+        return completed.expect(*x.arrays, self.responsibilities(x), means, covariances)
 
     def simulate(self, n_rows: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """New rows (n_rows, D) and their components (n_rows,); of S mixtures every row from a draw of its own."""
+        """New rows (n_rows, D) and their components (n_rows,); of S mixtures every row from a draw of its own.
+
+        The component of noise is -1.
+        """
         weights, means, covariances, _ = (self if self.batched else self[None]).arrays
-        return simulation.simulate(rng, weights, means, covariances, n_rows)
+        rows, components = simulation.simulate(rng, weights, means, covariances, n_rows)
+        if self.noise is not None:
+            share = rng.choice(np.atleast_1d(self.noise.share), size=n_rows)
+            noise = np.flatnonzero(rng.random(n_rows) < share)
+            rows[noise], components[noise] = self.noise.simulate(len(noise), rng), NOISE
+        return rows, components
 
     # Mixtures of some of the features -------------------------------------------------------------------------------
 
@@ -182,7 +217,7 @@ class Mixture:
         """The mixture of the features at positions ``axes``, the others integrated out."""
         a = list(axes)
         covariances = self.covariances[..., a] if self.diagonal else self.covariances[..., a, :][..., a]
-        return Mixture(self.weights, self.means[..., a], covariances)
+        return Mixture(self.weights, self.means[..., a], covariances, self.noise and self.noise.marginal(a))
 
     def conditional(self, axes: Sequence[int], given: Mapping[int, float]) -> "Mixture":
         """The mixture of the features at positions ``axes`` given values of others; the rest are integrated out."""
@@ -203,7 +238,15 @@ class Mixture:
             log_weights = np.log(self.weights) - log_det - (z[..., 0] ** 2).sum(axis=-1) / 2
         weights = np.exp(log_weights - log_weights.max(axis=-1, keepdims=True))
         covariances = own.full_covariances - transposed @ across
-        return Mixture(weights / weights.sum(axis=-1, keepdims=True), own.means + (transposed @ z)[..., 0], covariances)
+        noise = None
+        if self.noise is not None:
+            given_noise = self.noise.marginal(b)
+            inside = ((given_noise.low <= values) & (values <= given_noise.high)).all()
+            share = np.asarray(self.noise.share) / given_noise.volume * inside
+            rest = (1 - np.asarray(self.noise.share)) * np.exp(logsumexp(log_weights, axis=-1)) / tau ** (len(b) / 2)
+            noise = replace(self.noise.marginal(a), share=share / (share + rest))
+        weights /= weights.sum(axis=-1, keepdims=True)
+        return Mixture(weights, own.means + (transposed @ z)[..., 0], covariances, noise)
 
     # Against another ------------------------------------------------------------------------------------------------
 
@@ -221,12 +264,3 @@ class Mixture:
         ).max(axis=2)
         cost = np.maximum(cost, np.abs(self.weights[:, None] - other.weights[None]))
         return bool(cost[linear_sum_assignment(cost)].max() < tolerance)
-
-
-def statistics(
-    x: Rows, weights: np.ndarray, means: np.ndarray, covariances: np.ndarray, diagonal: bool, row_weights: np.ndarray
-) -> Statistics:
-    """The statistics of rows under a mixture that is given as ``Mixture.arrays``: a small table's pass is as short."""
-    if isinstance(x, Observations):
-        return patterns.statistics(*x.arrays, weights, means, covariances, diagonal, row_weights)
-    return kernel.statistics(np.ascontiguousarray(x), weights, means, covariances, diagonal, row_weights)

@@ -42,3 +42,32 @@ def simulate(rng, weights, means, covariances, n_rows):
         s = rng.integers(0, n_draws) if n_draws > 1 else 0
         labels[n] = simulate_row(rng, weights[s], means[s], covariances[s], rows[n])
     return rows, labels
+
+
+@jit
+def draw_row(rng, weights, means, covariances, label, errors, share, low, high, row):
+    """Fill ``row`` (D,) with a draw as it would be measured: of a component, which may be known, or of noise.
+
+    ``errors`` is the covariance of its error (D, D), or (0, 0).
+    """
+    if label < 0 and rng.random() < share:
+        for j in range(row.size):
+            row[j] = low[j] + (high[j] - low[j]) * rng.random()
+    elif label >= 0:
+        simulate_row(rng, np.ones(1), means[label : label + 1], covariances[label : label + 1], row)
+    else:
+        simulate_row(rng, weights, means, covariances, row)
+    if errors.size > 0:
+        factor = np.zeros((row.size, row.size))
+        noise = rng.normal(0.0, 1.0, row.size)
+        for i in range(row.size):
+            for j in range(i + 1):
+                s = errors[i, j]
+                for m in range(j):
+                    s -= factor[i, m] * factor[j, m]
+                # Some features may be measured without.
+                if i == j:
+                    factor[i, i] = math.sqrt(max(s, 0.0))
+                else:
+                    factor[i, j] = s / factor[j, j] if factor[j, j] > 0.0 else 0.0
+                row[i] += factor[i, j] * noise[j]

@@ -41,6 +41,8 @@ def build_model(
     sample_weight: Any = None,
     missing: str = "error",
     labels: Any = None,
+    noise: bool = False,
+    measurement_covariance: Any = None,
 ) -> "MixtureModel":
     r"""A Gaussian mixture of ``X`` as an ordinary ``pm.Model``, its component labels summed out.
 
@@ -75,6 +77,13 @@ def build_model(
         Components that are known of rows: numbers, -1 where none is known, or names of classes, None or NaN where none
         is, which the components then carry as their coordinate, in the order of the alphabet. A row of component k has
         the density :math:`\pi_k\, N(x_n \mid \mu_k, \Sigma_k)`.
+    noise : bool, default False
+        Whether rows may be of no component: a share s of them, Beta(1.5, 8.5), is uniform over the data's bounding box
+        B, :math:`p(x) = (1 - s) \sum_k \pi_k N(x \mid \mu_k, \Sigma_k) + s\, 1\{x \in B\} / |B|`.
+    measurement_covariance : (N, D) or (N, D, D) array, optional
+        Variances, or covariances, of the errors :math:`E_n` with which rows were measured, in the features' units
+        squared. The mixture is of what was measured, without its errors: row n has
+        :math:`N(\mu_k, \Sigma_k + E_n)`.
 
     Returns
     -------
@@ -100,7 +109,9 @@ def build_model(
     ['weights', 'means', 'reference_log_cholesky', 'log_cholesky']
     """
     # The arguments are checked before the data are read, which may take long.
-    table = Table.to_fit(X, sample_weight=sample_weight, resolution=resolution, missing=missing, labels=labels)
+    table = Table.to_fit(X, sample_weight=sample_weight, resolution=resolution, missing=missing, labels=labels,
+        noise=noise, measurement_covariance=measurement_covariance,
+    )  # fmt: skip
     return Specification.of(table, n_components, covariance_type=covariance_type, priors=priors).build(table)
 
 
@@ -157,8 +168,10 @@ class MixtureModel(pm.Model):
         if values is table.values and weights is table.weights and resolution is table.resolution:
             return table
         same = len(values) == table.n_rows
-        names, labels = (table.names, table.labels) if same else (None, None)
-        return replace(table, values=values, names=names, weights=weights, resolution=resolution, labels=labels)
+        names, labels, errors = (table.names, table.labels, table.errors) if same else (None, None, None)
+        return replace(
+            table, values=values, names=names, weights=weights, resolution=resolution, labels=labels, errors=errors
+        )
 
 
 def build(specification: Specification, table: Table) -> MixtureModel:
@@ -187,7 +200,11 @@ def build(specification: Specification, table: Table) -> MixtureModel:
             cholesky = _correlations(priors["correlations"], covariance) if specification.correlated else None
             natural = covariance.from_scales(variances, cholesky, rounding, xp=pt)
         covariances = pm.Deterministic("covariances", natural, dims=covariance.dims)
-        pattern = [pm.Data(name, value, dims="obs_id") for name, value in table.pattern.items()]
+        pattern = []
+        if table.pattern:
+            share = pt.zeros(()) if table.box is None else _noise(priors["noise"])
+            weights = weights if table.box is None else (1 - share) * weights
+            pattern = _pattern(table, share)
         MarginalGaussianMixture(
             "x",
             weights,
@@ -201,6 +218,28 @@ def build(specification: Specification, table: Table) -> MixtureModel:
         )
     model.is_built()
     return model
+
+
+def _pattern(table: Table, share: Any) -> list[Any]:
+    """What rows show besides their values, in the order in which the distribution takes it."""
+    dims: dict[str, Any] = {"row_order": "obs_id", "labels": "obs_id"}
+    dims["measurement_covariance"] = ("obs_id", "feature", "feature2")
+    dims |= dict.fromkeys(("noise_low", "noise_high"), "feature")
+    given = {name: pm.Data(name, value, dims=dims[name]) for name, value in table.pattern.items()}
+    nowhere = pt.as_tensor(np.empty(0))
+    return [
+        given["row_order"],
+        given["labels"],
+        given.get("measurement_covariance", pt.as_tensor(np.empty((1, 0, 0)))),
+        share,
+        given.get("noise_low", nowhere),
+        given.get("noise_high", nowhere),
+    ]
+
+
+def _noise(prior: Prior) -> Any:
+    a, b = (pm.Data(name, value) for name, value in prior.numbers.items())
+    return pm.Beta("noise", a, b)
 
 
 def _weights(priors: Mapping[str, Prior], specification: Specification) -> Any:

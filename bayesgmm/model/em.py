@@ -8,7 +8,7 @@ statistics of any division of the rows add up before it:
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
@@ -16,10 +16,15 @@ from scipy.optimize import linear_sum_assignment
 from bayesgmm.data.observations import Observations
 from bayesgmm.data.table import Table
 from bayesgmm.mixture.mixture import Mixture
+from bayesgmm.mixture.noise import Noise
 from bayesgmm.mixture.statistics import Statistics
 
 # Rows that each component is granted on top of its own, so that an emptied one keeps a place.
 EMPTY_COUNT = 1e-3
+# The share of rows that are of no component is Beta(a, b): 15 % of ten rows.
+NOISE_PRIOR = (1.5, 8.5)
+# It begins so: with less a component that holds all noise is not given up.
+START_SHARE = 0.1
 # Of k-means, after which EM goes on: few clusters move any more.
 LLOYD_STEPS = 10
 
@@ -52,7 +57,15 @@ def in_order_of_labels(mixture: Mixture, table: Table) -> Mixture:
     order = np.empty(mixture.n_components, dtype=np.int64)
     order[labelled] = found
     order[len(labelled) :] = np.setdiff1d(np.arange(mixture.n_components), found)
-    return Mixture(mixture.weights[order], mixture.means[order], mixture.covariances[order])
+    return replace(
+        mixture, weights=mixture.weights[order], means=mixture.means[order], covariances=mixture.covariances[order]
+    )
+
+
+def noise_share(total: float, of_components: float) -> float:
+    """The mode of the share of noise, given how many of the rows are of components."""
+    a, b = NOISE_PRIOR
+    return (total - of_components + a - 1) / (total + a + b - 2)
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +83,11 @@ class ExpectationMaximisation:
         centre, _ = self.table.moments
         kept = counts + EMPTY_COUNT
         means = (counts[:, None] * means + EMPTY_COUNT * centre) / kept[:, None]
-        return Mixture(self.weights(counts), means, self.covariances(counts, scatter, last))
+        noise = self._noise(START_SHARE if last is None else noise_share(self.table.total, counts.sum()))
+        return Mixture(self.weights(counts), means, self.covariances(counts, scatter, last), noise)
+
+    def _noise(self, share: float) -> Noise | None:
+        return None if self.table.box is None else Noise(np.asarray(share), *self.table.box)
 
     def expect(self, mixture: Mixture) -> Statistics:
         """E-step: the statistics of all rows."""
@@ -85,6 +102,8 @@ class ExpectationMaximisation:
     def run(self, mixture: Mixture, *, max_steps: int, tolerance: float) -> tuple[Mixture, float]:
         """Steps until the log-likelihood gains less than ``tolerance`` nats a row; also the last step's gain, nats."""
         mixture = in_order_of_labels(mixture, self.table)
+        if mixture.noise is None and self.table.box is not None:
+            mixture = replace(mixture, noise=self._noise(START_SHARE))
         last, gain = -np.inf, 0.0
         enough = tolerance * self.table.total
         for _ in range(max_steps):

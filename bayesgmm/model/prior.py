@@ -57,6 +57,8 @@ class Prior:
             if self.distribution == STICKS:
                 return f"sticks of Beta(1, {own}), broken in the order of the components"
             return f"Dirichlet({own})" if numbers else f"Dirichlet({own}, ..., {own})"
+        if self.variable == "noise":
+            return f"Beta({', '.join(brief_number(value[0]) for value in numbers)})"
         if self.variable == "correlations":
             return f"LKJ({brief_number(numbers[0][0])})"
         if self.distribution == WITHIN:

@@ -22,7 +22,7 @@ https://doi.org/10.1016/0031-3203(94)00125-6 (step 1). Chen (1979), Bayesian inf
 JRSS B 41, 235-248, https://doi.org/10.1111/j.2517-6161.1979.tb01078.x (step 3).
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import gammaln, logsumexp, multigammaln
@@ -113,7 +113,7 @@ def relative_prior(
     # A spherical covariance is one only while all features keep their common unit.
     units = np.sqrt(variances if family.per_feature else np.full_like(variances, variances.mean()))
     few = table.counted.subsample(MOST_ROWS, np.random.default_rng(0))
-    few = replace(few, values=np.ascontiguousarray((few.values - centre) / units), resolution=None)
+    few = few.standardised(centre, units)
     common = _total(few) if given is None else given / np.outer(units, units)
     outer = _factor(held_apart(reduced(common, family)), family, units)
     several = family.per_component and n_components > 1

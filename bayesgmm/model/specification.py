@@ -5,7 +5,7 @@ report, the Python that makes a fit again, and what stands in a saved file (:mod
 here.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -18,7 +18,7 @@ from bayesgmm.data.table import Table
 from bayesgmm.exceptions import InvalidDataError, InvalidPriorError, ModelError
 from bayesgmm.mixture.mixture import Mixture
 from bayesgmm.model.covariance import COVARIANCE_TYPES, CovarianceType
-from bayesgmm.model.em import EMPTY_COUNT
+from bayesgmm.model.em import EMPTY_COUNT, NOISE_PRIOR
 from bayesgmm.model.prior import STICKS, VARIANCE_SHAPE, WITHIN, Prior, brief_number, by_feature
 from bayesgmm.model.priors import Priors, default_variance_scale
 from bayesgmm.model.relative import RelativePrior
@@ -85,7 +85,7 @@ class Specification:
             features=table.features,
             n_components=n_components,
             covariance=covariance,
-            priors=priors.resolved(table, n_components, covariance),
+            priors=(*priors.resolved(table, n_components, covariance), *_noise(table)),
             resolution=np.zeros(table.n_features) if table.resolution is None else table.resolution,
             typical_variance_scale=default_variance_scale(table, n_components),
             classes=table.classes,
@@ -282,6 +282,12 @@ class Specification:
         apart = any(prior.users for prior in self.priors if prior.variable not in ("means", "concentration"))
         usual = self.eta is None or self.eta == (self.n_features + 3) / 2
         return ["reference=None"] if usual and not apart else []
+
+
+def _noise(table: Table) -> Iterator[Prior]:
+    if table.box is not None:
+        a, b = NOISE_PRIOR
+        yield Prior("noise", "Beta", {"noise_a": np.array(a), "noise_b": np.array(b)})
 
 
 def _square(reference: np.ndarray, n_features: int) -> list:

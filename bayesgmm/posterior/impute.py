@@ -85,7 +85,7 @@ def impute(
     x = np.empty((n_draws, *rows.values.shape))
     with progress("Imputing", n_draws, work=float(x.size * fit.n_components), show=progressbar) as done:
         for s, draw in enumerate(chosen):
-            x[s] = mixture[int(draw)].draw_unseen(rows.observations, rng)
+            x[s] = mixture[int(draw)].draw_rows(rows.observations, rng)
             done()
     return xr.Dataset(
         {"x": (("draw", "obs_id", "feature"), x), "missing": (("obs_id", "feature"), np.isnan(rows.values))},

@@ -13,6 +13,7 @@ from bayesgmm.data.observations import Rows
 from bayesgmm.data.table import MARGINALISE, Table
 from bayesgmm.exceptions import ModelError
 from bayesgmm.mixture.mixture import Mixture
+from bayesgmm.mixture.noise import Noise
 from bayesgmm.model.covariance import COVARIANCE_TYPES, CovarianceType
 from bayesgmm.model.paper import from_json, to_json
 from bayesgmm.model.specification import Specification
@@ -89,7 +90,9 @@ class Fit:
         specification, table = model.specification, model.table
         dims = {name: list(d) for name, d in model.named_vars_to_dims.items() if None not in d}
         dims[PERMUTATION] = ["component"]
-        constants: dict[str, Any] = {name: value for name, value in model.numbers.items() if name != "x_data"}
+        constants: dict[str, Any] = {
+            name: value for name, value in model.numbers.items() if name != "x_data" and value.size
+        }
         constants[SPECIFICATION] = np.array(to_json(specification), dtype=object)
         used = {d for name in [*posterior, *constants, "x", PERMUTATION] for d in dims.get(name, [])}
         coords: dict[str, Any] = {
@@ -171,11 +174,22 @@ class Fit:
         if "x" not in observed:
             raise ModelError("the tree holds no observed data: pass the data as X.")
         x = np.ascontiguousarray(observed["x"].values, dtype=np.float64)
-        weights = kept["sample_weight"].values if "sample_weight" in kept else None
-        resolution = kept["resolution"].values if "resolution" in kept else None
-        labels = kept["labels"].values if "labels" in kept and (kept["labels"] >= 0).any() else None
-        names = observed["obs_id"].to_index()
-        return Table(x, self.features, names, weights, resolution, self.gaps, labels)
+
+        def own(name: str) -> np.ndarray | None:
+            return kept[name].values if name in kept else None
+
+        labels, low = own("labels"), own("noise_low")
+        return Table(
+            x,
+            self.features,
+            observed["obs_id"].to_index(),
+            weights=own("sample_weight"),
+            resolution=own("resolution"),
+            gaps=self.gaps,
+            labels=labels if labels is not None and (labels >= 0).any() else None,
+            errors=own("measurement_covariance"),
+            box=None if low is None else (low, kept["noise_high"].values),
+        )
 
     @property
     def gaps(self) -> bool:
@@ -227,7 +241,10 @@ class Fit:
             return np.ascontiguousarray(values.reshape(-1, *values.shape[2:]), dtype=np.float64)
 
         covariances = family.expand(flat("covariances", *family.dims), self.n_components, self.n_features)
-        return Mixture(flat("weights", "component"), flat("means", "component", "feature"), covariances)
+        noise = None
+        if "noise" in posterior and self.table.box is not None:
+            noise = Noise(flat("noise"), *self.table.box)
+        return Mixture(flat("weights", "component"), flat("means", "component", "feature"), covariances, noise)
 
     @property
     def parameters(self) -> "xr.Dataset":

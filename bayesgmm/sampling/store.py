@@ -55,13 +55,18 @@ class Store:
                 "axes": np.array([mode.axes for mode in run.modes]),
                 "table/values": problem.table.values,
                 **({} if problem.table.weights is None else {"table/weights": problem.table.weights}),
-                **({} if problem.table.labels is None else {"table/labels": problem.table.labels}),
+                **{
+                    f"table/{name}": value
+                    for name in ("labels", "errors")
+                    if (value := getattr(problem.table, name)) is not None
+                },
             }.items():
                 group.create_array(name, data=np.asarray(value))
             group.attrs["bayesgmm"] = json.dumps(
                 {
                     "format": FORMAT,
                     "gaps": problem.table.gaps,
+                    "box": None if problem.table.box is None else [side.tolist() for side in problem.table.box],
                     "specification": to_json(problem.specification),
                     "draws": run.plan.draws,
                     "tune": run.plan.tune,
@@ -163,5 +168,7 @@ def _rebuilt(specification: Specification, group: Any) -> "pm.Model":
             gaps=bool(kept.get("gaps", False)),
             labels=group["table/labels"][...] if "labels" in group["table"] else None,
             classes=specification.classes,
+            errors=group["table/errors"][...] if "errors" in group["table"] else None,
+            box=None if kept.get("box") is None else (np.array(kept["box"][0]), np.array(kept["box"][1])),
         )
     )

@@ -146,7 +146,10 @@ class Ascents:
         up = np.lexsort(begin.means.T[::-1])
         orders = [np.arange(len(up)), up, up[::-1]]
         candidates = [
-            self.problem.unconstrained(Mixture(begin.weights[o], begin.means[o], begin.covariances[o])) for o in orders
+            self.problem.unconstrained(
+                replace(begin, weights=begin.weights[o], means=begin.means[o], covariances=begin.covariances[o])
+            )
+            for o in orders
         ]
         values = [self.problem.parameter_density(q)[0] for q in candidates]
         best = int(np.nanargmax(values)) if np.isfinite(values).any() else 0

@@ -23,9 +23,12 @@ from functools import cached_property
 import numpy as np
 from scipy.optimize import minimize
 
-from bayesgmm.data.table import Table
+from bayesgmm.data.observations import Observations
+from bayesgmm.data.table import Chunk, Table
+from bayesgmm.mixture import kernel
 from bayesgmm.mixture.elementary import jit
-from bayesgmm.mixture.mixture import Mixture, statistics
+from bayesgmm.mixture.mixture import Mixture
+from bayesgmm.mixture.statistics import Statistics
 from bayesgmm.mixture.threads import raise_interrupt
 from bayesgmm.mixture.widths import COLLAPSED_WIDTH, widths
 from bayesgmm.model.covariance import CovarianceType
@@ -198,8 +201,18 @@ class _Coordinates:
 
     def mixture(self, z: np.ndarray) -> Mixture:
         weights, means, _, covariances = _move(z, *self._origin)
+        return self._mixture(weights, means, covariances)
+
+    def _mixture(self, weights: np.ndarray, means: np.ndarray, covariances: np.ndarray) -> Mixture:
         correlated = self.likelihood.family.correlated
         return Mixture(weights, means, covariances if correlated else np.einsum("kii->ki", covariances))
+
+    def _statistics(self, chunk: Chunk, *parameters: np.ndarray) -> Statistics:
+        if isinstance(chunk.values, Observations):
+            weights, means, covariances = parameters
+            return self._mixture(weights, means, covariances).statistics(*chunk)
+        # The compiled function itself, as a mixture's own checks take as long as the pass over a small table.
+        return kernel.statistics(chunk.values, *parameters, not self.likelihood.family.correlated, chunk.weights)
 
     def objective(self, z: np.ndarray) -> tuple[float, np.ndarray]:
         """The negative log-likelihood and its gradient."""
@@ -208,8 +221,7 @@ class _Coordinates:
             return np.inf, np.zeros_like(z)
         family, table = self.likelihood.family, self.likelihood.table
         log_likelihood, counts, first, second = sum(
-            statistics(chunk.values, weights, means, covariances, not family.correlated, chunk.weights)
-            for chunk in table.chunks()
+            self._statistics(chunk, weights, means, covariances) for chunk in table.chunks()
         )  # type: ignore[misc]
         raise_interrupt()
         if not np.isfinite(log_likelihood):

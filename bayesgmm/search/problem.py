@@ -23,6 +23,7 @@ from bayesgmm.graph.log_posterior import LogPosterior
 from bayesgmm.graph.mixture_map import MixtureMap
 from bayesgmm.graph.orders import drawn_orders
 from bayesgmm.mixture.mixture import Mixture
+from bayesgmm.mixture.noise import Noise
 from bayesgmm.model.build import MixtureModel
 from bayesgmm.model.specification import Specification
 from bayesgmm.search.information import MixtureDensity, MixtureTerm
@@ -186,13 +187,16 @@ class Problem:
         """A batch of named variables as mixtures."""
         k, d = self.specification.n_components, self.specification.n_features
         covariances = self.specification.covariance.expand(values["covariances"], k, d)
-        return Mixture(values["weights"], values["means"], covariances)
+        noise = None if self.table.box is None else Noise(values["noise"], *self.table.box)
+        return Mixture(values["weights"], values["means"], covariances, noise)
 
     def unconstrained(self, mixture: Mixture) -> np.ndarray:
         """The q (P,) of a mixture; variables that a user added to the model stand at their initial values."""
         specification, family = self.specification, self.specification.covariance
         covariances = family.pool(mixture.full_covariances, mixture.weights)
         values = {"weights": mixture.weights, "means": mixture.means}
+        if mixture.noise is not None:
+            values["noise"] = np.asarray(mixture.noise.share)
         if specification.relative_prior is not None:
             relative = specification.relative_prior.coordinates(covariances, specification.rounding)
             return self._unconstrained(values | relative)

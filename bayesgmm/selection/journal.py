@@ -132,7 +132,7 @@ def fingerprint(table: Table) -> str:
 
 def _entry(found: Found) -> dict[str, Any]:
     maximum = found.maximum
-    mixture = {name: value.tolist() for name, value in vars(maximum.mixture).items()}
+    mixture = {name: getattr(maximum.mixture, name).tolist() for name in ("weights", "means", "covariances")}
     return {
         "mixture": mixture, "log_likelihood": maximum.log_likelihood, "converged": maximum.converged,
         "collapsed": list(maximum.collapsed), "n_starts": found.n_starts, "n_reached": found.n_reached,
@@ -141,6 +141,7 @@ def _entry(found: Found) -> dict[str, Any]:
 
 
 def _found(entry: dict[str, Any]) -> Found:
-    mixture = Mixture(**{name: np.array(value) for name, value in entry["mixture"].items()})
+    weights, means, covariances = (np.array(entry["mixture"][name]) for name in ("weights", "means", "covariances"))
+    mixture = Mixture(weights, means, covariances)
     maximum = Maximum(mixture, entry["log_likelihood"], entry["converged"], tuple(entry["collapsed"]))
     return Found(maximum, entry["n_starts"], entry["n_reached"], entry["n_collapsed"])
