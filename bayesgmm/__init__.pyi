@@ -3,18 +3,20 @@ from .estimator import GaussianMixture
 from .imputer import MixtureImputer
 from .model.build import build_model
 from .model.priors import Priors
+from .posterior.anomaly import anomaly
 from .posterior.assignments import assignments
 from .posterior.coclustering import coclustering
 from .posterior.density import density, regression
 from .posterior.diagnosis import Diagnosis, diagnose
 from .posterior.evidence import Evidence, evidence
-from .posterior.impute import impute
+from .posterior.impute import denoise, impute
 from .posterior.occupied import occupied
 from .posterior.partition import Partition, partition
 from .posterior.relabel import relabel
 from .posterior.sample import open_run, sample
 from .record.starts import Starts
 from .record.storage import load, save
+from .reports.anomaly import plot_anomaly
 from .reports.clusters import plot_clusters, plot_uncertainty
 from .reports.densities import plot_density
 from .reports.modes import plot_modes
@@ -38,10 +40,12 @@ __all__ = [
     "Priors",
     "Selection",
     "Starts",
+    "anomaly",
     "assignments",
     "build_model",
     "coclustering",
     "datasets",
+    "denoise",
     "density",
     "diagnose",
     "evidence",
@@ -52,6 +56,7 @@ __all__ = [
     "occupied",
     "open_run",
     "partition",
+    "plot_anomaly",
     "plot_assignments",
     "plot_clusters",
     "plot_coclustering",

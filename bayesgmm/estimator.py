@@ -5,14 +5,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sklearn.base import BaseEstimator, DensityMixin
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from bayesgmm.arguments import check_choice, check_count
-from bayesgmm.data.observations import Rows
-from bayesgmm.data.reading import column_names
 from bayesgmm.data.table import MARGINALISE, Table
-from bayesgmm.exceptions import InvalidArgumentError, InvalidDataError, InvalidDataTypeError
-from bayesgmm.mixture.mixture import Mixture
+from bayesgmm.exceptions import InvalidArgumentError
+from bayesgmm.prediction import LARGEST_SEED, Predictions
 from bayesgmm.record.fit import Fit
 
 if TYPE_CHECKING:
@@ -26,12 +24,11 @@ INFERENCES = ("nuts", "map")
 STARTS = {"nuts": ("auto", "heaviest", "dispersed"), "map": ("auto", "heaviest")}
 # Draws that `inference_data_` holds after a MAP fit.
 LAPLACE_DRAWS = 1000
-LARGEST_SEED = 2**31 - 1
 # What "auto" looks for K up to.
 MOST_COMPONENTS = 9
 
 
-class GaussianMixture(DensityMixin, BaseEstimator):
+class GaussianMixture(Predictions, DensityMixin, BaseEstimator):
     r"""A Gaussian mixture whose answers come with their uncertainty.
 
     .. math:: p(x) = \sum_{k=1}^K \pi_k\, N(x \mid \mu_k, \Sigma_k)
@@ -51,6 +48,9 @@ class GaussianMixture(DensityMixin, BaseEstimator):
     missing : {"error", "marginalise"}, default "error"
         What becomes of NaN, in the rows that are fitted and in new ones; "marginalise": a row counts with what was seen
         of it. See :func:`bayesgmm.build_model`.
+    noise : bool, default False
+        Whether rows may be of no component: these are uniform over the data's bounding box, and ``predict`` gives -1
+        (or "noise", where components have names). ``predict_proba`` then adds up to less than 1.
     n_init : int or "auto", default "auto"
         Starts of the search for the mode; see :func:`bayesgmm.find_MAP`.
     draws, tune, chains, cores : int
@@ -105,6 +105,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         priors=None,
         resolution="auto",
         missing="error",
+        noise=False,
         n_init="auto",
         draws=1000,
         tune=None,
@@ -120,6 +121,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         self.priors = priors
         self.resolution = resolution
         self.missing = missing
+        self.noise = noise
         self.n_init = n_init
         self.draws = draws
         self.tune = tune
@@ -129,9 +131,22 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         self.random_state = random_state
         self.progressbar = progressbar
 
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = self.missing == MARGINALISE
+        return tags
+
     # Fitting --------------------------------------------------------------------------------------------------------
 
-    def fit(self, X: Any, y: Any = None, sample_weight: Any = None, *, labels: Any = None) -> "GaussianMixture":
+    def fit(
+        self,
+        X: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        *,
+        labels: Any = None,
+        measurement_covariance: Any = None,
+    ) -> "GaussianMixture":
         """Fit the mixture.
 
         Parameters
@@ -143,6 +158,8 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         labels : (N,) array, optional
             Components that are known of rows: numbers, -1 unknown, or names of classes, None or NaN unknown, which
             ``predict`` then returns. See :func:`bayesgmm.build_model`.
+        measurement_covariance : (N, D) or (N, D, D) array, optional
+            Variances or covariances of the errors with which rows were measured.
 
         Returns
         -------
@@ -161,10 +178,12 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         from bayesgmm.search.find_map import find_MAP
 
         self._check_arguments()
-        if labels is not None and isinstance(self.n_components, str):
+        given = {"labels": labels, "noise": self.noise or None, "measurement_covariance": measurement_covariance}
+        apart = [name for name, value in given.items() if value is not None]
+        if apart and isinstance(self.n_components, str):
             raise InvalidArgumentError(
-                f"labels and n_components = {self.n_components!r}: the models that would be compared know no labels. "
-                "Give the number of components."
+                f"{apart[0]} and n_components = {self.n_components!r}: the models that would be compared know nothing "
+                f"of {apart[0]}. Give the number of components."
             )
         self.n_components_ = self._chosen(X, sample_weight)
         model = build_model(
@@ -176,6 +195,8 @@ class GaussianMixture(DensityMixin, BaseEstimator):
             sample_weight=sample_weight,
             missing=self.missing,
             labels=labels,
+            noise=self.noise,
+            measurement_covariance=measurement_covariance,
         )
         self.components_ = model.specification.components
         self._check_names(X, reset=True)
@@ -248,9 +269,18 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         self.means_ = means["means"].transpose("component", "feature").values
         self.covariances_ = means["covariances"].transpose(*fit.covariance.dims).values
 
-    def fit_predict(self, X: Any, y: Any = None, sample_weight: Any = None, *, labels: Any = None) -> np.ndarray:
+    def fit_predict(
+        self,
+        X: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        *,
+        labels: Any = None,
+        measurement_covariance: Any = None,
+    ) -> np.ndarray:
         """Fit, and return the most probable component of every row of ``X``, (N,), as if no label were known."""
-        return self.fit(X, y, sample_weight, labels=labels).predict(X)
+        self.fit(X, y, sample_weight, labels=labels, measurement_covariance=measurement_covariance)
+        return self.predict(X, measurement_covariance=measurement_covariance)
 
     @property
     def inference_data_(self) -> "xr.DataTree":
@@ -277,79 +307,3 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         if not self._correlated:
             return 1 / np.sqrt(self.covariances_)
         return np.swapaxes(np.linalg.inv(np.linalg.cholesky(self.covariances_)), -1, -2)
-
-    # Prediction -----------------------------------------------------------------------------------------------------
-
-    @property
-    def _correlated(self) -> bool:
-        return self.map_.problem.specification.covariance.correlated
-
-    def _new_rows(self, X: Any) -> Rows:
-        """New rows: a frame that has the fitted columns by their names, whatever it has else; others as fitted."""
-        check_is_fitted(self)
-        features, gaps = self.map_.problem.specification.features, self.map_.problem.table.gaps
-        if set(features) <= set(column_names(X) or ()):
-            return Table.like(X, features, gaps=gaps).observations
-        table = Table.of(X, gaps=gaps)
-        self._check_names(X, reset=False)
-        return table.observations
-
-    def _check_names(self, X: Any, *, reset: bool) -> None:
-        """scikit-learn's check of the features' number and names, its errors as ours."""
-        try:
-            validate_data(self, X, reset=reset, skip_check_array=True)
-        except TypeError as error:
-            raise InvalidDataTypeError(str(error)) from error
-        except ValueError as error:
-            raise InvalidDataError(str(error)) from error
-
-    @property
-    def _mixture(self) -> Mixture:
-        """What predictions are of: the posterior's draws, or the mode alone."""
-        return Fit.of(self.inference_data_).mixture if self.inference == "nuts" else self.map_.mixture
-
-    def predict_proba(self, X: Any) -> np.ndarray:
-        """Probability of every component for every row, (N, K): averaged over the posterior under "nuts"."""
-        x = self._new_rows(X)
-        return self._mixture.predictive(x)[1]
-
-    def predict(self, X: Any) -> np.ndarray:
-        """The most probable component of every row, (N,): its number, or its name where ``labels`` were names."""
-        return self.components_[self.predict_proba(X).argmax(axis=1)]
-
-    def score_samples(self, X: Any) -> np.ndarray:
-        """Log-density of every row, (N,), in nats: of the posterior predictive distribution under "nuts"."""
-        x = self._new_rows(X)
-        return self._mixture.predictive(x)[0]
-
-    def score(self, X: Any, y: Any = None) -> float:
-        """Mean log-density of the rows."""
-        return float(self.score_samples(X).mean())
-
-    def sample(self, n_samples: int = 1) -> tuple[np.ndarray, np.ndarray]:
-        """New rows (n_samples, D) and their components (n_samples,), every row from a draw of its own under "nuts"."""
-        check_is_fitted(self)
-        n_samples = check_count(n_samples, "n_samples")
-        seed = check_random_state(self.random_state).randint(LARGEST_SEED)
-        return self._mixture.simulate(n_samples, np.random.default_rng(seed))
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = self.missing == MARGINALISE
-        return tags
-
-    # Information criteria -------------------------------------------------------------------------------------------
-
-    def bic(self, X: Any) -> float:
-        """Bayesian information criterion at the mode, scikit-learn's sign: smaller is better."""
-        x = self._new_rows(X)
-        return self._criterion(x, float(np.log(len(x))))
-
-    def aic(self, X: Any) -> float:
-        """Akaike's information criterion at the mode: smaller is better."""
-        return self._criterion(self._new_rows(X), 2.0)
-
-    def _criterion(self, x: Rows, price: float) -> float:
-        """-2 log-likelihood at the mode, and the price of every parameter."""
-        n_parameters = self.map_.problem.specification.n_parameters
-        return -2 * float(self.map_.mixture.log_density(x).sum()) + price * n_parameters

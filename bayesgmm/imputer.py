@@ -9,7 +9,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from bayesgmm.arguments import check_choice
 from bayesgmm.data.observations import Observations
-from bayesgmm.estimator import LARGEST_SEED, GaussianMixture
+from bayesgmm.estimator import GaussianMixture
+from bayesgmm.prediction import LARGEST_SEED
 
 STRATEGIES = ("mean", "draw")
 

@@ -174,6 +174,12 @@ class Table:
         plain = not self.gaps and self.labels is None and self.errors is None and self.box is None
         return self.values if plain else Observations(self.values, self.labels, self.errors)
 
+    def with_errors(self, measurement_covariance: Any) -> "Table":
+        """The table, its rows measured with errors; None: without."""
+        if measurement_covariance is None:
+            return self
+        return replace(self, errors=read_errors(measurement_covariance, self.values))
+
     @property
     def pattern(self) -> dict[str, np.ndarray]:
         """What the likelihood takes besides the values, by name: of complete rows nothing."""

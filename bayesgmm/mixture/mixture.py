@@ -146,6 +146,13 @@ class Mixture:
             parts = [kernel.responsibilities_of_draws(x, *slab.arrays) for slab in slabs]
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
+    def memberships(self, x: Rows) -> np.ndarray:
+        """Responsibilities with a last column for noise, if there is some: (..., N, K + 1), which add up to 1."""
+        r = self.responsibilities(x)
+        return (
+            r if self.noise is None else np.concatenate([r, np.maximum(1 - r.sum(axis=-1, keepdims=True), 0)], axis=-1)
+        )
+
     def densities(self, x: Rows) -> tuple[np.ndarray, np.ndarray]:
         """Log-density (N,) and responsibilities (N, K) of rows under a single mixture, from one pass."""
         if self._partial(x):

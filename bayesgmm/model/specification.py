@@ -122,7 +122,8 @@ class Specification:
     @property
     def n_parameters(self) -> int:
         """Free parameters of the mixture; what has only a prior in common, a reference or a concentration, is none."""
-        return self.covariance.n_mixture_parameters(self.n_components, self.n_features)
+        of_components = self.covariance.n_mixture_parameters(self.n_components, self.n_features)
+        return of_components + (self.prior("noise") is not None)
 
     def prior(self, *variables: str) -> Prior | None:
         """The prior of the first of these variables that has one."""

@@ -8,7 +8,7 @@ from bayesgmm.arguments import check_ci_prob
 from bayesgmm.mixture.elementary import jit, log
 from bayesgmm.mixture.threads import share
 from bayesgmm.progress import progress
-from bayesgmm.record.fit import Fit
+from bayesgmm.record.fit import Fit, named
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -24,7 +24,12 @@ def row_entropy(probability: np.ndarray) -> np.ndarray:
 
 
 def assignments(
-    dt: "xr.DataTree", X: Any = None, *, ci_prob: float | None = None, progressbar: bool = True
+    dt: "xr.DataTree",
+    X: Any = None,
+    *,
+    measurement_covariance: Any = None,
+    ci_prob: float | None = None,
+    progressbar: bool = True,
 ) -> "xr.Dataset":
     r"""Every row's probability of every component, with its uncertainty.
 
@@ -44,6 +49,8 @@ def assignments(
         Relabelled draws, from :func:`sample` or ``MapEstimate.laplace``.
     X : (N, D) array or data frame, optional
         New rows; a pandas frame's index becomes ``obs_id``. Default: the rows that were fitted.
+    measurement_covariance : (N, D) or (N, D, D) array, optional
+        Of the errors of new rows; see :func:`bayesgmm.build_model`.
     ci_prob : float, optional
         Probability of the equal-tailed intervals ``lower`` to ``upper``. Default: ArviZ's
         ``rcParams["stats.ci_prob"]``.
@@ -55,7 +62,9 @@ def assignments(
     xr.Dataset
         ``probability``, ``probability_sd``, ``lower``, ``upper`` (obs_id, component); ``label``, the name of the
         most probable component, ``label_probability``, ``entropy``, ``expected_entropy``, ``mutual_information``
-        (obs_id), entropies in nats. ``to_dataframe()`` gives one line a row and component.
+        (obs_id), entropies in nats. Where rows may be of no component, ``noise`` (obs_id) is the probability of that;
+        the label of such rows is -1, or "noise" where components have names.
+        ``to_dataframe()`` gives one line a row and component.
 
     Raises
     ------
@@ -79,9 +88,9 @@ def assignments(
 
     ci_prob = check_ci_prob(ci_prob)
     fit = Fit.of(dt)
-    draws, rows_of = fit.mixture, fit.rows(X)
-    x = rows_of.observations
-    shape = (len(x), draws.n_components)
+    draws, rows_of = fit.mixture, fit.rows(X, measurement_covariance)
+    x, k = rows_of.observations, draws.n_components
+    shape = (len(x), k + (draws.noise is not None))
     mean, sd, lower, upper = (np.empty(shape) for _ in range(4))
     expected_entropy = np.empty(len(x))
     block = max(1, BLOCK_DOUBLES // (len(draws) * draws.n_components))
@@ -91,7 +100,7 @@ def assignments(
 
         def summarise(task: int) -> None:
             rows = slice(starts[task], starts[task] + block)
-            r = draws.responsibilities(x[rows])
+            r = draws.memberships(x[rows])
             _moments(r, mean[rows], sd[rows], expected_entropy[rows])
             lower[rows], upper[rows] = interval(r, ci_prob)
             done()
@@ -101,13 +110,16 @@ def assignments(
     # Not above it by Jensen's inequality; rounding may say otherwise in the last digit.
     expected_entropy = np.minimum(expected_entropy, entropy)
     per_component = {"probability": mean, "probability_sd": sd, "lower": lower, "upper": upper}
+    per_component = {name: values[:, :k] for name, values in per_component.items()}
     per_row = {
-        "label": fit.components[mean.argmax(axis=1)],
+        "label": named(fit.components, mean),
         "label_probability": mean.max(axis=1),
         "entropy": entropy,
         "expected_entropy": expected_entropy,
         "mutual_information": entropy - expected_entropy,
     }
+    if draws.noise is not None:
+        per_row["noise"] = mean[:, k]
     soft = xr.Dataset(
         {name: (("obs_id", "component"), values) for name, values in per_component.items()}
         | {name: (("obs_id",), values) for name, values in per_row.items()},

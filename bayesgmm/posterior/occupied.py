@@ -132,11 +132,11 @@ def allocated(rows: Table, draws: Mixture, rng: np.random.Generator, *, progress
         for chunk in chunks:
             weights = np.broadcast_to(chunk.weights, len(chunk.values))
             for first in range(0, n_draws, slab):
-                cumulative = draws[first : first + slab].responsibilities(chunk.values).cumsum(axis=-1)
-                # Rounding may leave the last a little below 1.
+                cumulative = draws[first : first + slab].memberships(chunk.values).cumsum(axis=-1)
+                # Rounding may leave the last a little below 1. Beyond the components is noise.
                 allocated = (rng.random((*cumulative.shape[:2], 1)) > cumulative[..., :-1]).sum(axis=-1)
                 for own, z in zip(counts[first : first + slab], allocated, strict=True):
-                    own += np.bincount(z, weights=weights, minlength=k)
+                    own += np.bincount(z, weights=weights, minlength=k)[:k]
                 done()
     return counts
 

@@ -164,7 +164,7 @@ def sample_allocations(draws: Mixture, x: Rows, rng: np.random.Generator) -> np.
     allocations = np.empty((len(x), len(draws)), dtype=np.uint16)
     block = max(1, BLOCK_DOUBLES // (len(draws) * draws.n_components))
     for start in range(0, len(x), block):
-        r = draws.responsibilities(x[start : start + block])
+        r = draws.memberships(x[start : start + block])
         u = rng.random(r.shape[:2])[..., None]
         # The last component takes what rounding leaves.
         allocations[start : start + block] = (u > np.cumsum(r, axis=2)[..., :-1]).sum(axis=2).T

@@ -12,7 +12,7 @@ import numpy as np
 from bayesgmm.data.observations import Rows
 from bayesgmm.data.table import MARGINALISE, Table
 from bayesgmm.exceptions import ModelError
-from bayesgmm.mixture.mixture import Mixture
+from bayesgmm.mixture.mixture import NOISE, Mixture
 from bayesgmm.mixture.noise import Noise
 from bayesgmm.model.covariance import COVARIANCE_TYPES, CovarianceType
 from bayesgmm.model.paper import from_json, to_json
@@ -211,9 +211,13 @@ class Fit:
         """The names of the rows that were fitted, (N,)."""
         return np.asarray(self.table.names)
 
-    def rows(self, X: Any = None) -> Table:
+    def rows(self, X: Any = None, measurement_covariance: Any = None) -> Table:
         """New rows, checked against the features that were fitted; None: the rows that were fitted."""
-        return self.table if X is None else Table.like(X, self.features, gaps=self.gaps)
+        return (
+            self.table
+            if X is None
+            else Table.like(X, self.features, gaps=self.gaps).with_errors(measurement_covariance)
+        )
 
     # The draws ------------------------------------------------------------------------------------------------------
 
@@ -338,3 +342,9 @@ class Fit:
         import xarray as xr
 
         return self.tree[name].dataset if name in self.tree else xr.Dataset()
+
+
+def named(components: np.ndarray, probability: np.ndarray) -> np.ndarray:
+    """The names (N,) of the most probable of components (K,), and of noise if it has a column, (N, K + 1)."""
+    noise = NOISE if components.dtype.kind in "iu" else "noise"
+    return np.append(components, noise)[probability.argmax(axis=1)]

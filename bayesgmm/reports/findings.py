@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bayesgmm.mixture.mixture import NOISE
 from bayesgmm.posterior.assignments import assignments, interval
 from bayesgmm.posterior.coclustering import coclustering
 from bayesgmm.posterior.density import density
@@ -59,7 +60,7 @@ class Component:
         draws = fit.mixture
         weights, means, scales = map(summary, (draws.weights, draws.means, draws.scales))
         covariances = summary(draws.full_covariances)
-        rows = np.bincount(labels, minlength=fit.n_components)
+        rows = np.bincount(labels[labels != NOISE], minlength=fit.n_components)
         return tuple(
             cls(weights[k], means[k], scales[k], covariances[k], int(rows[k])) for k in range(fit.n_components)
         )
@@ -116,6 +117,8 @@ class Findings:
         pooled = fit.in_proportion
         soft = assignments(pooled.tree, ci_prob=ci_prob, progressbar=progressbar)
         labels, several = soft["probability"].values.argmax(axis=1), fit.n_components > 1
+        if "noise" in soft:
+            labels[soft["noise"].values > soft["probability"].values.max(axis=1)] = NOISE
         pairs = telling_pairs(pooled)
         single = range(min(fit.n_features, MAX_FEATURES))
         chosen = heat_rows(fit)

@@ -12,6 +12,7 @@ import numpy as np
 from bayesgmm.arguments import check_ci_prob, check_count
 from bayesgmm.exceptions import InvalidArgumentError
 from bayesgmm.model.prior import shortened
+from bayesgmm.posterior.assignments import interval
 from bayesgmm.record.fit import Fit
 from bayesgmm.record.storage import check_writable, write_whole
 from bayesgmm.reports.axes import percent
@@ -123,7 +124,7 @@ def page(found: Findings, title: str | None, n_rows: int, *, progressbar: bool =
         pictures=pictures(found, progressbar=progressbar),
         selection=[] if fit.selection is None else fit.selection.head(SHOWN_MODELS).to_dict("records"),
         specification=fit.specification,
-        settings=_settings(fit),
+        settings=_settings(fit, found.ci_prob),
         versions=fit.provenance.versions,
         code=recipe(fit),
         written_by=__version__,
@@ -177,7 +178,7 @@ def _rows(found: Findings, most: int) -> list[dict[str, Any]]:
         {
             "name": str(names[row["row"]]),
             "component": row["component"],
-            "colour": colour[row["component"]],
+            "colour": colour.get(row["component"], "transparent"),
             "values": x[row["row"], :SHOWN_FEATURES],
             **{key: float(row[key]) for key in ("probability", "lower", "upper", "entropy", "mutual_information")},
         }
@@ -185,7 +186,15 @@ def _rows(found: Findings, most: int) -> list[dict[str, Any]]:
     ]
 
 
-def _settings(fit: Fit) -> list[tuple[str, str]]:
+def _noise(fit: Fit, ci_prob: float) -> str:
+    noise = fit.mixture.noise
+    assert noise is not None
+    low, high = interval(np.asarray(noise.share)[:, None], ci_prob)[:, 0]
+    share = f"a share of {np.mean(noise.share):.1%} ({low:.1%} to {high:.1%}, {percent(ci_prob)} interval)"
+    return f"{share}, uniform over the data's bounding box, of volume {noise.volume:.4g}"
+
+
+def _settings(fit: Fit, ci_prob: float) -> list[tuple[str, str]]:
     how, x = fit.provenance, fit.x
     listed = [
         ("inference", METHODS.get(how.method, "draws from elsewhere")),
@@ -200,6 +209,9 @@ def _settings(fit: Fit) -> list[tuple[str, str]]:
         ("draws made", how.created[:16].replace("T", " ")),
         ("data", f"{x.shape[0]} \u00d7 {x.shape[1]}, SHA-256 {hashlib.sha256(x.tobytes()).hexdigest()[:16]}…"),
         ("values not seen", f"{np.isnan(x).sum():,} ({np.isnan(x).mean():.1%}), integrated out" if fit.gaps else None),
+        ("rows of no component", None if fit.mixture.noise is None else _noise(fit, ci_prob)),
+        ("errors of measurement", "yes" if fit.table.errors is not None else None),
+        ("known labels", None if fit.table.labels is None else f"{int((fit.table.labels >= 0).sum()):,} rows"),
         ("row weights", "no" if fit.table.weights is None else "yes"),
     ]
     return [(name, str(value)) for name, value in listed if value not in (None, "")]

@@ -81,6 +81,16 @@ def assignment_table(dt: "xr.DataTree", soft: "xr.Dataset | None" = None) -> "pd
                 "mean probability": float(best[own].mean()) if own.any() else np.nan,
             }
         )
+    if "noise" in soft:
+        noise = ~np.isin(label, soft["component"].values)
+        sure, unsure = f"sure (>= {SURE:g})", "unsure"
+        rows.append(
+            {
+                "component": "noise", "rows": int(noise.sum()), sure: int((noise & (best >= SURE)).sum()),
+                unsure: int((noise & (best < SURE)).sum()),
+                "mean probability": float(best[noise].mean()) if noise.any() else np.nan,
+            }
+        )  # fmt: skip
     return pd.DataFrame(rows).set_index("component")
 
 
