@@ -25,10 +25,16 @@ class Missing:
         What stands for one, beside an empty cell and NaN.
     drop : bool
         Whether to leave out rows that have one.
+    keep : bool
+        Whether a row counts with what was seen of it.
+    choice : bool
+        Whether the user could have said so here.
     """
 
     na: tuple[str, ...] = ()
     drop: bool = False
+    keep: bool = False
+    choice: bool = False
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,7 @@ def columns_option(names: Iterable[str]) -> str:
 
 
 def columns_to_fit(frame: "pd.DataFrame", path: Path, names: Sequence[str] | None, missing: Missing) -> "pd.DataFrame":
-    """The columns that were named, or all but those that only count the rows, as numbers in complete rows.
+    """The columns that were named, or all but those that only count the rows, as numbers: in complete rows, if asked.
 
     Raises
     ------
@@ -83,7 +83,7 @@ def columns_to_fit(frame: "pd.DataFrame", path: Path, names: Sequence[str] | Non
 
 
 def fitted_columns(frame: "pd.DataFrame", path: Path, features: Sequence[str], missing: Missing) -> "pd.DataFrame":
-    """The columns of the features that were fitted, as numbers in complete rows.
+    """The columns of the features that were fitted, as numbers: in complete rows, if asked.
 
     Raises
     ------
@@ -138,10 +138,11 @@ def _wrong_cell(path: Path, columns: dict[str, Column], missing: Missing, counti
     said = f"{str(path)!r} has no number in row {row} (the first is 0), column {name!r}, but {column.words[0]!r}"
     hopeless = [n for n, c in columns.items() if len(c.words) > MOST_WORDS]
     if not hopeless:
-        return (
-            f"{said}. If that is a missing value, add {' '.join(_missing_options(columns, missing))}, which leaves out "
-            "the rows with missing values."
-        )
+        options = f"{said}. If that is a missing value, add {' '.join(_missing_options(columns, missing))}"
+        if missing.keep:
+            return f"{options}."
+        fit = "; --missing marginalise instead of --drop-missing fits what was seen of them" if missing.choice else ""
+        return f"{options}, which leaves out the rows with missing values{fit}."
     said += f", and {len(columns[hopeless[0]].words)} different texts in column {hopeless[0]!r}: correct them"
     chosen = {n: c for n, c in columns.items() if n not in hopeless}
     if counting is None or not chosen:
@@ -154,11 +155,11 @@ def _missing_options(columns: dict[str, Column], missing: Missing) -> list[str]:
     words = list(dict.fromkeys(word for column in columns.values() for word in column.words))
     options = [f"--na {shlex.quote(word)}" for word in words]
     lacking = words or any(column.values.isna().any() for column in columns.values())
-    return [*options, "--drop-missing"] if lacking and not missing.drop else options
+    return [*options, "--drop-missing"] if lacking and not missing.drop and not missing.keep else options
 
 
 def _complete(columns: dict[str, Column], frame: "pd.DataFrame", missing: Missing) -> "pd.DataFrame":
-    """The columns' numbers in the rows that have all of them; their names are the frame's."""
+    """The columns' numbers, in the rows that have all of them or with gaps; their names are the frame's."""
     import pandas as pd
 
     commas = [name for name in frame.attrs.get("decimal_commas", ()) if name in columns]
@@ -168,14 +169,15 @@ def _complete(columns: dict[str, Column], frame: "pd.DataFrame", missing: Missin
     absent = numbers.isna()
     rows = absent.any(axis=1).to_numpy()
     n_absent, n_rows = int(rows.sum()), len(rows)
-    if n_absent == 0:
+    if n_absent == 0 or (missing.keep and not missing.drop):
         return numbers
     row = int(rows.argmax())
     name = str(numbers.columns[int(absent.iloc[row].to_numpy().argmax())])
     if not missing.drop:
         raise InvalidDataError(
             f"no value in row {row} (the first is 0), column {name!r}; {n_absent} of {n_rows} rows have a missing "
-            f"value: add --drop-missing to leave {'that row' if n_absent == 1 else 'those rows'} out."
+            f"value: add --drop-missing to leave {'that row' if n_absent == 1 else 'those rows'} out"
+            + (", or --missing marginalise to fit what was seen of every row." if missing.choice else ".")
         )
     if n_absent == n_rows:
         each = absent.sum()

@@ -1,34 +1,34 @@
-"""The commands: ``bayesgmm fit``, ``select``, ``diagnose``, ``assign``, ``plot``, ``report`` and ``demo``."""
+"""The commands: ``bayesgmm fit``, ``select``, ``diagnose``, ``assign``, ``impute``, ``plot``, ``report``, ``demo``."""
 
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from bayesgmm.cli.cells import Missing, typed
 from bayesgmm.cli.columns import columns_to_fit, fitted_columns, split_names
 from bayesgmm.cli.documents import diagnosis_document, fit_document, print_json
+from bayesgmm.cli.imputing import impute_command
 from bayesgmm.cli.options import (
     CiProb,
     Columns,
     DropMissing,
     Json,
     Na,
+    OfMissing,
     Plot,
     SavedFit,
     check_store,
     given_value,
+    missing_values,
     number_of_components,
 )
 from bayesgmm.cli.printing import console, note, one_line_errors, print_estimate, print_fit, print_frame
-from bayesgmm.cli.reading import read_frame
+from bayesgmm.cli.reading import read_fit, read_frame
 from bayesgmm.cli.selecting import best_number, select_command
 from bayesgmm.cli.writing import check_outputs, write_frame, write_picture
-
-if TYPE_CHECKING:
-    import xarray as xr
 
 app = typer.Typer(
     help="Bayesian Gaussian mixtures: clusters of a table of numbers, and how sure one can be of them.",
@@ -37,6 +37,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command("select")(select_command)
+app.command("impute")(impute_command)
 EXIT_CODES = {"ok": 0, "caution": 3, "fail": 4}
 
 
@@ -54,6 +55,7 @@ def fit(
     columns: Columns = None,
     na: Na = None,
     drop_missing: DropMissing = False,
+    missing: OfMissing = "error",
     out: Annotated[Path, typer.Option("--out", "-o", help="Where to save the draws (netCDF).")] = Path("fit.nc"),
     report: Annotated[Path | None, typer.Option(help="Also write a page about the fit, such as report.html.")] = None,
     draws: Annotated[int, typer.Option(help="Draws of every chain.")] = 1000,
@@ -86,6 +88,7 @@ def fit(
         n_components = number_of_components(components)
         check_choice(inference, "inference", INFERENCES)
         check_choice(start, "start", STARTS[inference])
+        gaps = missing_values(na, drop_missing, missing)
         check_count(draws, "draws")
         check_count(chains, "chains")
         names = None if columns is None else split_names(columns)
@@ -93,14 +96,14 @@ def fit(
             check_store(store, inference)
         frame = read_frame(data)
         check_outputs({"--out": out, "--report": report}, data)
-        rows = columns_to_fit(frame, data, names, Missing(tuple(na or ()), drop_missing))
+        rows = columns_to_fit(frame, data, names, gaps)
         # Saved with the draws, so that every fit can be made again.
         seed = int(np.random.default_rng().integers(2**31)) if seed is None else check_count(seed, "seed", least=0)
         selection = None
         if n_components is None:
-            selection = best_number(rows, covariance, seed, json=json)
+            selection = best_number(rows, covariance, seed, missing=missing, json=json)
             n_components = selection.best[0]
-        model = bg.build_model(rows, n_components, covariance_type=covariance)
+        model = bg.build_model(rows, n_components, covariance_type=covariance, missing=missing)
         began = time.perf_counter()
         estimate = bg.find_MAP(model, random_seed=seed, progressbar=not json)
         if not json:
@@ -140,7 +143,7 @@ def diagnose_command(file: SavedFit, json: Json = False) -> None:
     with one_line_errors():
         from bayesgmm import diagnose
 
-        diagnosis = diagnose(_read_fit(file))
+        diagnosis = diagnose(read_fit(file))
         if json:
             print_json(diagnosis_document(diagnosis))
         else:
@@ -176,13 +179,14 @@ def assign(
         from bayesgmm.reports.tables import with_assignments
 
         check_outputs({"--out": out}, file, data)
-        dt = _read_fit(file)
-        features = Fit.of(dt).features
+        dt = read_fit(file)
+        fitted = Fit.of(dt)
+        features = fitted.features
         # Of the other columns every letter is kept.
         frame = read_frame(data, numbers=features)
         if type(frame.index).__name__ != "RangeIndex":  # Parquet's rows may have names: a column like others
             frame = frame.reset_index()
-        new = fitted_columns(frame, data, features, Missing(tuple(na or ()), drop_missing))
+        new = fitted_columns(frame, data, features, Missing(tuple(na or ()), drop_missing, fitted.gaps))
         kept = frame.loc[new.index]
         assigned = with_assignments(kept, assignments(dt, new, ci_prob=ci_prob, progressbar=not json))
         replaced = [name for name in kept.columns if not assigned[name].equals(kept[name])]
@@ -236,7 +240,7 @@ def plot(
         path = Path(f"{what}.png") if out is None else out
         check_outputs({"--out": path}, file)
         draw: Callable[..., Any] = getattr(bg, f"plot_{what}")
-        drawn = draw(_read_fit(file), **arguments)
+        drawn = draw(read_fit(file), **arguments)
         write_picture(drawn, path)
         if json:
             print_json({"saved": [str(path)]})
@@ -263,7 +267,7 @@ def report_command(
         import bayesgmm as bg
 
         check_outputs({"--out": out}, file)
-        path = bg.report(_read_fit(file), out, title=title, ci_prob=ci_prob, progressbar=not json)
+        path = bg.report(read_fit(file), out, title=title, ci_prob=ci_prob, progressbar=not json)
         if json:
             print_json({"saved": [str(path)]})
         else:
@@ -308,9 +312,3 @@ def demo(
 def main() -> None:
     """Entry point of the ``bayesgmm`` command."""
     app()
-
-
-def _read_fit(path: Path) -> "xr.DataTree":
-    from bayesgmm import load, open_run
-
-    return open_run(path) if path.is_dir() else load(path)

@@ -6,7 +6,9 @@ from typing import Annotated
 
 import typer
 
-from bayesgmm.arguments import check_count
+from bayesgmm.arguments import check_choice, check_count
+from bayesgmm.cli.cells import Missing
+from bayesgmm.data.table import MARGINALISE, MISSING
 from bayesgmm.exceptions import InvalidArgumentError
 
 SavedFit = Annotated[
@@ -19,6 +21,12 @@ Na = Annotated[
     ),
 ]
 DropMissing = Annotated[bool, typer.Option("--drop-missing", help="Leave out rows with missing values.")]
+OfMissing = Annotated[
+    str,
+    typer.Option(
+        "--missing", help="What becomes of missing values: error, or marginalise to fit what was seen of a row."
+    ),
+]
 Columns = Annotated[
     str | None,
     typer.Option(help="Columns to use, separated by commas. Default: all but those that only count the rows."),
@@ -52,6 +60,17 @@ def number_of_components(text: str) -> int | None:
             f"--components {text!r} must be a whole number of at least 1, such as --components 2, or auto."
         ) from None
     return check_count(number, "n_components")
+
+
+def missing_values(na: list[str] | None, drop: bool, word: str) -> Missing:
+    """What the user said about missing values where a mixture is fitted."""
+    keep = check_choice(word, "missing", MISSING) == MARGINALISE
+    if keep and drop:
+        raise InvalidArgumentError(
+            "--missing marginalise fits what was seen of every row, and --drop-missing leaves rows out: give one of "
+            "the two."
+        )
+    return Missing(tuple(na or ()), drop, keep, choice=True)
 
 
 def check_store(store: Path, inference: str) -> None:

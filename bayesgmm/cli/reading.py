@@ -13,6 +13,7 @@ from bayesgmm.exceptions import InvalidDataError
 
 if TYPE_CHECKING:
     import pandas as pd
+    import xarray as xr
 
 PARQUET = (".parquet", ".pq")
 # Of decimal numbers with a comma, in files that are separated by something else.
@@ -54,6 +55,13 @@ def read_frame(path: Path, numbers: Collection[str] | None = None) -> "pd.DataFr
         raise InvalidDataError(f"{str(path)!r} has a header but no rows: add some.")
     frame.attrs["decimal_commas"] = decimal_commas
     return frame
+
+
+def read_fit(path: Path) -> "xr.DataTree":
+    """A saved fit, or that of a stored run."""
+    from bayesgmm import load, open_run
+
+    return open_run(path) if path.is_dir() else load(path)
 
 
 def is_number(text: str) -> bool:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bayesgmm.cli.cells import Missing, typed
+from bayesgmm.cli.cells import typed
 from bayesgmm.cli.columns import columns_to_fit, split_names
 from bayesgmm.cli.documents import print_json
-from bayesgmm.cli.options import Columns, DropMissing, Json, Na
+from bayesgmm.cli.options import Columns, DropMissing, Json, Na, OfMissing, missing_values
 from bayesgmm.cli.printing import console, note, one_line_errors, print_frame
 from bayesgmm.cli.reading import read_frame
 from bayesgmm.cli.writing import check_outputs, write_frame, write_picture
@@ -39,6 +39,7 @@ def select_command(
     columns: Columns = None,
     na: Na = None,
     drop_missing: DropMissing = False,
+    missing: OfMissing = "error",
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Where to save the table (CSV or Parquet).")] = None,
     picture: Annotated[Path | None, typer.Option("--plot", help="Also draw it: a PNG, SVG or PDF file.")] = None,
     seed: Annotated[int | None, typer.Option(help="Random seed. Default: a new one.")] = None,
@@ -59,13 +60,14 @@ def select_command(
 
         numbers = numbers_of_components(components)
         names = None if columns is None else split_names(columns)
+        gaps = missing_values(na, drop_missing, missing)
         frame = read_frame(data)
         check_outputs({"--out": out, "--plot": picture}, data)
-        rows = columns_to_fit(frame, data, names, Missing(tuple(na or ()), drop_missing))
+        rows = columns_to_fit(frame, data, names, gaps)
         try:
             selection = bg.select(
-                rows, n_components=numbers, covariances=split_names(covariances), shortlist=shortlist, random_seed=seed,
-                store=store, progressbar=not json,
+                rows, n_components=numbers, covariances=split_names(covariances), shortlist=shortlist, missing=missing,
+                random_seed=seed, store=store, progressbar=not json,
             )  # fmt: skip
         except KeyboardInterrupt:
             note("interrupted" + (": nothing was kept." if store is None else ": the same command goes on from here."))
@@ -85,15 +87,16 @@ def select_command(
             console.print("Saved " + " and ".join(saved), markup=False, soft_wrap=True)
 
 
-def best_number(rows: "pd.DataFrame", covariance: str, seed: int, *, json: bool) -> "Selection":
+def best_number(rows: "pd.DataFrame", covariance: str, seed: int, *, missing: str, json: bool) -> "Selection":
     """The selection among 1 to 9 components of one covariance structure, by BIC alone; it is printed."""
     import bayesgmm as bg
     from bayesgmm.estimator import MOST_COMPONENTS
 
     numbers = range(1, min(MOST_COMPONENTS, len(rows)) + 1)
     selection = bg.select(
-        rows, n_components=numbers, covariances=[covariance], shortlist=0, random_seed=seed, progressbar=not json
-    )
+        rows, n_components=numbers, covariances=[covariance], shortlist=0, missing=missing, random_seed=seed,
+        progressbar=not json,
+    )  # fmt: skip
     if not json:
         print_selection(selection)
         console.print()
