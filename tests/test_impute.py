@@ -1,6 +1,8 @@
 """What a user meets who has values that were not seen: errors, answers about rows, completed tables."""
 
+import re
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -253,3 +255,14 @@ def test_frames_have_gaps_of_their_own(gappy, kind):
     theirs = bg.MixtureImputer(1, random_state=1, progressbar=False).fit(frames[kind]()).transform(frames[kind]())
     ours = bg.MixtureImputer(1, random_state=1, progressbar=False).fit(gappy).transform(gappy)
     np.testing.assert_allclose(theirs, ours)
+
+
+def test_the_pages_code_runs_in_order():
+    """That of docs/gaps.md."""
+    page = Path(__file__).parent.parent / "docs" / "gaps.md"
+    blocks = re.findall(r"```python\n(.*?)```", page.read_text(), flags=re.DOTALL)
+    assert len(blocks) == 2
+    scope = {}
+    for block in blocks:
+        exec(block, scope)
+    assert scope["completed"].sizes["draw"] == 100
