@@ -118,7 +118,7 @@ def test_impute_completes_a_table_and_leaves_the_rest_as_it_is_written(fit, csv,
     seen = before.notna()
     assert (after[seen] == before[seen])[seen].sum().sum() == seen.sum().sum()  # to the letter
     kept = Fit.of(load(fit))
-    expected = kept.mixture.expect_unseen(kept.observations)
+    expected = kept.mixture.expect_rows(kept.observations)
     np.testing.assert_allclose(after[["eruptions", "waiting"]].astype(float), expected, rtol=1e-8)
 
 

@@ -133,11 +133,12 @@ def test_any_order_gives_the_same_numbers(order):
         "reversed": np.arange(n)[::-1].copy(), "shuffled": np.random.default_rng(3).permutation(n),
         "empty": np.arange(0), "of other rows": np.arange(n + 5), "in 32 bits": rows.order.astype(np.int32),
     }  # fmt: skip
-    values, _, labels = rows.arrays
-    log_density, shares = patterns.responsibilities(values, orders[order], labels, *mixture.arrays)
+    values, _, labels, errors = rows.arrays
+    rest = labels, errors, 0.0, np.empty(0), np.empty(0)  # no errors, no noise
+    log_density, shares = patterns.responsibilities(values, orders[order], *rest, *mixture.arrays)
     assert_close(log_density, mixture.log_density(rows), 1e-13)
     assert_close(shares, mixture.responsibilities(rows), 1e-13)
-    other = patterns.statistics(values, orders[order], labels, *mixture.arrays, np.ones(1))
+    other = patterns.statistics(values, orders[order], *rest, *mixture.arrays, np.ones(1))
     for ours, theirs in zip(other, mixture.statistics(rows), strict=True):
         assert_close(np.array(ours), np.array(theirs), 1e-12)
 
@@ -155,7 +156,7 @@ def test_draws_of_mixtures_are_mixtures_each(covariance_type):
     log_density, shares = draws.predictive(rows)
     assert_close(log_density, logsumexp([own[0] for own in each], axis=0) - np.log(5), 1e-13)
     assert_close(shares, np.mean([own[1] for own in each], axis=0), 1e-13)
-    assert_close(draws.expect_unseen(rows), np.mean([one.expect_unseen(rows) for one in draws], axis=0), 1e-13)
+    assert_close(draws.expect_rows(rows), np.mean([one.expect_rows(rows) for one in draws], axis=0), 1e-13)
 
 
 def test_unseen_values_are_expected_and_drawn_as_the_conditional_says():
@@ -164,8 +165,8 @@ def test_unseen_values_are_expected_and_drawn_as_the_conditional_says():
     row = np.array([np.nan, 0.7, np.nan])
     given = mixture.conditional([0, 2], {1: 0.7})
     mean = given.weights @ given.means
-    assert_close(mixture.expect_unseen(Observations(row[None]))[0, [0, 2]], mean, 1e-12)
-    drawn = mixture.draw_unseen(Observations(np.tile(row, (40_000, 1))), np.random.default_rng(5))
+    assert_close(mixture.expect_rows(Observations(row[None]))[0, [0, 2]], mean, 1e-12)
+    drawn = mixture.draw_rows(Observations(np.tile(row, (40_000, 1))), np.random.default_rng(5))
     np.testing.assert_array_equal(drawn[:, 1], 0.7)
     apart = given.means - mean
     covariance = np.einsum("k,kij->ij", given.weights, given.covariances + apart[:, :, None] * apart[:, None, :])
@@ -179,7 +180,7 @@ def test_means_in_the_place_of_what_was_not_seen_are_another_likelihood():
     plugged = np.where(np.isnan(rows.values), np.nanmean(rows.values, axis=0), rows.values)
     right = oracle(rows.values, mixture.weights, mixture.means, covariances)[0]
     assert np.abs(mixture.log_density(plugged) - right).max() > 1
-    assert np.abs(mixture.log_density(mixture.expect_unseen(rows)) - right).max() > 1
+    assert np.abs(mixture.log_density(mixture.expect_rows(rows)) - right).max() > 1
 
 
 def test_values_to_start_from_are_the_conditional_expectations_of_one_normal_distribution():
@@ -200,9 +201,10 @@ def test_values_to_start_from_are_the_conditional_expectations_of_one_normal_dis
 def test_compiled_op_equals_its_python_form_and_passes_the_data_once():
     x, w, m, c, g = pt.matrix(), pt.vector(), pt.matrix(), pt.tensor3(), pt.vector()
     order, labels = pt.lvector(), pt.lvector()
-    rows = MixtureLogDensity(partial=True)(x, w, m, c, order, labels)
+    rest = pt.tensor3(), pt.scalar(), pt.vector(), pt.vector()
+    rows = MixtureLogDensity(partial=True)(x, w, m, c, order, labels, *rest)
     total = (g * rows).sum()
-    graph = [x, w, m, c, order, labels, g], [total, *pt.grad(total, [w, m, c])]
+    graph = [x, w, m, c, order, labels, *rest, g], [total, *pt.grad(total, [w, m, c, rest[1]])]
     compiled = pytensor.function(*graph, mode="NUMBA")
     ops = [node.op for node in compiled.maker.fgraph.apply_nodes]
     assert sum(isinstance(op, MixtureGradient) for op in ops) == 1
@@ -210,8 +212,9 @@ def test_compiled_op_equals_its_python_form_and_passes_the_data_once():
     python = pytensor.function(*graph, mode=INTERPRETED)
     mixture, covariances, data = example("full", 3, 2, labelled=True)
     weight = np.random.default_rng(7).uniform(size=len(data))
-    values, order, labels = data.arrays
-    arguments = values, mixture.weights, mixture.means, covariances, order, labels, weight
+    values, order, labels, errors = data.arrays
+    none = errors, 0.0, np.empty(0), np.empty(0)
+    arguments = values, mixture.weights, mixture.means, covariances, order, labels, *none, weight
     for a, b in zip(compiled(*arguments), python(*arguments), strict=True):
         assert_close(a, b, 1e-13)
     expected = oracle(values, *arguments[1:4], labels, weight)[2]

@@ -71,7 +71,7 @@ def impute_command(
         if draws:
             completed = impute(dt, rows, draws=draws, random_seed=seed, progressbar=not json)["x"].values
         else:
-            completed = fit.mixture.expect_unseen(Observations(fit.rows(rows).values))[None]
+            completed = fit.mixture.expect_rows(Observations(fit.rows(rows).values))[None]
         table = _completed(frame, completed, unseen, bool(draws))
         note(
             f"completed {int(unseen.to_numpy().sum())} values in {int(unseen.any(axis=1).sum())} of {len(rows)} rows"
