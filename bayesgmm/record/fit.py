@@ -252,8 +252,9 @@ class Fit:
 
     @property
     def parameters(self) -> "xr.Dataset":
-        """Weights, means and scales (chain, draw, ...), by which labels and chains are judged."""
-        return self.tree["posterior"].dataset[["weights", "means", "scales"]]
+        """Weights, means and scales, and the share of noise (chain, draw, ...), by which chains are judged."""
+        posterior = self.tree["posterior"].dataset
+        return posterior[[name for name in ("noise", "weights", "means", "scales") if name in posterior]]
 
     @property
     def statistics(self) -> "xr.Dataset":

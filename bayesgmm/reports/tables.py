@@ -105,6 +105,8 @@ def least_certain(soft: "xr.Dataset", most: int = 5) -> "pd.DataFrame":
 def with_assignments(frame: "pd.DataFrame", soft: "xr.Dataset") -> "pd.DataFrame":
     """A table with its rows' assignments beside it; columns of these names that it had are replaced."""
     each = {f"probability_{k}": soft["probability"].sel(component=k).values for k in soft["component"].values}
+    if "noise" in soft:
+        each["probability_noise"] = soft["noise"].values
     return frame.assign(**_most_probable(soft), **each)
 
 

@@ -1,0 +1,126 @@
+"""``bayesgmm fit``."""
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bayesgmm.cli.beside import Beside, ErrorColumns, LabelColumn, WeightColumn
+from bayesgmm.cli.columns import columns_to_fit, split_names
+from bayesgmm.cli.documents import fit_document, print_json
+from bayesgmm.cli.options import (
+    Columns,
+    DropMissing,
+    Json,
+    Na,
+    OfMissing,
+    check_store,
+    missing_values,
+    number_of_components,
+)
+from bayesgmm.cli.printing import console, one_line_errors, print_estimate, print_fit
+from bayesgmm.cli.reading import read_frame
+from bayesgmm.cli.selecting import best_number
+from bayesgmm.cli.writing import check_outputs
+
+
+def fit_command(
+    data: Annotated[Path, typer.Argument(help="CSV, TSV or Parquet file with a header.", show_default=False)],
+    components: Annotated[
+        str,
+        typer.Option(
+            "--components", "-k", help="Number of components; auto: that of the least BIC.", metavar="INTEGER|auto"
+        ),
+    ] = "2",
+    covariance: Annotated[str, typer.Option(help="full, tied, diag or spherical.")] = "full",
+    inference: Annotated[str, typer.Option(help="nuts (full posterior) or map (mode and Laplace draws).")] = "nuts",
+    columns: Columns = None,
+    na: Na = None,
+    drop_missing: DropMissing = False,
+    missing: OfMissing = "error",
+    label_column: LabelColumn = None,
+    weight_column: WeightColumn = None,
+    error_columns: ErrorColumns = None,
+    noise: Annotated[
+        bool, typer.Option("--noise", help="Rows may be of no component: uniform over the data's bounding box.")
+    ] = False,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Where to save the draws (netCDF).")] = Path("fit.nc"),
+    report: Annotated[Path | None, typer.Option(help="Also write a page about the fit, such as report.html.")] = None,
+    draws: Annotated[int, typer.Option(help="Draws of every chain.")] = 1000,
+    chains: Annotated[int, typer.Option(help="Chains.")] = 4,
+    seed: Annotated[int | None, typer.Option(help="Random seed. Default: a new one, which is saved.")] = None,
+    store: Annotated[
+        Path | None, typer.Option(help="New folder that keeps draws as they come, should the process be killed.")
+    ] = None,
+    start: Annotated[
+        str,
+        typer.Option(
+            help="Where chains start: auto (where the posterior's mass is), heaviest or dispersed modes. "
+            "With --inference map: auto is the highest density, heaviest the mode that holds most."
+        ),
+    ] = "auto",
+    json: Json = False,
+) -> None:
+    """Fit a mixture to a table and save its draws.
+
+    Example: bayesgmm fit faithful.csv --components 2 --out fit.nc --report report.html
+    """
+    with one_line_errors():
+        import numpy as np
+
+        import bayesgmm as bg
+        from bayesgmm.arguments import check_choice, check_count
+        from bayesgmm.estimator import INFERENCES, STARTS
+        from bayesgmm.record.fit import Fit
+
+        n_components = number_of_components(components)
+        check_choice(inference, "inference", INFERENCES)
+        check_choice(start, "start", STARTS[inference])
+        gaps = missing_values(na, drop_missing, missing)
+        check_count(draws, "draws")
+        check_count(chains, "chains")
+        names = None if columns is None else split_names(columns)
+        if store is not None:
+            check_store(store, inference)
+        frame = read_frame(data)
+        check_outputs({"--out": out, "--report": report}, data)
+        beside = Beside(label_column, weight_column, None if error_columns is None else split_names(error_columns))
+        rows = columns_to_fit(beside.without(frame, data), data, names, gaps)
+        known = beside.arguments(frame.loc[rows.index], list(rows.columns))
+        # Saved with the draws, so that every fit can be made again.
+        seed = int(np.random.default_rng().integers(2**31)) if seed is None else check_count(seed, "seed", least=0)
+        selection = None
+        if n_components is None:
+            beside.check_selection(noise)
+            selection = best_number(rows, covariance, seed, missing=missing, json=json)
+            n_components = selection.best[0]
+        model = bg.build_model(rows, n_components, covariance_type=covariance, missing=missing, noise=noise, **known)
+        began = time.perf_counter()
+        estimate = bg.find_MAP(model, random_seed=seed, progressbar=not json)
+        if not json:
+            print_estimate(estimate, time.perf_counter() - began)
+        began = time.perf_counter()
+        if inference == "nuts":
+            dt = bg.sample(
+                model, draws=draws, chains=chains, start=start, estimate=estimate, random_seed=seed, store=store,
+                progressbar=not json,
+            )  # fmt: skip
+            said = f"NUTS in {time.perf_counter() - began:.1f} s: {chains} chains of {draws} draws.\n"
+        else:
+            estimate = estimate.taken(start)
+            dt = estimate.laplace(draws * chains, random_seed=seed)
+            said = f"Laplace approximation: {draws * chains} draws.\n"
+        if selection is not None:
+            dt = Fit.of(dt).selected_from(selection.table).tree
+        # Saved before anything else can go wrong.
+        saved = [bg.save(dt, out)]
+        if not json:
+            console.print(said)
+            print_fit(dt, rows.index)
+        if report is not None:
+            saved.append(bg.report(dt, report))
+        if json:
+            print_json(fit_document(dt, estimate) | {"seed": seed, "saved": [str(path) for path in saved]})
+        else:
+            console.print("Saved " + " and ".join(map(str, saved)), markup=False, soft_wrap=True)
