@@ -2,6 +2,8 @@
 
     python benchmarks/selection.py [number of tables] [of these, with evidence]
 
+A table is done once: remove docs/selection.csv to begin anew.
+
 Each table has 2 to 6 components of one of the four covariance structures in 2 to 4 features, with centres from a
 normal distribution of 3 or 6 standard deviations, and 40 or 120 rows a component. Ours: the least BIC, ICL and AIC of
 36 models that are sound, BIC of any that have not collapsed, and of the three of the least BIC that of the highest
@@ -107,8 +109,11 @@ def mclusts(n_tables: int) -> dict[int, dict[str, float]]:
 
 def main(n_tables: int, n_evidence: int) -> None:
     theirs = mclusts(n_tables)
-    rows = []
+    rows = pd.read_csv(OUT).to_dict("records") if OUT.exists() else []
+    done = {row["table"] for row in rows}
     for i in range(n_tables):
+        if i in done:
+            continue
         x, k, structure, apart, per = table(i)
         # Spread over the designs.
         with_evidence = i % max(1, n_tables // max(n_evidence, 1)) == 0 and n_evidence > 0

@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+import pytest
+
 README = Path(__file__).parent.parent / "README.md"
 
 
@@ -19,3 +21,14 @@ def test_code_blocks_run_in_order(capsys, tmp_path, monkeypatch):
     assert "ok: nothing speaks against these draws." in printed
     assert "3 components, tied covariances, by BIC" in printed
     assert scope["dt"]["posterior"].sizes["draw"] == 1000
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", ["gaps", "rows"])
+def test_code_of_pages_runs(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"```python\n(.*?)```", (README.parent / "docs" / f"{page}.md").read_text(), flags=re.DOTALL)
+    scope = {}
+    for block in blocks:
+        exec(block, scope)
+    assert len(blocks) > 1
