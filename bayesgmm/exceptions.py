@@ -43,6 +43,10 @@ class CollapsedComponentWarning(UserWarning):
     """A component has no width to speak of in some direction; the message names its rows."""
 
 
+class ImportanceWarning(UserWarning):
+    """Draws say little of what was asked of them by importance weights."""
+
+
 class InMemoryWarning(UserWarning):
     """Data that were not in memory, a dask array say, were loaded into it."""
 

@@ -108,6 +108,9 @@ def _occupied(fit: Fit) -> Iterator[Check]:
 
 def _modes(fit: Fit) -> Iterator[Check]:
     provenance = fit.provenance
+    if fit.specification is not None and fit.specification.unbounded_because:
+        # Where the density has no maximum none can be missed.
+        return
     if provenance.converged is not None:
         yield Check(
             "MAP converged", float(provenance.converged), 1.0, provenance.converged,
@@ -194,7 +197,9 @@ def _contradicted(fit: Fit, tail: Tail) -> str:
 
 
 def _smallest_component(fit: Fit) -> Check:
-    rows = fit.mixture.weights.mean(axis=0) * fit.table.n_rows
+    mixture = fit.mixture
+    share = 0.0 if mixture.noise is None else float(np.mean(mixture.noise.share))
+    rows = mixture.weights.mean(axis=0) * (1 - share) * fit.table.total
     smallest, least = float(rows.min()), fit.n_features + 1
     return Check(
         "rows in the smallest component", smallest, least, smallest >= least,

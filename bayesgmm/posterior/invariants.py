@@ -26,7 +26,7 @@ NEAR_TIE_NATS = 0.05
 
 
 def _some_rows(fit: Fit, most: int) -> Rows:
-    return fit.table.subsample(most, np.random.default_rng(0)).observations
+    return fit.table.counted.subsample(most, np.random.default_rng(0)).observations
 
 
 def invariants(fit: Fit) -> "xr.Dataset":

@@ -1,13 +1,14 @@
 """How many of a mixture's components have rows: the number of occupied ones, and what is known of it."""
 
 import numbers
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.special import gammaln, softmax
 
 from bayesgmm.data.table import Table
-from bayesgmm.exceptions import InvalidArgumentError, ModelError
+from bayesgmm.exceptions import ImportanceWarning, InvalidArgumentError, ModelError
 from bayesgmm.mixture.mixture import Mixture
 from bayesgmm.progress import progress
 from bayesgmm.record.fit import Fit
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 # Numbers that an array of responsibilities may hold at once: 16 MB.
 AT_ONCE = 2_000_000
+# Of fewer independent draws probabilities are rough.
+LEAST_ESS = 100
 
 
 def occupied(
@@ -66,6 +69,11 @@ def occupied(
         The tree holds no mixture posterior or no observed data; or ``concentration`` is given and the weights' prior is
         no Dirichlet distribution of one concentration.
 
+    Warns
+    -----
+    ImportanceWarning
+        Under another ``concentration``, fewer than 100 draws' worth.
+
     Notes
     -----
     Rows of weight zero occupy nothing.
@@ -100,6 +108,13 @@ def occupied(
         # They take few values and have no tail to smooth.
         weight = softmax(ratio)
         attrs["ess"] *= float(1 / (weight**2).sum()) / number.size
+        if not attrs["ess"] >= LEAST_ESS:
+            warnings.warn(
+                f"concentration = {concentration:g} is so far from the fit's own, {own:g}, that its probabilities are "
+                f"worth {attrs['ess']:.0f} draws. Draw more, or fit with a concentration nearer to it.",
+                ImportanceWarning,
+                stacklevel=2,
+            )
     return xr.Dataset(
         {
             "probability": ("k_plus", np.bincount(number, weights=weight, minlength=k + 1)[1:]),

@@ -73,7 +73,7 @@ def relabel(dt: "xr.DataTree", *, method: str = "stephens", n_occupied: int | No
 def relabelled(fit: Fit, method: str = "stephens") -> Fit:
     """The fit with common labels for the components of all draws; see :func:`relabel`."""
     draws = fit.every_draw
-    x = fit.table.subsample(MAX_ROWS, np.random.default_rng(0)).observations
+    x = fit.table.counted.subsample(MAX_ROWS, np.random.default_rng(0)).observations
     log_posterior = fit.log_posterior
     pivot = 0 if log_posterior is None else int(np.nan_to_num(log_posterior, nan=-np.inf).argmax())
     permutation = np.tile(np.arange(draws.n_components), (len(draws), 1))

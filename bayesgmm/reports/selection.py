@@ -48,15 +48,21 @@ class Criteria:
 
     def draw(self, ax: "Axes | None" = None) -> "Axes":
         ax = new_axes((7.0, 4.2)) if ax is None else ax
-        names = [name for name in HOLDS if (self.table["covariance_type"] == name).any()]
+        every = list(HOLDS)
+        names = [name for name in every if (self.table["covariance_type"] == name).any()]
         above = self._above
         ax.axhspan(0, BARE_MENTION, color=behind(), linewidth=0, zorder=0)
-        for name, colour in zip(names, colours(len(names)), strict=True):
+        for name in names:
+            colour = colours(len(every))[every.index(name)]  # whatever else was compared
             own = (self.table["covariance_type"] == name).to_numpy() & self._sound
             k, value = self.table["n_components"].to_numpy()[own], above[own]
             order = np.argsort(k)
             ax.plot(k[order], value[order], "-o", color=colour, markersize=4, linewidth=1.2, label=name, zorder=2)
             self._sampled(ax, own, colour)
+        if not self._sound.any():
+            ax.text(
+                0.5, 0.5, "no model is sound: in each one a component collapsed", ha="center", transform=ax.transAxes
+            )
         if self._sound.any():
             best = self.table["n_components"].iloc[int(np.argmin(np.where(self._sound, above, np.inf)))]
             ax.plot(best, 0, "o", markersize=12, markerfacecolor="none", markeredgecolor=ink(), zorder=4)
@@ -92,8 +98,8 @@ class Criteria:
         if self.table["log_evidence"].notna().any():
             style: dict[str, Any] = {"linestyle": "", "color": ink(), "markerfacecolor": paper(), "markersize": 5}
             handles += [
-                Line2D([], [], marker="D", label="\u22122 log evidence", **style),
-                Line2D([], [], marker="s", label="\u22122 elpd", **style),
+                Line2D([], [], marker="D", label="\u22122 log evidence, \u00b1 2 se", **style),
+                Line2D([], [], marker="s", label="\u22122 elpd, \u00b1 2 se", **style),
             ]
         ax.legend(
             handles=handles, frameon=False, fontsize="small", loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=6,

@@ -59,6 +59,15 @@ class MapEstimate:
     index: int = field(default=0, repr=False)
     random_seed: Any = field(default=None, repr=False)
 
+    def __repr__(self) -> str:
+        # All of it fills a screen with starts.
+        starts, converged = self.starts, "converged" if self.converged else "NOT converged"
+        return (
+            f"MapEstimate(log_posterior={self.log_posterior:.3f}, log_likelihood={self.log_likelihood:.3f}, "
+            f"gradient_norm={self.gradient_norm:.1e}, {converged}; {len(starts)} starts found {starts.n_optima} "
+            f"distinct {'optimum' if starts.n_optima == 1 else 'optima'}; point: {', '.join(self.point)})"
+        )
+
     @classmethod
     def at(cls, optima: Optima, index: int, random_seed: Any = None) -> "MapEstimate":
         """The estimate at one of several optima."""
