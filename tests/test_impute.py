@@ -246,11 +246,15 @@ def test_imputer_is_a_step_of_a_pipeline(gappy):
     assert pipeline[0].__sklearn_tags__().input_tags.allow_nan
 
 
-@pytest.mark.parametrize("kind", ["nullable", "polars", "object"])
+@pytest.mark.parametrize("kind", ["nullable", "polars", "object", "NA", "arrow", "list", "masked"])
 def test_frames_have_gaps_of_their_own(gappy, kind):
     frames = {
         "nullable": lambda: gappy.convert_dtypes(), "polars": lambda: pl.from_pandas(gappy.reset_index(drop=True)),
         "object": lambda: gappy.astype(object).where(gappy.notna(), None),
+        "NA": lambda: gappy.astype(object).where(gappy.notna(), pd.NA),
+        "arrow": lambda: gappy.convert_dtypes(dtype_backend="pyarrow"),
+        "list": lambda: gappy.astype(object).where(gappy.notna(), pd.NA).to_numpy().tolist(),
+        "masked": lambda: np.ma.masked_array(gappy.fillna(99.0), gappy.isna()),
     }  # fmt: skip
     theirs = bg.MixtureImputer(1, random_state=1, progressbar=False).fit(frames[kind]()).transform(frames[kind]())
     ours = bg.MixtureImputer(1, random_state=1, progressbar=False).fit(gappy).transform(gappy)
@@ -266,3 +270,15 @@ def test_the_pages_code_runs_in_order():
     for block in blocks:
         exec(block, scope)
     assert scope["completed"].sizes["draw"] == 100
+
+
+def test_nullable_columns_of_any_type_and_empty_ones(gappy):
+    flags = pd.array([True, False, None, True] * 68, dtype="boolean")
+    assert np.isnan(bg.build_model(gappy.assign(flag=flags), 2, missing="marginalise").table.values[:, 2]).sum() == 68
+    for frame in (gappy.assign(z=pd.NA), pl.from_pandas(gappy.reset_index(drop=True)).with_columns(z=None)):
+        with pytest.raises(InvalidDataError, match="no value was seen of 'z'"):
+            bg.build_model(frame, 2, missing="marginalise")
+        with pytest.raises(InvalidDataError, match="contains NaN"):
+            bg.build_model(frame, 2)
+    with pytest.raises(InvalidDataError, match="contains NaN: row 2, column 'flag'"):
+        bg.build_model(pd.DataFrame({"flag": flags, "n": np.arange(272)}), 2)

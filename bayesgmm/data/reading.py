@@ -75,8 +75,10 @@ def _from_frame(X: Any) -> tuple[np.ndarray, tuple[str, ...]] | None:
     # By position: pandas' names need not be strings.
     columns, bad = [], []
     for name, column in zip(names, frame.iter_columns(), strict=True):
-        values = column.to_numpy()
+        values = _nan_for_na(column.to_numpy())
         numeric = column.dtype.is_numeric() or column.dtype == nw.Boolean
+        # Of a column of which no value is there the type says nothing.
+        numeric |= len(column) > 0 and bool(column.is_null().all())
         # An object column may still hold numbers: pandas has no better type for some of them.
         if numeric or (column.dtype == nw.Object and _converts(values)):
             columns.append(values.astype(np.float64))
@@ -88,6 +90,15 @@ def _from_frame(X: Any) -> tuple[np.ndarray, tuple[str, ...]] | None:
             "or choose the numeric columns only."
         )
     return np.column_stack(columns) if columns else np.empty((len(frame), 0)), tuple(names)
+
+
+def _nan_for_na(values: np.ndarray) -> np.ndarray:
+    """An array in which pandas' NA, which is no number to NumPy, is NaN."""
+    if values.dtype != object:
+        return values
+    import pandas as pd
+
+    return np.where(pd.isna(values), np.nan, values)
 
 
 def _converts(column: np.ndarray) -> bool:
@@ -102,7 +113,8 @@ def _from_array(X: Any) -> np.ndarray:
     if hasattr(X, "toarray") and hasattr(X, "nnz"):
         raise InvalidDataTypeError("X is a sparse matrix; a Gaussian mixture needs dense data: pass X.toarray().")
     try:
-        array = np.asarray(X)
+        # What a masked array hides was not seen, whatever stands there.
+        array = X.astype(object).filled(np.nan) if np.ma.is_masked(X) else np.asarray(X)
     except ValueError as error:
         raise InvalidDataTypeError(f"X cannot be read as a table of numbers: {error}") from error
     if np.iscomplexobj(array):
@@ -113,6 +125,7 @@ def _from_array(X: Any) -> np.ndarray:
             "X.reshape(-1, 1) if it has a single feature, X.reshape(1, -1) if it is a single row."
         )
     if array.dtype.kind not in "fiub":
+        array = _nan_for_na(array)
         bad = [j for j in range(array.shape[1]) if not _converts(array[:, j])]
         if bad:
             raise InvalidDataTypeError(
