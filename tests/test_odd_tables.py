@@ -127,3 +127,10 @@ def test_a_pipeline_with_pca_gives_the_clusters_of_the_table_itself():
     turned = make_pipeline(StandardScaler(), PCA(), bg.GaussianMixture(**settings)).fit_predict(IRIS.data)
     assert adjusted_rand_score(plain, turned) == 1.0
     assert adjusted_rand_score(IRIS.target, turned) > 0.85
+
+
+def test_components_of_one_row_each_that_counts_twice_have_a_prior():
+    """Scatters that cancel to a little less than 0 made a negative covariance, and NumPy's own error of it."""
+    x = np.array([[-0.87, -2.04, 1.68, 0.14], [-1.24, -0.4, 0.51, -1.55], [-1.37, 0.55, -0.68, 1.13]])
+    model = bg.build_model(x, 3, sample_weight=2.0)
+    assert np.isfinite(model.compile_logp()(model.initial_point()))

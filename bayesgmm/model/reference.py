@@ -75,7 +75,8 @@ def alike(
     common = held_apart(pooled if common is None else common)
     multiples = np.ones(len(counts))
     for _ in range(rounds):
-        inside = np.einsum("kij,ji->k", scatter, np.linalg.inv(common)) / n_features
+        # What cancels to 0, as of components of one row each, may be below it by rounding.
+        inside = np.maximum(np.einsum("kij,ji->k", scatter, np.linalg.inv(common)) / n_features, 0.0)
         counted = (counts > 1) & (inside > 0)
         typical = np.ones(1)
         if counted.any():
