@@ -161,6 +161,23 @@ def fitting_and_predicting(X, X2, n_components, covariance_type, resolution, sam
             np.testing.assert_allclose(probability.sum(axis=1), 1)
 
 
+@given(tables(ordinary), st.floats(0, 1), st.integers(0, 99), st.integers(1, 3), st.sampled_from(TYPES), weights)
+def fitting_rows_with_gaps(X, share, seed, n_components, covariance_type, sample_weight):
+    X = np.where(np.random.default_rng(seed).random(X.shape) < share, np.nan, X)
+    gmm = bg.GaussianMixture(
+        n_components, covariance_type=covariance_type, inference="map", missing="marginalise", n_init=2, random_state=0
+    )
+    if quietly(gmm.fit, X, sample_weight=sample_weight) is None:
+        return
+    assert finite(gmm.weights_, gmm.means_, gmm.covariances_, gmm.score_samples(X))
+    np.testing.assert_allclose(gmm.predict_proba(X).sum(axis=1), 1)
+    completed = quietly(bg.impute, gmm, draws=3)
+    if completed is not None:
+        assert finite(completed["x"])
+        seen = ~np.isnan(X)
+        assert (completed["x"].values[:, seen] == X[seen]).all()
+
+
 FILES = st.one_of(
     st.builds(lambda x: pd.DataFrame(x).add_prefix("c").to_csv(index=False), tables()),
     st.text(max_size=60),
@@ -188,6 +205,7 @@ CASES = {
     "finding the mode": (finding_the_mode, 10, 400),
     "sampling": (sampling, 5, 150),
     "fitting and predicting": (fitting_and_predicting, 15, 500),
+    "fitting rows with gaps": (fitting_rows_with_gaps, 10, 300),
     "the command line": (the_command_line, 15, 200),
 }
 
@@ -216,6 +234,6 @@ def test_a_result_or_a_documented_error(name, tmp_path_factory):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_a_result_or_a_documented_error_many_times(name, tmp_path_factory):
-    """2,050 cases in all."""
+    """2,350 cases in all."""
     case, _, examples = CASES[name]
     run(case, examples, tmp_path_factory)
