@@ -200,7 +200,7 @@ def test_impute_draws_what_was_not_seen_and_leaves_the_rest(dt, gappy):
     assert np.isfinite(x).all()
     assert (x[:, ~unseen] == gappy.to_numpy()[~unseen]).all()
     assert (x[:, unseen].std(axis=0) > 0).all()
-    expected = Fit.of(dt).mixture.expect_unseen(Fit.of(dt).observations)
+    expected = Fit.of(dt).mixture.expect_rows(Fit.of(dt).observations)
     error = x.std(axis=0)[unseen] / np.sqrt(400)
     away = (x.mean(axis=0)[unseen] - expected[unseen]) / error
     assert np.abs(away).max() < 4.5
