@@ -16,7 +16,7 @@ from scipy.special import logsumexp
 from scipy.stats import invwishart, multivariate_normal, wishart
 
 import bayesgmm as bg
-from bayesgmm.mixture import kernel
+from bayesgmm.data.observations import Observations
 from bayesgmm.model.covariance import COVARIANCE_TYPES
 from bayesgmm.record.fit import Fit
 
@@ -109,7 +109,37 @@ def prior_draw(rng, structure):
     return weights, means, variances if structure.per_feature else variances[:, 0]
 
 
-def quantities(weights, means, natural, structure, x):
+# What rows may lack, and the numbers of it: every fifth cell, errors as large as a component, rows of none in a box.
+UNSEEN, ERRORS, BOX, SHARE = 0.2, np.array([[0.5, 0.2], [0.2, 0.3]]), 12.0, (1.5, 8.5)
+
+
+def options_of(lack):
+    """What ``model_of`` is told of rows that lack values, precision or a component."""
+    errors = np.broadcast_to(ERRORS, (N_ROWS, N_FEATURES, N_FEATURES))
+    return {
+        "nothing": {}, "values": {"missing": "marginalise"}, "precision": {"measurement_covariance": errors},
+        "component": {"noise": True},
+    }[lack]  # fmt: skip
+
+
+def lacking(model, lack, x, rng):
+    """Rows as they are seen, set in the model, and the share of noise (None: there is none)."""
+    share = None
+    if lack == "values":
+        x = np.where(rng.random(x.shape) < UNSEEN, np.nan, x)
+        model["row_order"].set_value(Observations(x).order.astype(np.int32))
+    elif lack == "precision":
+        x = x + rng.multivariate_normal(np.zeros(N_FEATURES), ERRORS, size=len(x))
+    elif lack == "component":
+        share = rng.beta(*SHARE)
+        x = np.where(rng.random((len(x), 1)) < share, rng.uniform(-BOX, BOX, size=x.shape), x)
+        model["noise_low"].set_value(np.full(N_FEATURES, -BOX))
+        model["noise_high"].set_value(np.full(N_FEATURES, BOX))
+    model["x_data"].set_value(x)
+    return share
+
+
+def quantities(weights, means, natural, structure, x, lack="nothing", share=None):
     """The functions f of one set of parameters and the data."""
     full = np.ascontiguousarray(structure.matrices(natural, N_COMPONENTS, N_FEATURES))
     first = int(means[:, 0].argmin())
@@ -120,7 +150,8 @@ def quantities(weights, means, natural, structure, x):
     odds = each[:, first] - each[:, 1 - first]
     return {
         "least weight": weights.min(),
-        "log-likelihood": kernel.log_density(x, weights, means, full, structure.diagonal).sum(),
+        "log-likelihood": log_likelihood(x, weights, means, full, lack, share),
+        **({} if share is None else {"share of noise": share}),
         **{f"log-density {i}": value for i, value in enumerate(logsumexp(each, axis=1))},
         **{f"log odds {i}": value for i, value in enumerate(odds[1:])},
         "first weight": weights[first],
@@ -131,10 +162,31 @@ def quantities(weights, means, natural, structure, x):
     }
 
 
-def ranks(covariance_type, replications, *, model=None, seed=0):
+def log_likelihood(x, weights, means, full, lack, share):
+    """By SciPy's density of what is seen of each row."""
+    errors = ERRORS if lack == "precision" else np.zeros_like(ERRORS)
+    total = 0.0
+    for seen in np.unique(~np.isnan(x), axis=0):
+        own = x[(~np.isnan(x) == seen).all(axis=1)][:, seen]
+        each = np.zeros((len(own), len(weights)))
+        if seen.any():
+            each = np.transpose(
+                [
+                    multivariate_normal(m[seen], (c + errors)[np.ix_(seen, seen)]).logpdf(own)
+                    for m, c in zip(means, full)
+                ]
+            ).reshape(len(own), -1)
+        density = logsumexp(each + np.log(weights), axis=1)
+        if share is not None:
+            density = np.logaddexp(np.log1p(-share) + density, np.log(share) - N_FEATURES * np.log(2 * BOX))
+        total += density.sum()
+    return total
+
+
+def ranks(covariance_type, replications, *, model=None, seed=0, lack="nothing"):
     """Ranks of prior draws among posterior draws as numbers in (0, 1): name -> (replications,)."""
     structure = COVARIANCE_TYPES[covariance_type]
-    model = model_of(covariance_type) if model is None else model
+    model = model_of(covariance_type, **options_of(lack)) if model is None else model
     result = {}
     for replication in range(replications):
         rng = np.random.default_rng([seed, replication])
@@ -143,7 +195,8 @@ def ranks(covariance_type, replications, *, model=None, seed=0):
         labels = rng.choice(N_COMPONENTS, size=N_ROWS, p=weights)
         noise = rng.standard_normal((N_ROWS, N_FEATURES))
         x = means[labels] + np.einsum("nij,nj->ni", np.linalg.cholesky(full)[labels], noise)
-        model["x_data"].set_value(x)
+        share = lacking(model, lack, x, rng)
+        x = model["x_data"].get_value()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", bg.exceptions.MultipleModesWarning)
             warnings.simplefilter("ignore", bg.exceptions.ConvergenceWarning)
@@ -155,10 +208,12 @@ def ranks(covariance_type, replications, *, model=None, seed=0):
         # Successive draws are related; every fourth is close to independent.
         drawn = [
             posterior[name].values.reshape(-1, *posterior[name].shape[2:])[::4]
-            for name in ("weights", "means", "covariances")
+            for name in ("weights", "means", "covariances", *(("noise",) * (share is not None)))
         ]
-        truth = quantities(weights, means, natural, structure, x)
-        theirs = [quantities(*parameters, structure, x) for parameters in zip(*drawn, strict=True)]
+        truth = quantities(weights, means, natural, structure, x, lack, share)
+        theirs = [
+            quantities(*parameters[:3], structure, x, lack, *parameters[3:]) for parameters in zip(*drawn, strict=True)
+        ]
         for name, value in truth.items():
             below = np.array([q[name] for q in theirs]) < value
             result.setdefault(name, []).append((below.sum() + rng.random()) / (len(theirs) + 1))

@@ -85,6 +85,24 @@ def test_ranks_are_uniform_in_many_replications(covariance_type):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("lack", ["values", "precision", "component"])
+def test_ranks_are_uniform_where_rows_lack_something(lack):
+    ranked = ranks("full", 200, seed=2, lack=lack)
+    failed = outside(ranked)
+    print(f"\nrows that lack {lack}: {len(failed)} of {len(ranked)} functions leave the bands {failed}")
+    assert failed == []
+
+
+@pytest.mark.slow
+def test_errors_that_are_left_out_are_rejected():
+    """Negative control: rows measured with errors, fitted as if exact."""
+    model = model_of("full", measurement_covariance=np.zeros((N_ROWS, 2)))
+    failed = outside(ranks("full", 100, model=model, seed=2, lack="precision"))
+    print(f"\nerrors left out (negative control): {len(failed)} functions leave the bands")
+    assert failed
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "wrong",
     ["doubled prior scales", "missing log-determinant", "missing prior term", "prior term twice", "wrong gradient"],

@@ -260,7 +260,7 @@ def test_the_picture_has_a_line_for_every_structure_and_rings_the_best(selection
     ring = ax.get_lines()[-1]
     assert ring.get_xdata()[0] == table["n_components"].iloc[int(table["icl"].argmin())]
     words = [text.get_text() for text in bg.plot_selection(sampled.fit()).get_legend().get_texts()]
-    assert words == ["full", "\u22122 log evidence", "\u22122 elpd"]
+    assert words == ["full", "\u22122 log evidence, \u00b1 2 se", "\u22122 elpd, \u00b1 2 se"]
     with pytest.raises(ModelError, match="did not come from a selection"):
         bg.plot_selection(sampled.posteriors[2, "full"])
     with pytest.raises(InvalidArgumentError, match="criterion"):
