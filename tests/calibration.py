@@ -170,12 +170,8 @@ def log_likelihood(x, weights, means, full, lack, share):
         own = x[(~np.isnan(x) == seen).all(axis=1)][:, seen]
         each = np.zeros((len(own), len(weights)))
         if seen.any():
-            each = np.transpose(
-                [
-                    multivariate_normal(m[seen], (c + errors)[np.ix_(seen, seen)]).logpdf(own)
-                    for m, c in zip(means, full)
-                ]
-            ).reshape(len(own), -1)
+            for k, (mean, own_covariance) in enumerate(zip(means, full + errors, strict=True)):
+                each[:, k] = multivariate_normal(mean[seen], own_covariance[np.ix_(seen, seen)]).logpdf(own)
         density = logsumexp(each + np.log(weights), axis=1)
         if share is not None:
             density = np.logaddexp(np.log1p(-share) + density, np.log(share) - N_FEATURES * np.log(2 * BOX))

@@ -164,13 +164,21 @@ class MixtureModel(pm.Model):
 
     def _table_of(self, table: Table) -> Table:
         numbers = self.numbers
-        values, weights, resolution = numbers["x_data"], numbers.get("sample_weight"), numbers["resolution"]
-        if values is table.values and weights is table.weights and resolution is table.resolution:
+        low, high = (numbers.get(f"noise_{side}") for side in ("low", "high"))
+        own: dict[str, Any] = {
+            "values": numbers["x_data"], "weights": numbers.get("sample_weight"), "resolution": numbers["resolution"],
+            "errors": numbers.get("measurement_covariance"),
+        }  # fmt: skip
+        same_box = table.box is None or (low is table.box[0] and high is table.box[1])
+        if same_box and all(value is getattr(table, name) for name, value in own.items()):
             return table
-        same = len(values) == table.n_rows
-        names, labels, errors = (table.names, table.labels, table.errors) if same else (None, None, None)
+        same = len(own["values"]) == table.n_rows
         return replace(
-            table, values=values, names=names, weights=weights, resolution=resolution, labels=labels, errors=errors
+            table,
+            names=table.names if same else None,
+            labels=table.labels if same else None,
+            box=None if low is None or high is None else (low, high),
+            **own,
         )
 
 
