@@ -98,9 +98,9 @@ def percent(probability: float) -> str:
 
 
 def legend(
-    ax: "Axes", names: Sequence[Any] | np.ndarray, weights: np.ndarray, *, unsure_too: bool = False, above: bool = False
+    ax: "Axes", names: Sequence[Any] | np.ndarray, weights: np.ndarray, *, grey: str = "", above: bool = False
 ) -> None:
-    """Which colour is which component, and its weight; ``above`` a picture that is full."""
+    """Which colour is which component, and its weight; what is ``grey``; ``above`` a picture that is full."""
     from matplotlib.lines import Line2D
 
     own = colours(len(weights))
@@ -108,9 +108,9 @@ def legend(
         Line2D([], [], marker="o", linestyle="", color=colour, markersize=6, label=f"{_called(name)} ({weight:.0%})")
         for name, weight, colour in zip(names, weights, own, strict=True)
     ]
-    if unsure_too:
-        grey: dict[str, Any] = {"markerfacecolor": unsure(), "markeredgecolor": ink()}
-        handles.append(Line2D([], [], marker="o", linestyle="", markersize=4, label="unsure", **grey))
+    if grey:
+        style: dict[str, Any] = {"markerfacecolor": unsure(), "markeredgecolor": ink()}
+        handles.append(Line2D([], [], marker="o", linestyle="", markersize=4, label=grey, **style))
     place: dict[str, Any] = {}
     if above:
         place = {"loc": "lower center", "bbox_to_anchor": (0.5, 1.0), "ncols": min(3, len(weights))}

@@ -40,6 +40,9 @@ ENTROPIES = {
     "mutual_information": "mutual information: ignorance (nats)",
 }
 
+# What is grey, without and with noise.
+UNSURE = ("unsure", "unsure, or of none")
+
 
 @dataclass(frozen=True, eq=False)
 class Clusters:
@@ -58,6 +61,8 @@ class Clusters:
     components : (K,) array
         Their names.
     weights : (K,) array
+    grey : str
+        What is grey; empty where nothing is.
     """
 
     features: tuple[str, ...]
@@ -67,6 +72,7 @@ class Clusters:
     centre: np.ndarray
     components: np.ndarray
     weights: np.ndarray
+    grey: str = ""
 
     @classmethod
     def of(cls, fit: Fit, axes: Sequence[int], probability: np.ndarray, n_draws: int = SHOWN_DRAWS) -> "Clusters":
@@ -84,6 +90,7 @@ class Clusters:
             centre=draws.means.mean(axis=0),
             components=fit.components,
             weights=draws.weights.mean(axis=0),
+            grey="" if len(fit.components) == 1 and draws.noise is None else UNSURE[draws.noise is not None],
         )
 
     def draw(self, ax: "Axes | None" = None) -> "Axes":
@@ -111,7 +118,7 @@ class Clusters:
         ax.scatter(self.centre[:, 0], self.centre[:, 1], marker="+", s=90, color=ink(), linewidths=1.5, zorder=4)
         name_components(ax, self.components, self.centre)
         ax.set(xlabel=plain(self.features[0]), ylabel=plain(self.features[1]))
-        legend(ax, self.components, self.weights, unsure_too=len(self.weights) > 1)
+        legend(ax, self.components, self.weights, grey=self.grey)
         open_frame(ax)
         return ax
 
