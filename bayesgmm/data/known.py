@@ -1,5 +1,6 @@
 """Labels that are known of some rows: the classes that they name, and the rows of each."""
 
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -7,6 +8,9 @@ import numpy as np
 from bayesgmm.data.observations import UNKNOWN
 from bayesgmm.data.reading import listed
 from bayesgmm.exceptions import InvalidArgumentError
+
+# No component has a number so large.
+MOST = 2**31
 
 
 def read_labels(labels: Any, n_rows: int) -> tuple[np.ndarray, tuple | None]:
@@ -26,18 +30,17 @@ def read_labels(labels: Any, n_rows: int) -> tuple[np.ndarray, tuple | None]:
             f"labels has shape {given.shape}; X has {n_rows} rows: give one per row, -1 unknown."
         )
     known = ~np.asarray(pd.isna(given), dtype=bool)
-    try:
-        numbers = np.array([float(value) for value in given[known]])
-    except (TypeError, ValueError):
-        numbers = None
-    if numbers is None:
-        known &= np.array([value != UNKNOWN for value in given], dtype=bool)
+    # Digits as text are a name: what is no component's number can be given so.
+    if any(not isinstance(value, Real | np.bool) for value in given[known]):
+        # An array of names and numbers is of text.
+        known[known] = [value not in (UNKNOWN, str(UNKNOWN)) for value in given[known]]
         names = sorted({str(value) for value in given[known]})
         codes = np.full(n_rows, UNKNOWN)
         codes[known] = np.searchsorted(names, [str(value) for value in given[known]])
         return codes, tuple(names)
-    odd = [value for value in numbers if value != int(value) or value < UNKNOWN]
-    if odd:
+    numbers = np.array([float(value) for value in given[known]])
+    odd = numbers[~((numbers == np.round(numbers)) & (numbers >= UNKNOWN) & (numbers < MOST))]
+    if odd.size:
         raise InvalidArgumentError(
             f"labels holds {odd[0]:g}: a number is a component, from 0 on, or -1 where none is known. Give classes "
             "that are no such numbers as text."
