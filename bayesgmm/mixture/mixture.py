@@ -20,7 +20,7 @@ from math import tau
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
-from scipy.special import logsumexp
+from scipy.special import expit, logsumexp
 
 from bayesgmm.data.observations import Observations, Rows, observations
 from bayesgmm.mixture import completed, kernel, patterns, simulation
@@ -249,9 +249,12 @@ class Mixture:
         if self.noise is not None:
             given_noise = self.noise.marginal(b)
             inside = ((given_noise.low <= values) & (values <= given_noise.high)).all()
-            share = np.asarray(self.noise.share) / given_noise.volume * inside
-            rest = (1 - np.asarray(self.noise.share)) * np.exp(logsumexp(log_weights, axis=-1)) / tau ** (len(b) / 2)
-            noise = replace(self.noise.marginal(a), share=share / (share + rest))
+            share = np.asarray(self.noise.share)
+            # As logarithms: far from all components both densities may be less than the least number.
+            with np.errstate(divide="ignore"):
+                log_noise = np.log(share * inside) - np.log(given_noise.volume)
+                log_rest = np.log1p(-share) + logsumexp(log_weights, axis=-1) - len(b) / 2 * np.log(tau)
+            noise = replace(self.noise.marginal(a), share=expit(log_noise - log_rest))
         weights /= weights.sum(axis=-1, keepdims=True)
         return Mixture(weights, own.means + (transposed @ z)[..., 0], covariances, noise)
 
