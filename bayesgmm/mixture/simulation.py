@@ -48,12 +48,13 @@ def simulate(rng, weights, means, covariances, n_rows):
 def draw_row(rng, weights, means, covariances, label, errors, share, low, high, row):
     """Fill ``row`` (D,) with a draw as it would be measured: of a component, which may be known, or of noise.
 
-    ``errors`` is the covariance of its error (D, D), or (0, 0).
+    ``errors`` is the covariance of its error (D, D), or (0, 0). Noise has none: its box is of what was measured.
     """
     if label < 0 and rng.random() < share:
         for j in range(row.size):
             row[j] = low[j] + (high[j] - low[j]) * rng.random()
-    elif label >= 0:
+        return
+    if label >= 0:
         simulate_row(rng, np.ones(1), means[label : label + 1], covariances[label : label + 1], row)
     else:
         simulate_row(rng, weights, means, covariances, row)
