@@ -23,7 +23,8 @@ def read_errors(errors: Any, values: np.ndarray) -> np.ndarray:
     except (TypeError, ValueError):
         raise InvalidArgumentError("measurement_covariance holds what is no number.") from None
     if given.shape == (n_rows, n_features):
-        given = given[:, :, None] * np.eye(n_features)
+        variances, given = given, np.zeros((n_rows, n_features, n_features))
+        np.einsum("nii->ni", given)[:] = variances
     if given.shape != (n_rows, n_features, n_features):
         raise InvalidArgumentError(
             f"measurement_covariance has shape {given.shape}; X has {n_rows} rows of {n_features} features: give "
