@@ -21,7 +21,7 @@ FIRST = (
     "test_map", "test_weights", "test_report", "test_calibration", "test_model", "test_curvature",
     "test_diagnosis", "test_storage", "test_bridge", "test_estimator", "test_cli", "test_relative", "test_modes",
     "test_nuts", "test_gaps", "test_impute", "test_specification", "test_occupied", "test_selection", "test_cli_select",
-    "test_cli_impute",
+    "test_cli_impute", "test_noise", "test_errors", "test_anomaly", "test_labels",
 )  # fmt: skip
 
 
