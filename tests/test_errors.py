@@ -95,6 +95,16 @@ def test_slopes_are_those_of_differences():
     np.testing.assert_allclose(ours, slope(along, 1e-4), rtol=1e-7)
 
 
+@pytest.mark.parametrize("scale", [1e-30, 1e45])
+def test_errors_of_any_size_have_their_density(scale):
+    """Eight features, so that pivots are multiplied up more than once."""
+    mixture, rows = example("full", 8, errors=True)
+    measured = Observations(rows.values, None, scale * (rows.errors + np.eye(8)))
+    log_density, shares, _ = row_by_row(mixture, measured)
+    assert_close(mixture.log_density(measured), log_density)
+    assert_close(mixture.responsibilities(measured), shares[:, :-1], 1e-8)
+
+
 def test_what_is_no_covariance_gives_nan():
     rows = Observations(np.zeros((1, 2)), None, np.array([[[0.0, 3.0], [3.0, 0.0]]]))
     mixture = Mixture(np.ones(1), np.zeros((1, 2)), np.eye(2)[None])
