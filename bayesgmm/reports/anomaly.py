@@ -66,7 +66,7 @@ class Unusual:
         ax.set_ylabel("row")
         tails = ax.secondary_yaxis("right")
         least = self.tail.min()
-        tails.set_yticks(height, [f"{'\u2264 ' * (p == least)}{p:.1g}" for p in self.tail])
+        tails.set_yticks(height, [f"{'\u2264 ' * int(p == least)}{p:.1g}" for p in self.tail])
         tails.set_ylabel("tail probability")
         tails.tick_params(length=0)
         tails.spines["right"].set_visible(False)
