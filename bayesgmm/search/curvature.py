@@ -28,10 +28,12 @@ PROBE, APART = 1e-5, 2e-5
 
 def negative_hessian(density: LogDensity, q: np.ndarray, scales: np.ndarray) -> np.ndarray:
     """Minus the second derivatives of a log-density at ``q``, (P, P), in q's own units."""
-    if mixture_term(density) is None:
+    term = mixture_term(density)
+    if term is None or term.rest is None:
         hessian = _differences(density, q, scales)
         steepest = np.nanmax(np.abs(np.diag(hessian)) * scales**2, initial=0.0)
-        if not isinstance(density, MixtureDensity) or STEP * np.sqrt(steepest) < WIDE_STEP:
+        without_parts = not isinstance(density, MixtureDensity) or density.term.rest is None
+        if without_parts or STEP * np.sqrt(steepest) < WIDE_STEP:
             return hessian
     assert isinstance(density, MixtureDensity)
     units = np.outer(scales, scales)

@@ -53,14 +53,15 @@ class MixtureTerm:
     map : MixtureMap
     owners : (P,) array
         The component that an entry of q belongs to, -1 where it is not one component's.
-    rest : LogDensity
-        The log-density of no rows.
+    rest : LogDensity, optional
+        The log-density of no rows. None: rows of which not all is seen, whose second derivatives come by differences;
+        how the axes of a climb lie is known of them too.
     """
 
     table: Table
     map: MixtureMap
     owners: np.ndarray
-    rest: LogDensity
+    rest: LogDensity | None
 
     @property
     def seconds_of_differences(self) -> float:
@@ -132,6 +133,7 @@ class MixtureTerm:
         slopes = [statistics.counts / np.maximum(mixture.weights, TINY), statistics.first, 0.5 * statistics.second]
 
         def gradient(batch: np.ndarray) -> list[np.ndarray]:
+            assert self.rest is not None
             return [self.map.pullback(batch, slopes) + [self.rest(one)[1] for one in batch]]
 
         changes = together.differences(_Batched(gradient, self._batch(mixture)), q)

@@ -117,12 +117,12 @@ class Problem:
     @cached_property
     def _densities(self) -> tuple[LogDensity, LogDensity]:
         whole = self.graph.densities(self._data, any_order=self.in_any_order)
-        # Terms of the user's would be asked for no rows, by code that checks no lengths. Second derivatives of rows of
-        # which not all is seen come by differences.
-        if not self.graph.rows_alone or self.table.pattern:
+        if not self.graph.rows_alone:  # terms of the user's would be asked for no rows, by code that checks no lengths
             return whole
-        nothing = {"x_data": self.table.values[:0], "sample_weight": self.table.row_weights[:0]}
-        without = self.graph.densities(nothing, any_order=self.in_any_order)
+        without: tuple[LogDensity | None, LogDensity | None] = (None, None)
+        if not self.table.pattern:
+            nothing = {"x_data": self.table.values[:0], "sample_weight": self.table.row_weights[:0]}
+            without = self.graph.densities(nothing, any_order=self.in_any_order)
         first, second = (
             MixtureDensity(density, MixtureTerm(self.table, self._mixture_map, self.graph.owners, rest))
             for density, rest in zip(whole, without, strict=True)
