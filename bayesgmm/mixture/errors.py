@@ -143,10 +143,11 @@ def _accumulate(joint, scale, rows, matrix, weighted, first, second):
 
 
 @jit
-def data_pass(x, errors, weights, means, covariances, row_weights, log_density, responsibilities):
-    """The statistics of rows ``x`` (N, D) with errors (N, D, D).
+def data_pass(x, errors, rows, seen, weights, means, covariances, row_weights, log_density, responsibilities):
+    """The statistics of rows ``x`` (N, D), whose errors are those of ``rows`` (N,) and of the features ``seen`` (D,).
 
-    ``log_density`` (N,) is filled, and ``responsibilities`` (N, K) if it has rows.
+    The errors are of a whole table, of which no copy is made. ``log_density`` (N,) is filled, and ``responsibilities``
+    (N, K) if it has rows.
     """
     n_rows, n_features = x.shape
     n_components = weights.size
@@ -165,32 +166,33 @@ def data_pass(x, errors, weights, means, covariances, row_weights, log_density, 
         constants[k] = (math.log(weights[k]) if weights[k] > 0.0 else -math.inf) - 0.5 * n_features * LOG_2PI
     total = 0.0
     for start in range(0, n_rows, BLOCK_ROWS):
-        rows = min(BLOCK_ROWS, n_rows - start)
-        transpose(x[start : start + rows], xt)
-        for i in range(n_features):
-            for j in range(i + 1):
-                for n in range(rows):
-                    own_errors[i, j, n] = errors[start + n, i, j]
+        n_block = min(BLOCK_ROWS, n_rows - start)
+        transpose(x[start : start + n_block], xt)
+        for n in range(n_block):
+            error = errors[rows[start + n]]
+            for i in range(n_features):
+                for j in range(i + 1):
+                    own_errors[i, j, n] = error[seen[i], seen[j]]
         for k in range(n_components):
             for i in range(n_features):
                 mean = means[k, i]
-                for n in range(rows):
+                for n in range(n_block):
                     difference[i, n] = xt[i, n] - mean
-            _factorise(covariances[k], own_errors, rows, matrices[k], log_det)
-            _whitened(matrices[k], difference, rows, squares, weighted[k])
-            for n in range(rows):
+            _factorise(covariances[k], own_errors, n_block, matrices[k], log_det)
+            _whitened(matrices[k], difference, n_block, squares, weighted[k])
+            for n in range(n_block):
                 joint[k, n] = squares[n] + 2.0 * log_det[n]
-        own_weights = row_weights[start : start + rows] if row_weights.size > 1 else row_weights
-        own = log_density[start : start + rows]
-        normalise(constants, own_weights, own, joint[:, :rows], highest, scale)
+        own_weights = row_weights[start : start + n_block] if row_weights.size > 1 else row_weights
+        own = log_density[start : start + n_block]
+        normalise(constants, own_weights, own, joint[:, :n_block], highest, scale)
         if responsibilities.shape[0] > 0:
-            for n in range(rows):
+            for n in range(n_block):
                 for k in range(n_components):
                     responsibilities[start + n, k] = joint[k, n] * scale[n]
-        for n in range(rows):
+        for n in range(n_block):
             total += own[n] * (own_weights[n] if own_weights.size > 1 else own_weights[0])
         for k in range(n_components):
-            counts[k] += _accumulate(joint[k], scale, rows, matrices[k], weighted[k], first[k], second[k])
+            counts[k] += _accumulate(joint[k], scale, n_block, matrices[k], weighted[k], first[k], second[k])
     for k in range(n_components):
         for i in range(n_features):
             for j in range(i):

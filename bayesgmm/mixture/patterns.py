@@ -87,17 +87,6 @@ def _gathered(x, rows, seen):
 
 
 @jit
-def _gathered_errors(errors, rows, seen):
-    """The errors of some features of some rows, (n, d, d)."""
-    block = np.empty((rows.size, seen.size, seen.size))
-    for i in range(rows.size):
-        for a in range(seen.size):
-            for b in range(seen.size):
-                block[i, a, b] = errors[rows[i], seen[a], seen[b]]
-    return block
-
-
-@jit
 def _log_noise(block, seen, label, share, low, high, log_noise):
     """Fill ``log_noise`` (n,) with the log-density of rows as noise; whether any may be."""
     if label >= 0 or not share > 0.0:
@@ -143,9 +132,7 @@ def responsibilities(x, order, labels, errors, share, low, high, weights, means,
             for k in range(part.size):
                 shares[:, k] = part[k] / part.sum()
         elif errors.size > 0:
-            measured.data_pass(
-                block, _gathered_errors(errors, rows, seen), part, part_means, part_covariances, np.ones(1), own, shares
-            )
+            measured.data_pass(block, errors, rows, seen, part, part_means, part_covariances, np.ones(1), own, shares)
         else:
             own, shares = kernel.responsibilities(block, part, part_means, part_covariances, diagonal)
         rest = np.ones(rows.size)
@@ -197,14 +184,13 @@ def statistics(x, order, labels, errors, share, low, high, weights, means, covar
                 counts[first + k] += n * part[k] / total
             continue
         block = _gathered(x, rows, seen)
-        block_errors = _gathered_errors(errors, rows if errors.size > 0 else rows[:0], seen)
-        log_density = np.empty(rows.size)
+        log_density, nothing = np.empty(rows.size), np.empty((0, 0))
         rest = np.empty(rows.size)
         noisy = _log_noise(block, seen, label, share, low, high, rest)
         if noisy:
             if errors.size > 0:
                 measured.data_pass(
-                    block, block_errors, part, part_means, part_covariances, own_weights, log_density, np.empty((0, 0))
+                    block, errors, rows, seen, part, part_means, part_covariances, own_weights, log_density, nothing
                 )
             else:
                 log_density = kernel.log_density(block, part, part_means, part_covariances, diagonal)
@@ -216,7 +202,7 @@ def statistics(x, order, labels, errors, share, low, high, weights, means, covar
             own_weights = rest
         if errors.size > 0:
             own = measured.data_pass(
-                block, block_errors, part, part_means, part_covariances, own_weights, log_density, np.empty((0, 0))
+                block, errors, rows, seen, part, part_means, part_covariances, own_weights, log_density, nothing
             )
         else:
             own = kernel.statistics(block, part, part_means, part_covariances, diagonal, own_weights)
