@@ -87,13 +87,13 @@ def anomaly(
     if x.errors is None:
         tail = _tail(draws, x, log_density, draws.simulate(n_simulated, rng)[0], progressbar)
     else:
-        simulated_rows = draws.simulate(min(n_simulated, ROWS_OF_ONE), rng)[0]
-        tail = _tail_with_errors(draws, x, log_density, simulated_rows, rng, progressbar)
+        n_simulated = min(n_simulated, ROWS_OF_ONE)
+        tail = _tail_with_errors(draws, x, log_density, draws.simulate(n_simulated, rng)[0], rng, progressbar)
     found = {"log_density": log_density, "lower": lower, "upper": upper, "tail_probability": tail}
     if whole.noise is not None:
         found["noise"] = whole.memberships(x)[..., -1].mean(axis=0)
     names = np.arange(len(x)) if rows.names is None else rows.names
-    attrs = {"ci_prob": ci_prob, "ci_kind": "eti"}
+    attrs = {"ci_prob": ci_prob, "ci_kind": "eti", "least_tail": 1 / (n_simulated + 1)}
     return xr.Dataset({name: ("obs_id", value) for name, value in found.items()}, {"obs_id": names}, attrs)
 
 

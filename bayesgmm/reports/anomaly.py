@@ -25,7 +25,8 @@ class Unusual:
     log_density, lower, upper, tail : (N,) arrays
     others : (M,) array
         The log-densities of all rows.
-    ci_prob : float
+    ci_prob, least : float
+        Of the intervals; the least tail probability that the simulation can tell.
     """
 
     names: tuple[str, ...]
@@ -35,6 +36,7 @@ class Unusual:
     tail: np.ndarray
     others: np.ndarray
     ci_prob: float
+    least: float
 
     @classmethod
     def of(cls, found: "xr.Dataset", most: int) -> "Unusual":
@@ -49,6 +51,7 @@ class Unusual:
             tail=value["tail_probability"][rows],
             others=value["log_density"],
             ci_prob=float(found.attrs["ci_prob"]),
+            least=float(found.attrs["least_tail"]),
         )
 
     def draw(self, ax: "Axes | None" = None) -> "Axes":
@@ -65,8 +68,7 @@ class Unusual:
         ax.set(xlabel=f"log-density, nats, {percent(self.ci_prob)} interval; the middle half of all rows shaded")
         ax.set_ylabel("row")
         tails = ax.secondary_yaxis("right")
-        least = self.tail.min()
-        tails.set_yticks(height, [f"{'\u2264 ' * int(p == least)}{p:.1g}" for p in self.tail])
+        tails.set_yticks(height, [f"{'\u2264 ' * int(p <= self.least)}{p:.1g}" for p in self.tail])
         tails.set_ylabel("tail probability")
         tails.tick_params(length=0)
         tails.spines["right"].set_visible(False)
