@@ -55,6 +55,7 @@ class Predictions:
     @property
     def _mixture(self) -> Mixture:
         """What predictions are of: the posterior's draws, or the mode alone."""
+        check_is_fitted(self)
         return Fit.of(self).mixture if self.inference == "nuts" else self.map_.mixture
 
     def predict_proba(self, X: Any, *, measurement_covariance: Any = None) -> np.ndarray:

@@ -118,18 +118,15 @@ def test_draws_with_three_occupied_components_are_three_clusters(three_of_ten, t
     # Each draw keeps its own statistics of the sampler, by which the diagnosis goes.
     kept = np.isin(posterior["means"].values[0, :, 0, 0], three_of_ten["posterior"]["means"].values)
     assert kept.all()
-    every = {
-        float(value): bool(diverging)
-        for value, diverging in zip(
-            three_of_ten["sample_stats"]["lp"].values.ravel(),
-            three_of_ten["sample_stats"]["diverging"].values.ravel(),
-            strict=True,
-        )
-    }
-    own = alone["sample_stats"]
-    expected = [every[float(value)] for value in own["lp"].values.ravel()]
-    np.testing.assert_array_equal(own["diverging"].values.ravel(), expected)
-    assert bg.diagnose(alone).table.loc["divergent share", "value"] == pytest.approx(np.mean(expected))
+
+    def pairs(statistics):
+        return list(zip(statistics["lp"].values.ravel(), statistics["diverging"].values.ravel(), strict=True))
+
+    # A transition that diverges at once leaves the chain where it was: one density, twice.
+    assert set(pairs(alone["sample_stats"])) <= set(pairs(three_of_ten["sample_stats"]))
+    assert bg.diagnose(alone).table.loc["divergent share", "value"] == pytest.approx(
+        alone["sample_stats"]["diverging"].values.mean()
+    )
 
 
 def test_numbers_that_no_draws_have_are_refused(three_of_ten):

@@ -109,7 +109,8 @@ def regression(
 
     .. math:: E[x_a \mid x_b] = \sum_k \pi_k(x_b)\, \mu_k(x_b)
 
-    Features that are neither asked for nor given are integrated out.
+    Features that are neither asked for nor given are integrated out. Rows of no component (``noise``) are left out: the
+    mean is that of the components.
 
     Parameters
     ----------
