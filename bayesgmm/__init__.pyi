@@ -17,13 +17,14 @@ from .posterior.sample import open_run, sample
 from .record.starts import Starts
 from .record.storage import load, save
 from .reports.anomaly import plot_anomaly
-from .reports.clusters import plot_clusters, plot_uncertainty
+from .reports.clusters import plot_clusters
 from .reports.densities import plot_density
 from .reports.modes import plot_modes
 from .reports.occupied import plot_occupied
 from .reports.page import report
 from .reports.rows import plot_assignments, plot_coclustering
 from .reports.selection import plot_selection
+from .reports.uncertainty import plot_uncertainty
 from .reports.weights import plot_weights
 from .search.estimate import MapEstimate
 from .search.find_map import find_MAP

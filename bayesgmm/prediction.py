@@ -12,7 +12,8 @@ from bayesgmm.data.reading import column_names
 from bayesgmm.data.table import Table
 from bayesgmm.exceptions import InvalidDataError, InvalidDataTypeError
 from bayesgmm.mixture.mixture import Mixture
-from bayesgmm.record.fit import Fit, named
+from bayesgmm.posterior.assignments import named
+from bayesgmm.record.fit import Fit
 
 if TYPE_CHECKING:
     from bayesgmm.search.estimate import MapEstimate

@@ -12,16 +12,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from bayesgmm.arguments import check_choice
+from bayesgmm.data.checks import check_sample_weight, check_spread, finite, other_features, positions
 from bayesgmm.data.errors import read_errors
 from bayesgmm.data.gaps import filled
 from bayesgmm.data.known import read_labels
 from bayesgmm.data.observations import Observations, Rows
 from bayesgmm.data.reading import listed, read, row_names
 from bayesgmm.data.resolution import check_resolution
-from bayesgmm.exceptions import InvalidArgumentError, InvalidDataError
+from bayesgmm.exceptions import InvalidDataError
 
-# Ranges of features beyond this and its inverse leave no room for squares of variances.
-LEAST_RANGE = 1e-70
 # What becomes of values that were not seen.
 MISSING = ("error", MARGINALISE := "marginalise")
 # Sums over rows are made of blocks of so many: no second array as large as the data.
@@ -85,8 +84,8 @@ class Table:
             Not two-dimensional, no rows or columns, repeated column names, NaN or infinity.
         """
         values, features = read(X)
-        names = features or _positions(values.shape[1])
-        return cls(_finite(values, names, gaps), names, row_names(X), gaps=gaps)
+        names = features or positions(values.shape[1])
+        return cls(finite(values, names, gaps), names, row_names(X), gaps=gaps)
 
     @classmethod
     def to_fit(
@@ -111,7 +110,7 @@ class Table:
         known, classes = (None, None) if labels is None else read_labels(labels, table.n_rows)
         errors = None if measurement_covariance is None else read_errors(measurement_covariance, table.values)
         table = replace(table, weights=weights, labels=known, classes=classes, errors=errors)
-        _check_spread(table)
+        check_spread(table)
         box = table.limits if noise else None
         return replace(table, resolution=check_resolution(resolution, table.values), box=box)
 
@@ -129,19 +128,19 @@ class Table:
         """
         values, names = read(X)
         given = tuple(features)
-        if names is None or given == _positions(len(given)):
+        if names is None or given == positions(len(given)):
             if values.shape[1] != len(given):
-                raise InvalidDataError(_other_features(values, given) + "give one column for each.")
+                raise InvalidDataError(other_features(values, given) + "give one column for each.")
         elif names != given:
             missing = [repr(name) for name in given if name not in names]
             if missing:
                 raise InvalidDataError(
-                    _other_features(values, given) + f"it has no column {listed(missing)}, but "
+                    other_features(values, given) + f"it has no column {listed(missing)}, but "
                     f"{listed([repr(name) for name in names], 10)}. Rename its columns, or pass X.to_numpy() to take "
                     "them by position."
                 )
             values = values[:, [names.index(name) for name in given]]
-        return cls(_finite(values, given, gaps), given, row_names(X), gaps=gaps)
+        return cls(finite(values, given, gaps), given, row_names(X), gaps=gaps)
 
     # Its shape ------------------------------------------------------------------------------------------------------
 
@@ -279,90 +278,5 @@ def _or_zero(values: np.ndarray, gaps: bool) -> np.ndarray:
     return np.where(np.isnan(values), 0.0, values) if gaps else values
 
 
-def check_sample_weight(sample_weight: Any, n_rows: int) -> np.ndarray | None:
-    """Row weights as (N,) float64, or None."""
-    if sample_weight is None:
-        return None
-    weight = np.asarray(sample_weight, dtype=np.float64)
-    if weight.ndim == 0:
-        weight = np.full(n_rows, float(weight))
-    if weight.shape != (n_rows,):
-        raise InvalidArgumentError(f"sample_weight has shape {weight.shape}; X has {n_rows} rows: give one per row.")
-    if not np.isfinite(weight).all() or (weight < 0).any() or weight.sum() == 0:
-        raise InvalidArgumentError("sample_weight must be finite, not negative and not all zero.")
-    return np.ascontiguousarray(weight)
-
-
 def _weighted_sum(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
     return weights[0] * (np.ones(len(values)) @ values) if weights.size == 1 else weights @ values
-
-
-def _positions(n_features: int) -> tuple[str, ...]:
-    """Names for the features of an array, which has none."""
-    return tuple(f"x{j}" for j in range(n_features))
-
-
-def _other_features(values: np.ndarray, features: tuple[str, ...]) -> str:
-    """How a mismatch of features begins to be said."""
-    return (
-        f"X has {values.shape[1]} features, but the mixture was fitted to {len(features)} features "
-        f"({listed(list(features), 10)}): "
-    )
-
-
-def _finite(values: np.ndarray, features: tuple[str, ...], gaps: bool) -> np.ndarray:
-    """Values with at least one row and column, all finite, or NaN if there may be gaps; C-contiguous."""
-    n_rows, n_features = values.shape
-    for n, what, plural in ((n_rows, "sample", "rows"), (n_features, "feature", "columns")):
-        if n == 0:
-            raise InvalidDataError(
-                f"Found array with 0 {what}(s) (shape=({n_rows}, {n_features})) while a minimum of 1 is required: "
-                f"X has no {plural}."
-            )
-    bad = np.isinf(values) if gaps else ~np.isfinite(values)
-    if bad.any():
-        row, column = (int(i) for i in np.argwhere(bad)[0])
-        infinite = np.isinf(values[row, column])
-        raise InvalidDataError(
-            f"Input X contains {'infinity' if infinite else 'NaN'}: row {row}, column {features[column]!r} "
-            f"({int(bad.sum())} such values in all). "
-            + (
-                "Drop or mend these rows first."
-                if infinite
-                else 'missing="marginalise" where the model is made fits what was seen of every row; or drop or impute '
-                "these rows first."
-            )
-        )
-    return np.ascontiguousarray(values)
-
-
-def _check_spread(table: Table) -> None:
-    """Raise InvalidDataError where there is no spread to model, or more than float64 can hold the powers of."""
-    used = table.counted.values
-    if len(used) < 2:
-        raise InvalidDataError(
-            f"n_samples = {len(used)}: one row (1 sample) has no spread to estimate; a fit needs at least 2 rows."
-        )
-    nothing = np.isnan(used).all(axis=0)
-    if nothing.any():
-        names = [repr(table.features[j]) for j in np.flatnonzero(nothing)]
-        raise InvalidDataError(f"no value was seen of {listed(names)}: there is nothing to learn of it. Drop it.")
-    least, greatest = table.limits
-    with np.errstate(over="ignore"):
-        spread = greatest - least
-    # A spread at the level of rounding error is a constant, written down inexactly.
-    constant = spread <= 8 * np.finfo(np.float64).eps * np.maximum(np.abs(least), np.abs(greatest))
-    if constant.all():
-        raise InvalidDataError(
-            f"all {len(used)} rows are duplicates of one row: there is no spread to model. Check how X was read."
-        )
-    if constant.any():
-        names = [repr(table.features[j]) for j in np.flatnonzero(constant)]
-        raise InvalidDataError(f"constant feature: {listed(names)}. A constant has no variance: drop it.")
-    beyond = ~((spread >= LEAST_RANGE) & (spread <= 1 / LEAST_RANGE))
-    if beyond.any():
-        j = int(beyond.argmax())
-        raise InvalidDataError(
-            f"column {table.features[j]!r} spans {spread[j]:.3g}, of which float64 cannot hold the powers that are "
-            f"needed: rescale it to between {LEAST_RANGE:g} and {1 / LEAST_RANGE:g}."
-        )

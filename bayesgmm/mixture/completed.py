@@ -41,6 +41,16 @@ def _joint_factor(seen, covariance, error, factor):
 
 
 @jit
+def _joint_factors(seen, covariances):
+    """The factors of every component, of rows without errors, (K, d + D, d + D)."""
+    length = seen.size + covariances.shape[1]
+    factors = np.zeros((covariances.shape[0], length, length))
+    for k in range(covariances.shape[0]):
+        _joint_factor(seen, covariances[k], np.empty((0, 0)), factors[k])
+    return factors
+
+
+@jit
 def _row(y, seen, mean, factor, z, row):
     """Fill ``row`` (D,) with the features of a row, of which ``y`` (d,) was seen; ``z`` (d + D,) has noise beyond d."""
     n_seen = seen.size
@@ -62,7 +72,7 @@ def draw(rng, x, order, labels, errors, responsibilities, means, covariances):
     """
     n_components, n_features = means.shape
     drawn = x.copy()
-    none, row = np.empty((0, 0)), np.empty(n_features)
+    row = np.empty(n_features)
     order, starts = groups(x, order, labels)
     for g in range(starts.size - 1):
         rows = order[starts[g] : starts[g + 1]]
@@ -70,9 +80,7 @@ def draw(rng, x, order, labels, errors, responsibilities, means, covariances):
         if seen.size == n_features and errors.size == 0:
             continue
         length = seen.size + n_features
-        factors = np.zeros((n_components, length, length))
-        for k in range(n_components):
-            _joint_factor(seen, covariances[k], none, factors[k])
+        factors = _joint_factors(seen, covariances)
         for n in rows:
             total = responsibilities[n].sum()
             noise = rng.random() >= total
@@ -94,7 +102,7 @@ def expect(x, order, labels, errors, responsibilities, means, covariances):
     """What is expected of all features of rows (N, D), given what was seen of them."""
     n_components, n_features = means.shape
     expected = x.copy()
-    none, row, mean = np.empty((0, 0)), np.empty(n_features), np.empty(n_features)
+    row, mean = np.empty(n_features), np.empty(n_features)
     order, starts = groups(x, order, labels)
     for g in range(starts.size - 1):
         rows = order[starts[g] : starts[g + 1]]
@@ -102,9 +110,7 @@ def expect(x, order, labels, errors, responsibilities, means, covariances):
         if seen.size == n_features and errors.size == 0:
             continue
         length = seen.size + n_features
-        factors = np.zeros((n_components, length, length))
-        for k in range(n_components):
-            _joint_factor(seen, covariances[k], none, factors[k])
+        factors = _joint_factors(seen, covariances)
         for n in rows:
             total = responsibilities[n].sum()
             mean[:] = 0.0

@@ -26,7 +26,7 @@ from bayesgmm.model.weights import WeightsPrior
 from bayesgmm.model.within import WithinPrior
 
 if TYPE_CHECKING:
-    from bayesgmm.model.build import MixtureModel
+    from bayesgmm.model.mixture_model import MixtureModel
 
 
 @dataclass(frozen=True, eq=False)

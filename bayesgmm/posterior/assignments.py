@@ -6,9 +6,10 @@ import numpy as np
 
 from bayesgmm.arguments import check_ci_prob
 from bayesgmm.mixture.elementary import jit, log
+from bayesgmm.mixture.mixture import NOISE
 from bayesgmm.mixture.threads import share
 from bayesgmm.progress import progress
-from bayesgmm.record.fit import Fit, named
+from bayesgmm.record.fit import Fit
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -132,6 +133,12 @@ def assignments(
     for name in ("entropy", "expected_entropy", "mutual_information"):
         soft[name].attrs["units"] = "nats"
     return soft
+
+
+def named(components: np.ndarray, probability: np.ndarray) -> np.ndarray:
+    """The names (N,) of the most probable of components (K,), and of noise if it has a column, (N, K + 1)."""
+    noise = NOISE if components.dtype.kind in "iu" else "noise"
+    return np.append(components, noise)[probability.argmax(axis=1)]
 
 
 def interval(values: np.ndarray, ci_prob: float) -> np.ndarray:

@@ -12,7 +12,7 @@ import numpy as np
 from bayesgmm.data.observations import Rows
 from bayesgmm.data.table import MARGINALISE, Table
 from bayesgmm.exceptions import ModelError
-from bayesgmm.mixture.mixture import NOISE, Mixture
+from bayesgmm.mixture.mixture import Mixture
 from bayesgmm.mixture.noise import Noise
 from bayesgmm.model.covariance import COVARIANCE_TYPES, CovarianceType
 from bayesgmm.model.paper import from_json, to_json
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
 
-    from bayesgmm.model.build import MixtureModel
+    from bayesgmm.model.mixture_model import MixtureModel
 
 # What a user's own draws need to be read as a mixture's.
 NEEDED = ("weights", "means", "covariances")
@@ -173,23 +173,7 @@ class Fit:
         observed, kept = self._group("observed_data"), self._group("constant_data")
         if "x" not in observed:
             raise ModelError("the tree holds no observed data: pass the data as X.")
-        x = np.ascontiguousarray(observed["x"].values, dtype=np.float64)
-
-        def own(name: str) -> np.ndarray | None:
-            return kept[name].values if name in kept else None
-
-        labels, low = own("labels"), own("noise_low")
-        return Table(
-            x,
-            self.features,
-            observed["obs_id"].to_index(),
-            weights=own("sample_weight"),
-            resolution=own("resolution"),
-            gaps=self.gaps,
-            labels=labels if labels is not None and (labels >= 0).any() else None,
-            errors=own("measurement_covariance"),
-            box=None if low is None else (low, kept["noise_high"].values),
-        )
+        return trees.table_of(observed, kept, self.features, gaps=self.gaps)
 
     @property
     def gaps(self) -> bool:
@@ -343,9 +327,3 @@ class Fit:
         import xarray as xr
 
         return self.tree[name].dataset if name in self.tree else xr.Dataset()
-
-
-def named(components: np.ndarray, probability: np.ndarray) -> np.ndarray:
-    """The names (N,) of the most probable of components (K,), and of noise if it has a column, (N, K + 1)."""
-    noise = NOISE if components.dtype.kind in "iu" else "noise"
-    return np.append(components, noise)[probability.argmax(axis=1)]

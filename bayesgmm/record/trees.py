@@ -1,9 +1,11 @@
-"""Trees made from trees: draws in proportion, in another order, or some of them, group by group."""
+"""Trees made from trees: draws in proportion, in another order, or some of them, group by group; and their table."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from bayesgmm.data.table import Table
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -88,3 +90,23 @@ def _by_order(posterior: "xr.Dataset", order: np.ndarray) -> "xr.Dataset":
     return rest.assign(
         {name: value.drop_vars("component", errors="ignore") for name, value in permuted.items()}
     ).assign_coords(component=names)
+
+
+def table_of(observed: "xr.Dataset", kept: "xr.Dataset", features: tuple[str, ...], *, gaps: bool) -> Table:
+    """The rows that were fitted, from the groups ``observed_data`` and ``constant_data``."""
+
+    def own(name: str) -> np.ndarray | None:
+        return kept[name].values if name in kept else None
+
+    labels, low = own("labels"), own("noise_low")
+    return Table(
+        np.ascontiguousarray(observed["x"].values, dtype=np.float64),
+        features,
+        observed["obs_id"].to_index(),
+        weights=own("sample_weight"),
+        resolution=own("resolution"),
+        gaps=gaps,
+        labels=labels if labels is not None and (labels >= 0).any() else None,
+        errors=own("measurement_covariance"),
+        box=None if low is None else (low, kept["noise_high"].values),
+    )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayesgmm.arguments import check_choice, check_count
+from bayesgmm.arguments import check_count
 from bayesgmm.exceptions import InvalidArgumentError
 from bayesgmm.mixture.mixture import Mixture
 from bayesgmm.posterior.assignments import assignments
@@ -23,7 +23,7 @@ from bayesgmm.reports.axes import (
     plain,
     point_size,
 )
-from bayesgmm.reports.palette import certainty, certainty_colours, colours, ink, shades
+from bayesgmm.reports.palette import certainty, certainty_colours, colours, ink
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -34,12 +34,6 @@ ELLIPSE_LEVELS = (0.5, 0.95)
 ELLIPSES_CUT = 0.25
 # Draws that are shown unless a user asks for more.
 SHOWN_DRAWS = 60
-ENTROPIES = {
-    "entropy": "entropy (nats)",
-    "expected_entropy": "expected entropy: overlap (nats)",
-    "mutual_information": "mutual information: ignorance (nats)",
-}
-
 # What is grey, without and with noise.
 UNSURE = ("unsure", "unsure, or of none")
 
@@ -177,52 +171,6 @@ class Curves:
         return ax
 
 
-@dataclass(frozen=True, eq=False)
-class Uncertainty:
-    """Rows in one or two features and how unsure their assignment is.
-
-    Parameters
-    ----------
-    features : tuple of one or two str
-    points : (N, 1 or 2) array
-        Rows, the surest first.
-    entropy : (N,) array
-        Or a part of it, in nats.
-    label : str
-    n_components : int
-    """
-
-    features: tuple[str, ...]
-    points: np.ndarray
-    entropy: np.ndarray
-    label: str
-    n_components: int
-
-    @classmethod
-    def of(cls, fit: Fit, axes: Sequence[int], soft: "xr.Dataset", quantity: str = "entropy") -> "Uncertainty":
-        """Of features by position and the rows' assignments."""
-        entropy = soft[quantity].values
-        rows = np.argsort(entropy, kind="stable")
-        rows = rows[evenly(len(rows), MAX_POINTS)]
-        features = tuple(fit.features[j] for j in axes)
-        return cls(features, fit.x[np.ix_(rows, axes)], entropy[rows], ENTROPIES[quantity], fit.n_components)
-
-    def draw(self, ax: "Axes | None" = None) -> "Axes":
-        ax = new_axes() if ax is None else ax
-        both = len(self.features) == 2
-        # The scale is the largest entropy there can be, so that pictures of different fits compare.
-        most = np.log(self.n_components) if self.n_components > 1 else 1.0
-        points = ax.scatter(
-            self.points[:, 0], self.points[:, 1] if both else self.entropy, c=self.entropy, cmap=shades(), vmin=0,
-            vmax=most, s=point_size(len(self.entropy)) * (0.3 + 2 * self.entropy / most), edgecolors=[(*ink(), 0.7)],
-            linewidths=0.4,
-        )  # fmt: skip
-        ax.figure.colorbar(points, ax=ax, label=self.label)
-        ax.set(xlabel=plain(self.features[0]), ylabel=plain(self.features[1]) if both else self.label)
-        open_frame(ax)
-        return ax
-
-
 def plot_clusters(
     dt: "xr.DataTree",
     *,
@@ -268,57 +216,11 @@ def plot_clusters(
     """
     n_draws = check_count(n_draws, "n_draws")
     fit = Fit.of(dt)
-    axes = _choose_features(fit.features, features)
+    axes = chosen_features(fit.features, features)
     if len(axes) == 1:
         return Curves.of(fit, axes[0], n_draws).draw(ax)
     soft = assignments(dt, progressbar=progressbar) if soft is None else soft
     return Clusters.of(fit, axes, soft["probability"].values, n_draws).draw(ax)
-
-
-def plot_uncertainty(
-    dt: "xr.DataTree",
-    *,
-    features: Sequence[str] | None = None,
-    quantity: str = "entropy",
-    soft: "xr.Dataset | None" = None,
-    progressbar: bool = True,
-    ax: "Axes | None" = None,
-) -> "Axes":
-    """Where in the data the assignments are unsure: rows coloured and sized by the entropy of their assignment.
-
-    Parameters
-    ----------
-    dt : xr.DataTree
-        Relabelled draws.
-    features : sequence of one or two str, optional
-        Which features to draw. Default: the first two. Of a single one, the quantity itself is the other axis.
-    quantity : {"entropy", "expected_entropy", "mutual_information"}, default "entropy"
-        All of it, the part due to overlapping components, or the part due to not knowing the components well.
-    soft : xr.Dataset, optional
-        ``assignments(dt)``, where it is at hand.
-    progressbar : bool, default True
-        Show a bar where there is much to compute.
-    ax : matplotlib Axes, optional
-
-    Returns
-    -------
-    matplotlib Axes
-
-    Raises
-    ------
-    InvalidArgumentError
-
-    Examples
-    --------
-    >>> import bayesgmm as bg
-    >>> model = bg.build_model(bg.datasets.load_faithful(), n_components=2)
-    >>> ax = bg.plot_uncertainty(bg.find_MAP(model, random_seed=1).laplace(200, random_seed=1))
-    """
-    check_choice(quantity, "quantity", tuple(ENTROPIES))
-    fit = Fit.of(dt)
-    axes = _choose_features(fit.features, features)
-    soft = assignments(dt, progressbar=progressbar) if soft is None else soft
-    return Uncertainty.of(fit, axes, soft, quantity).draw(ax)
 
 
 def ellipse(mean: np.ndarray, covariance: np.ndarray, probability: float, n_points: int = 90) -> np.ndarray:
@@ -336,7 +238,7 @@ def _shares(draws: Mixture, grid: np.ndarray) -> np.ndarray:
     return draws.weights[..., None] * norm.pdf(grid, draws.means, draws.scales)
 
 
-def _choose_features(names: tuple[str, ...], features: Any) -> list[int]:
+def chosen_features(names: tuple[str, ...], features: Any) -> list[int]:
     if features is None:
         return list(range(min(2, len(names))))
     chosen = [features] if isinstance(features, str) else list(features)

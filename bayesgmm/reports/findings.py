@@ -12,12 +12,13 @@ from bayesgmm.posterior.coclustering import coclustering
 from bayesgmm.posterior.density import density
 from bayesgmm.posterior.diagnosis import Diagnosis, diagnose
 from bayesgmm.record.fit import Fit
-from bayesgmm.reports.clusters import Clusters, Curves, Uncertainty
+from bayesgmm.reports.clusters import Clusters, Curves
 from bayesgmm.reports.densities import Line, Replicates
 from bayesgmm.reports.modes import Search
 from bayesgmm.reports.rows import Coclustering, UnsureRows, heat_rows
 from bayesgmm.reports.selection import Criteria
 from bayesgmm.reports.tables import SURE, assignment_table
+from bayesgmm.reports.uncertainty import Uncertainty
 from bayesgmm.reports.weights import Weights
 
 if TYPE_CHECKING:

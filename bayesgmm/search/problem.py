@@ -24,7 +24,7 @@ from bayesgmm.graph.mixture_map import MixtureMap
 from bayesgmm.graph.orders import drawn_orders
 from bayesgmm.mixture.mixture import Mixture
 from bayesgmm.mixture.noise import Noise
-from bayesgmm.model.build import MixtureModel
+from bayesgmm.model.mixture_model import MixtureModel
 from bayesgmm.model.specification import Specification
 from bayesgmm.search.information import MixtureDensity, MixtureTerm
 from bayesgmm.search.regressions import Regressions

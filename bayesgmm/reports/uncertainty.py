@@ -1,0 +1,116 @@
+"""Doubt in the data's space."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bayesgmm.arguments import check_choice
+from bayesgmm.posterior.assignments import assignments
+from bayesgmm.record.fit import Fit
+from bayesgmm.reports.axes import MAX_POINTS, evenly, new_axes, open_frame, plain, point_size
+from bayesgmm.reports.clusters import chosen_features
+from bayesgmm.reports.palette import ink, shades
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.axes import Axes
+
+ENTROPIES = {
+    "entropy": "entropy (nats)",
+    "expected_entropy": "expected entropy: overlap (nats)",
+    "mutual_information": "mutual information: ignorance (nats)",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Uncertainty:
+    """Rows in one or two features and how unsure their assignment is.
+
+    Parameters
+    ----------
+    features : tuple of one or two str
+    points : (N, 1 or 2) array
+        Rows, the surest first.
+    entropy : (N,) array
+        Or a part of it, in nats.
+    label : str
+    n_components : int
+    """
+
+    features: tuple[str, ...]
+    points: np.ndarray
+    entropy: np.ndarray
+    label: str
+    n_components: int
+
+    @classmethod
+    def of(cls, fit: Fit, axes: Sequence[int], soft: "xr.Dataset", quantity: str = "entropy") -> "Uncertainty":
+        """Of features by position and the rows' assignments."""
+        entropy = soft[quantity].values
+        rows = np.argsort(entropy, kind="stable")
+        rows = rows[evenly(len(rows), MAX_POINTS)]
+        features = tuple(fit.features[j] for j in axes)
+        return cls(features, fit.x[np.ix_(rows, axes)], entropy[rows], ENTROPIES[quantity], fit.n_components)
+
+    def draw(self, ax: "Axes | None" = None) -> "Axes":
+        ax = new_axes() if ax is None else ax
+        both = len(self.features) == 2
+        # The scale is the largest entropy there can be, so that pictures of different fits compare.
+        most = np.log(self.n_components) if self.n_components > 1 else 1.0
+        points = ax.scatter(
+            self.points[:, 0], self.points[:, 1] if both else self.entropy, c=self.entropy, cmap=shades(), vmin=0,
+            vmax=most, s=point_size(len(self.entropy)) * (0.3 + 2 * self.entropy / most), edgecolors=[(*ink(), 0.7)],
+            linewidths=0.4,
+        )  # fmt: skip
+        ax.figure.colorbar(points, ax=ax, label=self.label)
+        ax.set(xlabel=plain(self.features[0]), ylabel=plain(self.features[1]) if both else self.label)
+        open_frame(ax)
+        return ax
+
+
+def plot_uncertainty(
+    dt: "xr.DataTree",
+    *,
+    features: Sequence[str] | None = None,
+    quantity: str = "entropy",
+    soft: "xr.Dataset | None" = None,
+    progressbar: bool = True,
+    ax: "Axes | None" = None,
+) -> "Axes":
+    """Where in the data the assignments are unsure: rows coloured and sized by the entropy of their assignment.
+
+    Parameters
+    ----------
+    dt : xr.DataTree
+        Relabelled draws.
+    features : sequence of one or two str, optional
+        Which features to draw. Default: the first two. Of a single one, the quantity itself is the other axis.
+    quantity : {"entropy", "expected_entropy", "mutual_information"}, default "entropy"
+        All of it, the part due to overlapping components, or the part due to not knowing the components well.
+    soft : xr.Dataset, optional
+        ``assignments(dt)``, where it is at hand.
+    progressbar : bool, default True
+        Show a bar where there is much to compute.
+    ax : matplotlib Axes, optional
+
+    Returns
+    -------
+    matplotlib Axes
+
+    Raises
+    ------
+    InvalidArgumentError
+
+    Examples
+    --------
+    >>> import bayesgmm as bg
+    >>> model = bg.build_model(bg.datasets.load_faithful(), n_components=2)
+    >>> ax = bg.plot_uncertainty(bg.find_MAP(model, random_seed=1).laplace(200, random_seed=1))
+    """
+    check_choice(quantity, "quantity", tuple(ENTROPIES))
+    fit = Fit.of(dt)
+    axes = chosen_features(fit.features, features)
+    soft = assignments(dt, progressbar=progressbar) if soft is None else soft
+    return Uncertainty.of(fit, axes, soft, quantity).draw(ax)
