@@ -8,8 +8,11 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from bayesgmm.arguments import check_choice, check_count
+from bayesgmm.data.blocks import are_elsewhere
+from bayesgmm.data.checks import positions
 from bayesgmm.data.table import MARGINALISE, Table
 from bayesgmm.exceptions import InvalidArgumentError
+from bayesgmm.posterior.checks import PARETO_K_LIMIT
 from bayesgmm.prediction import LARGEST_SEED, Predictions
 from bayesgmm.record.fit import Fit
 
@@ -19,11 +22,16 @@ if TYPE_CHECKING:
     from bayesgmm.selection.select import Selection
 
 
-INFERENCES = ("nuts", "map")
+INFERENCES = ("nuts", "map", "laplace", "auto")
 # Where chains start, as `sample` has it; without chains there is nothing to disperse.
 STARTS = {"nuts": ("auto", "heaviest", "dispersed"), "map": ("auto", "heaviest")}
+STARTS |= {"auto": STARTS["nuts"], "laplace": STARTS["map"]}
 # Draws that `inference_data_` holds after a MAP fit.
 LAPLACE_DRAWS = 1000
+# From so many rows on "auto" takes the likelihood for Gaussian.
+MANY_ROWS = 100_000
+# Steps of arithmetic that the log-likelihoods of its draws may take; but at least so many draws a chain.
+MOST_WORK, LEAST_DRAWS = 4e11, 100
 # What "auto" looks for K up to.
 MOST_COMPONENTS = 9
 
@@ -38,9 +46,12 @@ class GaussianMixture(Predictions, DensityMixin, BaseEstimator):
     n_components : int or "auto", default 2
         K. "auto": that of the least BIC among 1 to 9, of the given covariance type (:func:`bayesgmm.select`).
     covariance_type : {"full", "tied", "diag", "spherical"}, default "full"
-    inference : {"nuts", "map"}, default "nuts"
-        The full posterior by NUTS, or its mode. Under "nuts" predictions average over the posterior; under "map" they
-        use the mode.
+    inference : {"nuts", "map", "laplace", "auto"}, default "nuts"
+        The full posterior by NUTS, its mode, or NUTS with a Gaussian in the likelihood's place, corrected by importance
+        sampling (``likelihood="gaussian"`` of :func:`bayesgmm.sample`). "auto": with 100,000 rows or more, or rows that
+        are not in memory, "laplace", unless its Pareto k is above 0.7 and the rows are in memory; else "nuts";
+        ``inference_`` and ``inference_reason_`` say which and why. Predictions average over the posterior, but for
+        "map", where they use the mode.
     priors : Priors, optional
         Default: scaled to the data.
     resolution : "auto", None, float or (D,) array, default "auto"
@@ -76,6 +87,8 @@ class GaussianMixture(Predictions, DensityMixin, BaseEstimator):
         The components' names: numbers, but for classes that ``labels`` named.
     selection_ : Selection or None
         With "auto", the models that were compared.
+    inference_, inference_reason_ : str
+        What was done, and why.
     converged_ : bool
         Whether the mode was reached.
     n_iter_ : int
@@ -199,11 +212,16 @@ class GaussianMixture(Predictions, DensityMixin, BaseEstimator):
             measurement_covariance=measurement_covariance,
         )
         self.components_ = model.specification.components
-        self._check_names(X, reset=True)
+        if are_elsewhere(X):
+            self.n_features_in_ = model.table.n_features
+            if model.table.features != positions(self.n_features_in_):
+                self.feature_names_in_ = np.array(model.table.features, dtype=object)
+        else:
+            self._check_names(X, reset=True)
         random = check_random_state(self.random_state)
-        seeds = [int(random.randint(LARGEST_SEED)) for _ in range(3 if self.inference == "nuts" else 2)]
+        seeds = [int(random.randint(LARGEST_SEED)) for _ in range(2 if self.inference == "map" else 3)]
         self.map_ = find_MAP(model, n_init=self.n_init, random_seed=seeds[0], progressbar=self.progressbar)
-        if self.inference == "map":
+        if self.inference in ("map", "laplace"):
             self.map_ = self.map_.taken(self.start)
         self._laplace_seed = seeds[1]
         self.converged_ = self.map_.converged
@@ -211,14 +229,35 @@ class GaussianMixture(Predictions, DensityMixin, BaseEstimator):
         point = self.map_.point
         self.weights_, self.means_, self.covariances_ = point["weights"], point["means"], point["covariances"]
         self._inference_data: xr.DataTree | None = None
-        if self.inference == "nuts":
+        self.inference_, self.inference_reason_ = self.inference, "asked for"
+        if self.inference == "auto":
+            self.inference_, self.inference_reason_ = self._suited(model, seeds[2])
+        if self.inference_ != "map" and self._inference_data is None:
             self._sample(model, seeds[2])
         return self
+
+    def _suited(self, model: Any, seed: int) -> tuple[str, str]:
+        """What suits a model's table, and why."""
+        table = model.table
+        if table.n_rows < MANY_ROWS and not table.elsewhere:
+            return "nuts", f"{table.n_rows:,} rows are fewer than {MANY_ROWS:,}"
+        if self.map_.mode.factor is None:
+            return "nuts", "the posterior is not curved in every direction at its mode"
+        self.inference_ = "laplace"
+        self._sample(model, seed)
+        pareto_k = Fit.of(self._inference_data).provenance.pareto_k
+        said = f"{table.n_rows:,} rows: a Gaussian likelihood, Pareto k {pareto_k:.2f}"
+        if pareto_k is not None and pareto_k > PARETO_K_LIMIT:
+            if not table.elsewhere:
+                self._inference_data = None
+                return "nuts", f"{said}, above {PARETO_K_LIMIT}"
+            said += f", above {PARETO_K_LIMIT}: not to be relied on"
+        return "laplace", said
 
     def _check_arguments(self) -> None:
         check_choice(self.inference, "inference", INFERENCES)
         check_choice(self.start, f"start (inference={self.inference!r})", STARTS[self.inference])
-        if self.inference == "nuts":
+        if self.inference != "map":
             for name in ("draws", "chains"):
                 check_count(getattr(self, name), name)
 
@@ -251,15 +290,17 @@ class GaussianMixture(Predictions, DensityMixin, BaseEstimator):
     def _sample(self, model: Any, seed: int) -> None:
         from bayesgmm.posterior.sample import sample
 
+        gaussian = self.inference_ == "laplace"
         drawn = sample(
             model,
-            draws=self.draws,
+            draws=self._affordable(model.table) if gaussian else self.draws,
             tune=self.tune,
             chains=self.chains,
             cores=self.cores,
             random_seed=seed,
-            start=self.start,
+            start="heaviest" if gaussian else self.start,
             estimate=self.map_,
+            likelihood="gaussian" if gaussian else "exact",
             progressbar=self.progressbar,
         )
         self._inference_data = self._with_selection(drawn)
@@ -268,6 +309,11 @@ class GaussianMixture(Predictions, DensityMixin, BaseEstimator):
         self.weights_ = means["weights"].transpose("component").values
         self.means_ = means["means"].transpose("component", "feature").values
         self.covariances_ = means["covariances"].transpose(*fit.covariance.dims).values
+
+    def _affordable(self, table: Table) -> int:
+        """Draws of every chain, each of which takes a log-likelihood."""
+        per_draw = table.n_rows * self.n_components_ * (4.0 + 0.1 * table.n_features**2)
+        return min(self.draws, max(LEAST_DRAWS, int(MOST_WORK / per_draw / self.chains)))
 
     def fit_predict(
         self,

@@ -31,6 +31,10 @@ class ImproperPosteriorError(InvalidDataError):
     """Rows lie exactly on a line or plane, so the posterior has no maximum; the message names them and the remedies."""
 
 
+class ClusterError(RuntimeError):
+    """A pass over rows on a Dask cluster did not finish; the message says what the fit had come to."""
+
+
 class StorageError(OSError, ValueError):
     """A file could not be written or read; what stood there before is as it was."""
 

@@ -1,5 +1,6 @@
 """What a fitted mixture says of new rows, as scikit-learn's estimators do."""
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -7,6 +8,8 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from bayesgmm.arguments import check_count
+from bayesgmm.data.blocks import Blocks, are_elsewhere
+from bayesgmm.data.checks import finite
 from bayesgmm.data.observations import Rows
 from bayesgmm.data.reading import column_names
 from bayesgmm.data.table import Table
@@ -22,7 +25,11 @@ LARGEST_SEED = 2**31 - 1
 
 
 class Predictions:
-    """The methods of a fitted estimator that are about rows."""
+    """The methods of a fitted estimator that are about rows.
+
+    Of rows that are not in memory, a dask collection, a Zarr array or a path, ``predict``, ``predict_proba`` and
+    ``score_samples`` give dask arrays that are computed when they are asked for.
+    """
 
     inference: str
     random_state: Any
@@ -57,7 +64,17 @@ class Predictions:
     def _mixture(self) -> Mixture:
         """What predictions are of: the posterior's draws, or the mode alone."""
         check_is_fitted(self)
-        return Fit.of(self).mixture if self.inference == "nuts" else self.map_.mixture
+        return self.map_.mixture if self.inference == "map" else Fit.of(self).mixture
+
+    def _by_blocks(self, X: Any, function: Any, width: int | None = None, dtype: Any = np.float64) -> Any:
+        """What a function of a mixture and rows gives of rows that are not in memory, as a dask array."""
+        check_is_fitted(self)
+        features = self.map_.problem.specification.features
+        return (
+            Blocks.of(X)
+            .of_features(features)
+            .lazily(partial(_checked, function, self._mixture, features), width, dtype)
+        )
 
     def predict_proba(self, X: Any, *, measurement_covariance: Any = None) -> np.ndarray:
         """Probability of every component for every row, (N, K): averaged over the posterior under "nuts".
@@ -65,6 +82,8 @@ class Predictions:
         With ``noise`` a row's probabilities are less than 1 by that of being of no component.
         ``measurement_covariance`` is that of the new rows' errors; None: without.
         """
+        if are_elsewhere(X):
+            return self._by_blocks(X, _probability, self._mixture.n_components)
         return self._mixture.predictive(self._new_rows(X, measurement_covariance))[1]
 
     def predict(self, X: Any, *, measurement_covariance: Any = None) -> np.ndarray:
@@ -72,6 +91,10 @@ class Predictions:
 
         With ``noise`` -1, or "noise", where it is most probable that a row is of none.
         """
+        if are_elsewhere(X):
+            return self._by_blocks(
+                X, partial(_label, self.components_), dtype=named(self.components_, np.ones((1, 1))).dtype
+            )
         r = self.predict_proba(X, measurement_covariance=measurement_covariance)
         if self._mixture.noise is not None:
             r = np.column_stack([r, 1 - r.sum(axis=1)])
@@ -79,6 +102,8 @@ class Predictions:
 
     def score_samples(self, X: Any, *, measurement_covariance: Any = None) -> np.ndarray:
         """Log-density of every row, (N,), in nats: of the posterior predictive distribution under "nuts"."""
+        if are_elsewhere(X):
+            return self._by_blocks(X, _log_density)
         return self._mixture.predictive(self._new_rows(X, measurement_covariance))[0]
 
     def score(self, X: Any, y: Any = None) -> float:
@@ -96,14 +121,47 @@ class Predictions:
 
     def bic(self, X: Any) -> float:
         """Bayesian information criterion at the mode, scikit-learn's sign: smaller is better."""
-        x = self._new_rows(X)
-        return self._criterion(x, float(np.log(len(x))))
+        log_likelihood, n_rows = self._log_likelihood(X)
+        return -2 * log_likelihood + self._n_parameters * float(np.log(n_rows))
 
     def aic(self, X: Any) -> float:
         """Akaike's information criterion at the mode: smaller is better."""
-        return self._criterion(self._new_rows(X), 2.0)
+        return -2 * self._log_likelihood(X)[0] + 2 * self._n_parameters
 
-    def _criterion(self, x: Rows, price: float) -> float:
-        """-2 log-likelihood at the mode, and the price of every parameter."""
-        n_parameters = self.map_.problem.specification.n_parameters
-        return -2 * float(self.map_.mixture.log_density(x).sum()) + price * n_parameters
+    @property
+    def _n_parameters(self) -> int:
+        return self.map_.problem.specification.n_parameters
+
+    def _log_likelihood(self, X: Any) -> tuple[float, int]:
+        """The log-likelihood of rows at the mode, and how many there are."""
+        check_is_fitted(self)
+        if not are_elsewhere(X):
+            x = self._new_rows(X)
+            return float(self.map_.mixture.log_density(x).sum()), len(x)
+        features = self.map_.problem.specification.features
+        blocks = Blocks.of(X).of_features(features)
+        total = blocks.total(partial(_checked, _sum_of_log_density, self.map_.mixture, features))
+        return float(total), blocks.n_rows
+
+
+# Of a block of rows, where it lies.
+
+
+def _checked(function: Any, mixture: Mixture, features: tuple[str, ...], block: np.ndarray) -> Any:
+    return function(mixture, finite(np.asarray(block), features, gaps=False))
+
+
+def _probability(mixture: Mixture, x: np.ndarray) -> np.ndarray:
+    return mixture.predictive(x)[1]
+
+
+def _log_density(mixture: Mixture, x: np.ndarray) -> np.ndarray:
+    return mixture.predictive(x)[0]
+
+
+def _sum_of_log_density(mixture: Mixture, x: np.ndarray) -> float:
+    return float(mixture.log_density(x).sum())
+
+
+def _label(components: np.ndarray, mixture: Mixture, x: np.ndarray) -> np.ndarray:
+    return named(components, mixture.predictive(x)[1])

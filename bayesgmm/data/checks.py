@@ -78,22 +78,26 @@ def check_spread(table: "Table") -> None:
     if nothing.any():
         names = [repr(table.features[j]) for j in np.flatnonzero(nothing)]
         raise InvalidDataError(f"no value was seen of {listed(names)}: there is nothing to learn of it. Drop it.")
-    least, greatest = table.limits
+    check_limits(*table.limits, table.features, len(used))
+
+
+def check_limits(least: np.ndarray, greatest: np.ndarray, features: tuple[str, ...], n_rows: int) -> None:
+    """The same by the features' least and greatest values, (D,)."""
     with np.errstate(over="ignore"):
         spread = greatest - least
     # A spread at the level of rounding error is a constant, written down inexactly.
     constant = spread <= 8 * np.finfo(np.float64).eps * np.maximum(np.abs(least), np.abs(greatest))
     if constant.all():
         raise InvalidDataError(
-            f"all {len(used)} rows are duplicates of one row: there is no spread to model. Check how X was read."
+            f"all {n_rows} rows are duplicates of one row: there is no spread to model. Check how X was read."
         )
     if constant.any():
-        names = [repr(table.features[j]) for j in np.flatnonzero(constant)]
+        names = [repr(features[j]) for j in np.flatnonzero(constant)]
         raise InvalidDataError(f"constant feature: {listed(names)}. A constant has no variance: drop it.")
     beyond = ~((spread >= LEAST_RANGE) & (spread <= 1 / LEAST_RANGE))
     if beyond.any():
         j = int(beyond.argmax())
         raise InvalidDataError(
-            f"column {table.features[j]!r} spans {spread[j]:.3g}, of which float64 cannot hold the powers that are "
+            f"column {features[j]!r} spans {spread[j]:.3g}, of which float64 cannot hold the powers that are "
             f"needed: rescale it to between {LEAST_RANGE:g} and {1 / LEAST_RANGE:g}."
         )

@@ -26,7 +26,7 @@ def recording_step(column: np.ndarray) -> float:
     """
     column = column[~np.isnan(column)]
     values = np.unique(column)
-    if values.size == column.size:
+    if values.size in (1, column.size):
         return 0.0
     span = values[-1] - values[0]
     even = _even_step(values)
@@ -57,6 +57,12 @@ def _even_step(values: np.ndarray) -> float:
         if (np.abs(multiples - np.rint(multiples)) <= EVEN * (1 + multiples)).all():
             return float(step)
     return 0.0
+
+
+def off_grid(column: np.ndarray, origin: float, step: float) -> np.ndarray:
+    """The values of a feature that do not lie on the even grid of a step through ``origin``."""
+    multiples = (column - origin) / step
+    return column[np.abs(multiples - np.rint(multiples)) > EVEN * (1 + np.abs(multiples))]
 
 
 def check_resolution(resolution: Any, values: np.ndarray) -> np.ndarray:

@@ -1,10 +1,10 @@
 """What came in: a table of finite numbers, its names, its rows' weights, and the step each feature was recorded to.
 
-Rows are passed on in *chunks*, so that what follows need not know whether they are in memory, on disk or on other
-machines. A table in memory is one chunk.
+What is summed over rows is summed over *chunks* of them, so that what follows need not know whether they are in memory,
+on disk or on other machines (:mod:`bayesgmm.data.large`). A table in memory is one chunk.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from bayesgmm.arguments import check_choice
+from bayesgmm.data.blocks import are_elsewhere
 from bayesgmm.data.checks import check_sample_weight, check_spread, finite, other_features, positions
 from bayesgmm.data.errors import read_errors
 from bayesgmm.data.gaps import filled
@@ -105,7 +106,15 @@ class Table:
         ------
         InvalidDataTypeError, InvalidDataError, InvalidArgumentError
         """
-        table = cls.of(X, gaps=check_choice(missing, "missing", MISSING) == MARGINALISE)
+        check_choice(missing, "missing", MISSING)
+        if are_elsewhere(X):
+            from bayesgmm.data.large import LargeTable
+
+            return LargeTable.to_fit(
+                X, resolution=resolution, sample_weight=sample_weight, missing=missing, labels=labels, noise=noise,
+                measurement_covariance=measurement_covariance,
+            )  # fmt: skip
+        table = cls.of(X, gaps=missing == MARGINALISE)
         weights = check_sample_weight(sample_weight, table.n_rows)
         known, classes = (None, None) if labels is None else read_labels(labels, table.n_rows)
         errors = None if measurement_covariance is None else read_errors(measurement_covariance, table.values)
@@ -224,9 +233,14 @@ class Table:
         """The rows of which all was seen."""
         return self.rows(~np.isnan(self.values).any(axis=1)) if self.gaps else self
 
-    def chunks(self) -> Iterator[Chunk]:
-        """All rows, a chunk at a time."""
-        yield Chunk(self.observations, np.ones(1) if self.weights is None else self.weights)
+    @property
+    def elsewhere(self) -> bool:
+        """Whether most rows are not in memory."""
+        return False
+
+    def sum_over(self, function: Callable[[Chunk], Any]) -> Any:
+        """The sum of what ``function`` gives of every chunk, which are all rows once."""
+        return function(Chunk(self.observations, np.ones(1) if self.weights is None else self.weights))
 
     # Parts of it ----------------------------------------------------------------------------------------------------
 
@@ -240,6 +254,11 @@ class Table:
             labels=None if self.labels is None else self.labels[chosen],
             errors=None if self.errors is None else self.errors[chosen],
         )
+
+    @property
+    def at_hand(self) -> "Table":
+        """Rows that are in memory: all that count, or, with weights of their own, some of very many."""
+        return self.counted
 
     @property
     def counted(self) -> "Table":

@@ -20,7 +20,7 @@ from numba import carray, types
 from numba.extending import intrinsic
 from scipy.linalg import LinAlgError, cholesky, get_lapack_funcs
 
-from bayesgmm.graph.compiled import SIGNATURE, LogDensity
+from bayesgmm.graph.compiled import SIGNATURE, CalledBack, LogDensity
 from bayesgmm.mixture.elementary import jit_sum
 from bayesgmm.mixture.threads import pointer
 
@@ -92,6 +92,7 @@ class InAxes:
 
     def __init__(self, density: LogDensity, mode: np.ndarray, axes: np.ndarray):
         self.mode = np.ascontiguousarray(mode)
+        self._function = density.function
         units, single = _in_single_precision(axes)
         self.axes = units[:, None] * single
         columns = single.T
@@ -106,14 +107,24 @@ class InAxes:
         self.held: list[np.ndarray] = [density.inputs, self.mode, units, packed, spans, *density.held]
         self.inputs = np.array([density.function.address, *(v.ctypes.data for v in self.held[:5]), packed.size])
 
+    @property
+    def shared(self) -> bool:
+        """Whether chains that run side by side share what a value costs."""
+        return isinstance(self._function, CalledBack)
+
+    @property
+    def error(self) -> BaseException | None:
+        """What the function raised, if it is one of Python's."""
+        return self._function.error if isinstance(self._function, CalledBack) else None
+
     def unconstrained(self, u: np.ndarray) -> np.ndarray:
         """q (..., P) of u (..., P)."""
         return self.mode + u @ self.axes.T
 
 
 @intrinsic
-def _call(typingctx, address, n, q, gradient, value, inputs):
-    """Call a C function of ``SIGNATURE`` by its address."""
+def call(typingctx, address, n, q, gradient, value, inputs):
+    """Call a C function of ``SIGNATURE`` by its address; arrays are given by theirs."""
 
     def codegen(context, builder, signature, arguments):
         kinds = [context.get_value_type(kind) for kind in SIGNATURE.args]
@@ -167,7 +178,7 @@ def in_axes(n, u_, gradient_, value_, inputs_):
     spans = carray(pointer(table[5]), (n, 2), np.int64)
     q, gradient = np.empty(n), np.zeros(n)
     _to_q(carray(u_, (n,)), mode, units, packed, spans, q)
-    code = _call(table[0], n, q.ctypes.data, gradient.ctypes.data, value_, table[1])
+    code = call(table[0], n, q.ctypes.data, gradient.ctypes.data, value_, table[1])
     # After the call, so that q, known to it by address only, outlives it.
     _pull_back(gradient, units, packed, spans, q)
     out = carray(gradient_, (n,))

@@ -274,6 +274,33 @@ class LogDensity:
         return float(result[-1]), result[:-1]
 
 
+class CalledBack:
+    """A Python function of q, (value, gradient), as a C function of ``SIGNATURE`` at an address.
+
+    For values that take so long that the call back to Python is nothing beside them.
+    """
+
+    def __init__(self, function: Callable[[np.ndarray], tuple[float, np.ndarray]]):
+        self.error: BaseException | None = None
+
+        def called(n: int, q: int, gradient: int, value: int, inputs: int) -> int:
+            try:
+                found, slopes = function(np.ctypeslib.as_array(_doubles(q), (n,)).copy())
+            except BaseException as error:  # no exception may pass through compiled code
+                self.error = error
+                return 1
+            np.ctypeslib.as_array(_doubles(gradient), (n,))[:] = slopes
+            np.ctypeslib.as_array(_doubles(value), (1,))[:] = found
+            return 0 if np.isfinite(found) and np.isfinite(slopes).all() else 3
+
+        self._callback = _PROTOTYPE(called)
+        self.address = ctypes.cast(self._callback, ctypes.c_void_p).value
+
+
+def _doubles(address: int) -> Any:
+    return ctypes.cast(address, ctypes.POINTER(ctypes.c_double))
+
+
 def _address(array: np.ndarray) -> int:
     return array.__array_interface__["data"][0]  # a quarter of the time of array.ctypes.data
 

@@ -201,7 +201,7 @@ def _weights(priors: Mapping[str, Prior], specification: Specification) -> Any:
 def _means(prior: Prior, specification: Specification, table: Table) -> Any:
     dims = ("component", "feature")
     # Different ones: where all components are alike, the density has a stationary point that no optimiser leaves.
-    some = table.counted.subsample(INITIAL_ROWS, np.random.default_rng(0))
+    some = table.at_hand.subsample(INITIAL_ROWS, np.random.default_rng(0))
     initial = spread_rows(some, specification.n_components, np.random.default_rng(0))
     if prior.users:
         return _users_variable(prior, initial.shape, dims, initial)

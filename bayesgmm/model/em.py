@@ -9,12 +9,13 @@ statistics of any division of the rows add up before it:
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from bayesgmm.data.observations import Observations
-from bayesgmm.data.table import Table
+from bayesgmm.data.table import Chunk, Table
 from bayesgmm.mixture.mixture import Mixture
 from bayesgmm.mixture.noise import Noise
 from bayesgmm.mixture.statistics import Statistics
@@ -43,7 +44,11 @@ def shares(counts: np.ndarray) -> np.ndarray:
 
 def expectation(mixture: Mixture, table: Table) -> Statistics:
     """The statistics of all rows of a table under a mixture: EM's E-step, and the log-likelihood with its gradient."""
-    return sum(mixture.statistics(*chunk) for chunk in table.chunks())  # type: ignore[return-value]
+    return table.sum_over(partial(_statistics, mixture))
+
+
+def _statistics(mixture: Mixture, chunk: Chunk) -> Statistics:
+    return mixture.statistics(*chunk)
 
 
 def in_order_of_labels(mixture: Mixture, table: Table) -> Mixture:

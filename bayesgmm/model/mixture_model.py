@@ -39,7 +39,7 @@ class MixtureModel(pm.Model):
         """Say that all that stands in the model now comes from its specification."""
         self._own = frozenset(self.named_vars)
         # The model's own copy, so that there is one; and to see whether it was set anew.
-        self._table = self._table_of(self._table)
+        self._table = self._table_of(self._table, built=False)
 
     @property
     def numbers(self) -> dict[str, np.ndarray]:
@@ -58,7 +58,7 @@ class MixtureModel(pm.Model):
         """What the likelihood is of."""
         return self._table_of(self._table)
 
-    def _table_of(self, table: Table) -> Table:
+    def _table_of(self, table: Table, *, built: bool = True) -> Table:
         numbers = self.numbers
         low, high = (numbers.get(f"noise_{side}") for side in ("low", "high"))
         own: dict[str, Any] = {
@@ -68,6 +68,8 @@ class MixtureModel(pm.Model):
         same_box = table.box is None or (low is table.box[0] and high is table.box[1])
         if same_box and all(value is getattr(table, name) for name, value in own.items()):
             return table
+        if table.elsewhere and built:  # rows of a user's in the place of those at hand: they are the table now
+            table = table.at_hand
         same = len(own["values"]) == table.n_rows
         return replace(
             table,

@@ -1,12 +1,16 @@
 """Soft assignments: which component a row belongs to, and how sure the posterior is of that."""
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from bayesgmm.arguments import check_ci_prob
+from bayesgmm.data.blocks import Blocks, are_elsewhere
+from bayesgmm.data.checks import finite
+from bayesgmm.data.observations import Rows
 from bayesgmm.mixture.elementary import jit, log
-from bayesgmm.mixture.mixture import NOISE
+from bayesgmm.mixture.mixture import NOISE, Mixture
 from bayesgmm.mixture.threads import share
 from bayesgmm.progress import progress
 from bayesgmm.record.fit import Fit
@@ -49,7 +53,8 @@ def assignments(
     dt : xr.DataTree
         Relabelled draws, from :func:`sample` or ``MapEstimate.laplace``.
     X : (N, D) array or data frame, optional
-        New rows; a pandas frame's index becomes ``obs_id``. Default: the rows that were fitted.
+        New rows; a pandas frame's index becomes ``obs_id``. Default: the rows that were fitted. Of rows that are not in
+        memory (a dask collection, a Zarr array, a path) the result holds dask arrays that are not computed yet.
     measurement_covariance : (N, D) or (N, D, D) array, optional
         Of the errors of new rows; see :func:`bayesgmm.build_model`.
     ci_prob : float, optional
@@ -85,14 +90,23 @@ def assignments(
     >>> soft.sizes["component"], int(soft["label"][0])
     (2, 1)
     """
-    import xarray as xr
-
     ci_prob = check_ci_prob(ci_prob)
     fit = Fit.of(dt)
-    draws, rows_of = fit.mixture, fit.rows(X, measurement_covariance)
-    x, k = rows_of.observations, draws.n_components
-    shape = (len(x), k + (draws.noise is not None))
-    mean, sd, lower, upper = (np.empty(shape) for _ in range(4))
+    if are_elsewhere(X):
+        blocks, width = Blocks.of(X).of_features(fit.features), fit.mixture.n_components
+        stacked = blocks.lazily(partial(_stacked, fit.mixture, fit.features, ci_prob), 4 * width + 1)
+        columns = [stacked[:, i * width : (i + 1) * width].rechunk({1: -1}) for i in range(4)]
+        mean, sd, lower, upper = columns
+        return _dataset(fit, np.arange(blocks.n_rows), ci_prob, mean, sd, lower, upper, stacked[:, -1])
+    rows_of = fit.rows(X, measurement_covariance)
+    names = np.arange(rows_of.n_rows) if rows_of.names is None else rows_of.names
+    parts = _summaries(fit.mixture, rows_of.observations, ci_prob, progressbar=progressbar)
+    return _dataset(fit, names, ci_prob, *parts)
+
+
+def _summaries(draws: Mixture, x: Rows, ci_prob: float, *, progressbar: bool) -> tuple[np.ndarray, ...]:
+    """Mean, standard deviation and interval of the memberships, (N, K), and their mean entropy, (N,)."""
+    mean, sd, lower, upper = (np.empty((len(x), draws.n_components + (draws.noise is not None))) for _ in range(4))
     expected_entropy = np.empty(len(x))
     block = max(1, BLOCK_DOUBLES // (len(draws) * draws.n_components))
     starts = range(0, len(x), block)
@@ -107,6 +121,22 @@ def assignments(
             done()
 
         share(len(starts), summarise)
+    return mean, sd, lower, upper, expected_entropy
+
+
+def _stacked(draws: Mixture, features: tuple[str, ...], ci_prob: float, block: np.ndarray) -> np.ndarray:
+    """The summaries of a block of rows side by side."""
+    x = finite(np.asarray(block), features, gaps=False)
+    return np.column_stack(_summaries(draws, x, ci_prob, progressbar=False))
+
+
+def _dataset(
+    fit: Fit, names: Any, ci_prob: float, mean: Any, sd: Any, lower: Any, upper: Any, expected_entropy: Any
+) -> "xr.Dataset":
+    """The summaries, of whatever kind their arrays are, and what follows from them."""
+    import xarray as xr
+
+    k = fit.n_components
     entropy = row_entropy(mean)
     # Not above it by Jensen's inequality; rounding may say otherwise in the last digit.
     expected_entropy = np.minimum(expected_entropy, entropy)
@@ -119,15 +149,12 @@ def assignments(
         "expected_entropy": expected_entropy,
         "mutual_information": entropy - expected_entropy,
     }
-    if draws.noise is not None:
+    if mean.shape[1] > k:
         per_row["noise"] = mean[:, k]
     soft = xr.Dataset(
         {name: (("obs_id", "component"), values) for name, values in per_component.items()}
         | {name: (("obs_id",), values) for name, values in per_row.items()},
-        coords={
-            "obs_id": np.arange(len(x)) if rows_of.names is None else rows_of.names,
-            "component": fit.components,
-        },
+        coords={"obs_id": names, "component": fit.components},
         attrs={"ci_prob": ci_prob, "ci_kind": "eti"},
     )
     for name in ("entropy", "expected_entropy", "mutual_information"):
@@ -138,7 +165,9 @@ def assignments(
 def named(components: np.ndarray, probability: np.ndarray) -> np.ndarray:
     """The names (N,) of the most probable of components (K,), and of noise if it has a column, (N, K + 1)."""
     noise = NOISE if components.dtype.kind in "iu" else "noise"
-    return np.append(components, noise)[probability.argmax(axis=1)]
+    names, most = np.append(components, noise), probability.argmax(axis=1)
+    # Of a dask array too, not computed yet.
+    return names[most] if isinstance(most, np.ndarray) else most.map_blocks(names.__getitem__, dtype=names.dtype)
 
 
 def interval(values: np.ndarray, ci_prob: float) -> np.ndarray:

@@ -39,11 +39,22 @@ def checks(fit: Fit) -> Iterator[Check]:
         yield from _sampler(fit)
         yield from chain_checks(fit)
         yield from _occupied(fit)
+    if fit.provenance.pareto_k is not None:
+        yield _importance(fit.provenance.pareto_k)
     yield from _modes(fit)
     yield from _priors(fit)
     yield _smallest_component(fit)
     yield _narrowest_component(fit)
     yield _one_value(fit)
+
+
+def _importance(pareto_k: float) -> Check:
+    return Check(
+        "Pareto k of the Gaussian", pareto_k, PARETO_K_LIMIT, pareto_k <= PARETO_K_LIMIT, "fail",
+        lambda: f"the posterior is not like the Gaussian that the draws came from (Pareto k {pareto_k:.2f}, above "
+        f"{PARETO_K_LIMIT}): use NUTS (bayesgmm.sample), on a sample of the rows where there are too many, or fewer "
+        "components.",
+    )  # fmt: skip
 
 
 # The run and the sampler ----------------------------------------------------------------------------------------------

@@ -140,19 +140,16 @@ def allocated(rows: Table, draws: Mixture, rng: np.random.Generator, *, progress
     """The rows, by their weights, that one allocation of them gives every component under every draw, (S, K)."""
     k, n_draws = draws.n_components, len(draws)
     counts = np.zeros((n_draws, k))
-    chunks = list(rows.chunks())
-    slab = max(1, AT_ONCE // (k * max(len(chunk.values) for chunk in chunks)))
+    slab = max(1, AT_ONCE // (k * len(rows.values)))
     work = float(n_draws) * rows.values.size * k
-    with progress("Counting", len(chunks) * -(-n_draws // slab), work=work, show=progressbar) as done:
-        for chunk in chunks:
-            weights = np.broadcast_to(chunk.weights, len(chunk.values))
-            for first in range(0, n_draws, slab):
-                cumulative = draws[first : first + slab].memberships(chunk.values).cumsum(axis=-1)
-                # Rounding may leave the last a little below 1. Beyond the components is noise.
-                allocated = (rng.random((*cumulative.shape[:2], 1)) > cumulative[..., :-1]).sum(axis=-1)
-                for own, z in zip(counts[first : first + slab], allocated, strict=True):
-                    own += np.bincount(z, weights=weights, minlength=k)[:k]
-                done()
+    with progress("Counting", -(-n_draws // slab), work=work, show=progressbar) as done:
+        for first in range(0, n_draws, slab):
+            cumulative = draws[first : first + slab].memberships(rows.observations).cumsum(axis=-1)
+            # Rounding may leave the last a little below 1. Beyond the components is noise.
+            allocated = (rng.random((*cumulative.shape[:2], 1)) > cumulative[..., :-1]).sum(axis=-1)
+            for own, z in zip(counts[first : first + slab], allocated, strict=True):
+                own += np.bincount(z, weights=rows.row_weights, minlength=k)[:k]
+            done()
     return counts
 
 

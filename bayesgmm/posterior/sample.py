@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     import xarray as xr
 
 
+LIKELIHOODS = ("exact", "gaussian")
+
+
 def sample(
     model: "pm.Model",
     *,
@@ -30,6 +33,7 @@ def sample(
     random_seed: Any = None,
     start: Start = "auto",
     estimate: MapEstimate | None = None,
+    likelihood: str = "exact",
     relabel: str | None = "stephens",
     store: str | os.PathLike | None = None,
     progressbar: bool = True,
@@ -58,6 +62,11 @@ def sample(
         sampling of the modes, and this package's summaries use it.
     estimate : MapEstimate, optional
         What ``find_MAP(model)`` found, so that it need not be searched for again.
+    likelihood : {"exact", "gaussian"}, default "exact"
+        "gaussian": chains move under the priors and a quadratic in the log-likelihood's place, which takes no pass over
+        the rows; then every draw gets one, and draws are drawn anew with Pareto-smoothed weights. The Pareto shape k
+        (``attrs["pareto_k"]``) says how good the quadratic was: above 0.7 the draws are not to be relied on, and
+        :func:`diagnose` says so. With very many rows it is the right tool, as the likelihood is nearly Gaussian then.
     relabel : {"stephens", "ecr"} or None, default "stephens"
         How to undo label switching (:func:`bayesgmm.relabel`); None leaves the sampler's labels, and those of sticks,
         which every draw has in an order of its own (``Priors(weights="stick-breaking")``).
@@ -85,7 +94,8 @@ def sample(
     References
     ----------
     Hoffman and Gelman (2014), The No-U-Turn Sampler, JMLR 15, 1593-1623. The sampler is nutpie's,
-    https://github.com/pymc-devs/nutpie.
+    https://github.com/pymc-devs/nutpie. Vehtari, Simpson, Gelman, Yao and Gabry (2024), Pareto smoothed importance
+    sampling, JMLR 25(72), 1-58.
 
     Examples
     --------
@@ -96,6 +106,7 @@ def sample(
     ('chain', 'draw', 'component')
     """
     _check_method(relabel)
+    check_choice(likelihood, "likelihood", LIKELIHOODS)
     settings = Settings(
         draws=check_count(draws, "draws"),
         tune=check_count(DEFAULT_TUNE if tune is None else tune, "tune"),
@@ -104,7 +115,7 @@ def sample(
     )
     run = run_nuts(
         model, check_count(chains, "chains"), settings, start=start, estimate=estimate, random_seed=random_seed,
-        store=store,
+        store=store, likelihood=likelihood,
     )  # fmt: skip
     return _finished(run, relabel)
 

@@ -99,7 +99,7 @@ class Fit:
             name: np.asarray(values) for name, values in model.coords.items() if name in used and values is not None
         }
         # No array of row numbers, and no copies of one.
-        coords.setdefault("obs_id", pd.RangeIndex(table.n_rows))
+        coords.setdefault("obs_id", pd.RangeIndex(len(table.values)))
         # The model's own data: not to be changed from here.
         x = table.values.view()
         x.flags.writeable = False
@@ -114,6 +114,9 @@ class Fit:
         attrs = {"covariance_type": specification.covariance.name, **words, **provenance.attrs}
         if table.gaps:
             attrs["missing"] = MARGINALISE
+        if table.elsewhere:
+            # Of which only those at hand are kept.
+            attrs["n_rows"] = table.n_rows
         with chain_and_draw_are_right():
             tree = from_dict(groups, coords=coords, dims=dims, attrs={"/": attrs, "posterior": attrs})
         if START_MODE in statistics:

@@ -81,6 +81,8 @@ class Provenance:
     modes : Modes or None
     complete : bool
         Whether the run ended by itself.
+    pareto_k : float or None
+        The Pareto shape of the weights by which draws of a Gaussian were drawn anew.
     relabelled : str or None
         By which method.
     versions : dict
@@ -99,6 +101,7 @@ class Provenance:
     start: str = ""
     modes: Modes | None = None
     complete: bool = True
+    pareto_k: float | None = None
     relabelled: str | None = None
     versions: dict[str, str] = field(default_factory=versions_here)
     created: str = ""
@@ -149,6 +152,8 @@ class Provenance:
             if self.modes.started_shares is not None:
                 attrs["started_mode_shares"] = self.modes.started_shares
                 attrs["started_mode_pareto_k"] = self.modes.started_pareto_k
+        if self.pareto_k is not None:
+            attrs["pareto_k"] = self.pareto_k
         if self.relabelled is not None:
             attrs["relabelled"] = self.relabelled
         return attrs
@@ -195,6 +200,7 @@ class Provenance:
             start=str(attrs.get("start", "")),
             modes=modes,
             complete=bool(attrs.get("complete", 1)),
+            pareto_k=float(attrs["pareto_k"]) if "pareto_k" in attrs else None,
             relabelled=str(attrs["relabelled"]) if "relabelled" in attrs else None,
             versions=json.loads(attrs["versions"]) if "versions" in attrs else {},
             created=str(attrs.get("created_at", "")),

@@ -62,22 +62,30 @@ def run_chains(density: InAxes, n_chains: int, settings: Settings, *, mode: int,
     import nutpie
 
     try:
-        # Chains run side by side; a pass over the data gets the cores that they leave.
-        with limited_to(settings.cores // min(n_chains, settings.cores)), chain_and_draw_are_right():
+        # Chains run side by side; a pass over the data gets the cores that they leave, or one that they share gets all.
+        with (
+            limited_to(settings.cores // (1 if density.shared else min(n_chains, settings.cores))),
+            chain_and_draw_are_right(),
+        ):
             trace = nutpie.sample(
                 _compiled(density),
                 draws=settings.draws,
                 tune=settings.tune,
                 chains=n_chains,
-                cores=settings.cores,
+                cores=n_chains if density.shared else settings.cores,
                 seed=seed,
                 adaptation="diag",
                 progress_bar=settings.progressbar,
                 save_warmup=False,
                 zarr_store=sink,
             )
-    except RuntimeError as error:
-        raise SamplingError(f"the sampler stopped: {error}") from error
+    except BaseException as error:
+        # What a function of Python's raised: the sampler says no more than that there was something.
+        if density.error is not None:
+            raise density.error from None
+        if isinstance(error, RuntimeError):
+            raise SamplingError(f"the sampler stopped: {error}") from error
+        raise
     return _chains(mode, trace)
 
 

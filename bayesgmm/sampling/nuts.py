@@ -8,7 +8,9 @@ import numpy as np
 
 from bayesgmm.exceptions import InvalidArgumentError, ModelError, MultipleModesWarning, SamplingError
 from bayesgmm.graph.axes import InAxes
+from bayesgmm.graph.quadratic import WithQuadratic
 from bayesgmm.record.provenance import NEARLY_ALL, others_that_matter, percentages, seed_of
+from bayesgmm.sampling.corrected import corrected, with_gaussian_likelihood
 from bayesgmm.sampling.nutpie import LIBRARY, Settings, run_chains
 from bayesgmm.sampling.run import Chain, Plan, Run
 from bayesgmm.sampling.store import Store, check_new_store
@@ -34,6 +36,7 @@ def run_nuts(
     estimate: MapEstimate | None = None,
     random_seed: Any,
     store: Any = None,
+    likelihood: str = "exact",
 ) -> Run:
     """Draws of the posterior, started at the modes, labels as the sampler left them; see :func:`bayesgmm.sample`."""
     problem = Problem.of(model)
@@ -50,7 +53,14 @@ def run_nuts(
     else:
         estimate = replace(estimate, optima=replace(estimate.optima, problem=problem))
     _check_estimate(problem, estimate)
-    order, counts = _where_to_start(estimate, start, n_chains)
+    gaussian = likelihood == "gaussian"
+    # One Gaussian is of one mode.
+    order, counts = _where_to_start(estimate, "heaviest" if gaussian and start == "auto" else start, n_chains)
+    if gaussian and (store is not None or sum(n > 0 for n in counts) > 1):
+        given = f"start = {start!r}" if store is None else "store"
+        raise InvalidArgumentError(
+            f'likelihood = "gaussian" is around one mode, and its draws are made at the end: leave out {given}.'
+        )
     modes = [estimate.optima.mode(i) for i, n in zip(order, counts, strict=True) if n]
     counts = tuple(n for n in counts if n)
     found = estimate.optima.record(order)
@@ -71,11 +81,13 @@ def run_nuts(
     done: list[Chain] = []
     for m, (mode, n) in enumerate(zip(modes, counts, strict=True)):
         seed = int(rng.integers(2**31 - 1))
-        density = InAxes(problem.sampling_density, mode.q, mode.axes)
+        moved_under = with_gaussian_likelihood(problem, mode) if gaussian else problem.sampling_density
+        density = InAxes(moved_under, mode.q, mode.axes)
         done += run_chains(density, n, settings, mode=m, seed=seed, sink=None if kept is None else kept.sink(m))
         if any(len(chain.u) < settings.draws for chain in done):  # interrupted
             break
-    return replace(run, chains=done)
+    run = replace(run, chains=done)
+    return corrected(run, moved_under, rng) if isinstance(moved_under, WithQuadratic) and done else run
 
 
 def _check_start(start: Start, estimate: MapEstimate | None) -> None:

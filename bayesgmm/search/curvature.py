@@ -14,10 +14,13 @@ from scipy.linalg import LinAlgError, cholesky, solve, solve_triangular
 
 from bayesgmm.graph.compiled import LogDensity
 from bayesgmm.search.information import STEP, MixtureDensity, MixtureTerm
+from bayesgmm.search.passes import SummedDensity
 
 # Seconds of differences from which on the parts pay: their graphs take a tenth of a second to make, once, and a search
 # climbs from twelve starts or more. With 308 parameters the parts take 31 ms, differences 149.
 MANY_SECONDS = 0.03
+# Densities that know their mixture.
+KNOWING = (MixtureDensity, SummedDensity)
 # A difference's step in standard deviations of the posterior, above which it is no derivative any more: where rows lie
 # exactly on a line, the component on them is 1e-5 wide across it.
 WIDE_STEP = 1e-2
@@ -30,26 +33,27 @@ def negative_hessian(density: LogDensity, q: np.ndarray, scales: np.ndarray) -> 
     """Minus the second derivatives of a log-density at ``q``, (P, P), in q's own units."""
     term = mixture_term(density)
     if term is None or term.rest is None:
-        hessian = _differences(density, q, scales)
+        hessian = differences(density, q, scales)
         steepest = np.nanmax(np.abs(np.diag(hessian)) * scales**2, initial=0.0)
-        without_parts = not isinstance(density, MixtureDensity) or density.term.rest is None
+        without_parts = not isinstance(density, KNOWING) or density.term.rest is None
         if without_parts or STEP * np.sqrt(steepest) < WIDE_STEP:
             return hessian
-    assert isinstance(density, MixtureDensity)
+    assert isinstance(density, KNOWING)
     units = np.outer(scales, scales)
     try:
         parts = density.term.negative_hessian(q, scales)
     except LinAlgError:  # no mixture to speak of there
-        return _differences(density, q, scales)
+        return differences(density, q, scales)
     apart = _apart(density, q, parts, scales)
     if apart < APART:
         return parts / units
-    differences = _differences(density, q, scales)
+    by_steps = differences(density, q, scales)
     # Where the density is steep, rounding keeps both from being exact.
-    return parts / units if apart < _apart(density, q, differences * units, scales) else differences
+    return parts / units if apart < _apart(density, q, by_steps * units, scales) else by_steps
 
 
-def _differences(density: LogDensity, q: np.ndarray, scales: np.ndarray) -> np.ndarray:
+def differences(density: LogDensity, q: np.ndarray, scales: np.ndarray) -> np.ndarray:
+    """The same by central differences of the gradient."""
     n = q.size
     hessian = np.empty((n, n))
     for i in range(n):
@@ -63,6 +67,8 @@ def _differences(density: LogDensity, q: np.ndarray, scales: np.ndarray) -> np.n
 
 def mixture_term(density: LogDensity) -> MixtureTerm | None:
     """What a density of many parameters knows of its mixture: None where differences take no time to speak of."""
+    if isinstance(density, SummedDensity):
+        return density.term
     if isinstance(density, MixtureDensity) and density.term.seconds_of_differences > MANY_SECONDS:
         return density.term
     return None

@@ -174,7 +174,7 @@ class MapEstimate:
         Returns
         -------
         xr.DataTree
-            Groups posterior, sample_stats (``lp``), observed_data, constant_data.
+            Groups posterior, sample_stats (``lp``, but of rows that are not in memory), observed_data, constant_data.
 
         Raises
         ------
@@ -189,15 +189,19 @@ class MapEstimate:
             )
         rng = np.random.default_rng(random_seed)
         q = self.mode.draws(draws, rng)
+        statistics = {}
+        if not self.problem.table.elsewhere:
+            statistics[LOG_POSTERIOR] = self.problem.sampling_log_densities(q)[None]
         uniforms = rng.random((draws, self.problem.specification.n_components + 1))
         drawn = self.problem.in_drawn_order(self.problem.constrain(q), uniforms)
         posterior = {name: values[None] for name, values in drawn.items()}
-        log_posterior = np.array([self.problem.sampling_density(row)[0] for row in q])[None]
         others = [i for i in self.optima.by_share if self.optima.mode(i) is not self.mode]
         provenance = self.provenance.changed(
-            method="laplace", seed=seed_of(random_seed), modes=self.optima.record([self.index, *others])
+            method="laplace",
+            seed=seed_of(random_seed),
+            modes=self.optima.record([self.index, *others]),
         )
-        return Fit.write(self.problem.model, posterior, {LOG_POSTERIOR: log_posterior}, provenance).tree
+        return Fit.write(self.problem.model, posterior, statistics, provenance).tree
 
     @property
     def provenance(self) -> Provenance:

@@ -21,7 +21,7 @@ https://doi.org/10.1111/j.2517-6161.1982.tb01203.x.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 from scipy import sparse
@@ -32,6 +32,7 @@ from bayesgmm.graph.compiled import LogDensity
 from bayesgmm.graph.mixture_map import MixtureMap
 from bayesgmm.mixture.mixture import Mixture
 from bayesgmm.mixture.statistics import Statistics
+from bayesgmm.model.em import expectation
 
 # Central differences err as h^2 and round as eps / h: the cube root of eps balances them. In units of the scales.
 STEP = 6e-6
@@ -78,15 +79,13 @@ class MixtureTerm:
         numpy.linalg.LinAlgError
             A covariance is not positive definite there.
         """
-        mixture, statistics = self._at(q)
+        mixture, statistics = self.at(q)
         together = _Together(self.owners, scales)
         hessian = self._rowless(q, together, mixture, statistics)
         components = self._components(q, together, mixture)
         for one in components:
             one.add(hessian, -one.complete(statistics))
-        for chunk in self.table.chunks():
-            _subtract_doubt(hessian, mixture, components, chunk)
-        return hessian
+        return hessian - self.table.sum_over(partial(_doubt, q.size, mixture, components))
 
     def information_axes(self, q: np.ndarray, scales: np.ndarray) -> sparse.csr_array:
         """Axes (P, P) in which the information of rows whose components are known is the identity.
@@ -95,7 +94,7 @@ class MixtureTerm:
         are taken to be worth as many rows as there are features: from four starts on breast cancer (569 x 30, K = 2)
         L-BFGS took 163 iterations on average so, 250 with a third of that, 400 with one row.
         """
-        mixture, statistics = self._at(q)
+        mixture, statistics = self.at(q)
         components = self._components(q, _Together(self.owners, scales), mixture)
         entries = [np.flatnonzero(self.owners == k) for k in range(-1, len(components))]
         blocks = [self.table.n_features * np.eye(len(own)) for own in entries]
@@ -111,9 +110,10 @@ class MixtureTerm:
         order = np.argsort(np.concatenate(entries))
         return sparse.csr_array(sparse.diags_array(scales) @ roots[order][:, order])
 
-    def _at(self, q: np.ndarray) -> tuple[Mixture, Statistics]:
+    def at(self, q: np.ndarray) -> tuple[Mixture, Statistics]:
+        """The mixture at ``q`` and the statistics of all rows under it."""
         mixture = Mixture(*(v[0] for v in self.map(q[None])))
-        return mixture, sum(mixture.statistics(*chunk) for chunk in self.table.chunks())  # type: ignore[return-value]
+        return mixture, expectation(mixture, self.table)
 
     def _components(self, q: np.ndarray, together: "_Together", mixture: Mixture) -> list["_Component"]:
         batched = _Batched(self.map, self._batch(mixture))
@@ -248,9 +248,9 @@ class _Component:
         return constant + z @ self.shift.T + (z[:, rows] * z[:, columns]) @ products.T
 
 
-def _subtract_doubt(hessian: np.ndarray, mixture: Mixture, components: list[_Component], chunk: Chunk) -> None:
-    """Take the second sum of the module's equation, over some rows, from a negative Hessian."""
-    x = chunk.values
+def _doubt(length: int, mixture: Mixture, components: list[_Component], chunk: Chunk) -> np.ndarray:
+    """The second sum of the module's equation over some rows, (P, P)."""
+    hessian, x = np.zeros((length, length)), chunk.values
     assert isinstance(x, np.ndarray)
     responsibilities = mixture.responsibilities(x)
     doubtful = np.flatnonzero((responsibilities > LEAST_DOUBT).sum(axis=1) > 1)
@@ -264,9 +264,10 @@ def _subtract_doubt(hessian: np.ndarray, mixture: Mixture, components: list[_Com
             scores = one.scores(x[rows[used]])
             average[np.ix_(used, one.columns)] += r[used, None] * scores
             scores *= np.sqrt(weights * r)[used, None]
-            one.add(hessian, -(scores.T @ scores))
+            one.add(hessian, scores.T @ scores)
         average *= np.sqrt(weights)[:, None]
-        hessian += average.T @ average
+        hessian -= average.T @ average
+    return hessian
 
 
 class MixtureDensity(LogDensity):

@@ -18,7 +18,8 @@ https://doi.org/10.1111/1467-9868.00083).
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
+from typing import Any
 
 import numpy as np
 from scipy.optimize import minimize
@@ -28,7 +29,6 @@ from bayesgmm.data.table import Chunk, Table
 from bayesgmm.mixture import kernel
 from bayesgmm.mixture.elementary import jit
 from bayesgmm.mixture.mixture import Mixture
-from bayesgmm.mixture.statistics import Statistics
 from bayesgmm.mixture.threads import raise_interrupt
 from bayesgmm.mixture.widths import COLLAPSED_WIDTH, widths
 from bayesgmm.model.covariance import CovarianceType
@@ -201,18 +201,7 @@ class _Coordinates:
 
     def mixture(self, z: np.ndarray) -> Mixture:
         weights, means, _, covariances = _move(z, *self._origin)
-        return self._mixture(weights, means, covariances)
-
-    def _mixture(self, weights: np.ndarray, means: np.ndarray, covariances: np.ndarray) -> Mixture:
-        correlated = self.likelihood.family.correlated
-        return Mixture(weights, means, covariances if correlated else np.einsum("kii->ki", covariances))
-
-    def _statistics(self, chunk: Chunk, *parameters: np.ndarray) -> Statistics:
-        if isinstance(chunk.values, Observations):
-            weights, means, covariances = parameters
-            return self._mixture(weights, means, covariances).statistics(*chunk)
-        # The compiled function itself, as a mixture's own checks take as long as the pass over a small table.
-        return kernel.statistics(chunk.values, *parameters, not self.likelihood.family.correlated, chunk.weights)
+        return _mixture(self.likelihood.family.correlated, weights, means, covariances)
 
     def objective(self, z: np.ndarray) -> tuple[float, np.ndarray]:
         """The negative log-likelihood and its gradient."""
@@ -220,9 +209,9 @@ class _Coordinates:
         if not np.isfinite(covariances).all():
             return np.inf, np.zeros_like(z)
         family, table = self.likelihood.family, self.likelihood.table
-        log_likelihood, counts, first, second = sum(
-            self._statistics(chunk, weights, means, covariances) for chunk in table.chunks()
-        )  # type: ignore[misc]
+        log_likelihood, counts, first, second = table.sum_over(
+            partial(_statistics, family.correlated, weights, means, covariances)
+        )
         raise_interrupt()
         if not np.isfinite(log_likelihood):
             return np.inf, np.zeros_like(z)
@@ -231,6 +220,17 @@ class _Coordinates:
             by_weights, first, second, roots, self.factors, self.counts, family.correlated, family.per_feature
         )
         return -log_likelihood, -gradient
+
+
+def _mixture(correlated: bool, weights: np.ndarray, means: np.ndarray, covariances: np.ndarray) -> Mixture:
+    return Mixture(weights, means, covariances if correlated else np.einsum("kii->ki", covariances))
+
+
+def _statistics(correlated: bool, weights: np.ndarray, means: np.ndarray, covariances: np.ndarray, chunk: Chunk) -> Any:
+    if isinstance(chunk.values, Observations):
+        return _mixture(correlated, weights, means, covariances).statistics(*chunk)
+    # The compiled function itself, as a mixture's own checks take as long as the pass over a small table.
+    return kernel.statistics(chunk.values, weights, means, covariances, not correlated, chunk.weights)
 
 
 @jit

@@ -6,7 +6,7 @@ which samplers and Gaussian approximations work on.
 """
 
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ import pytensor.tensor as pt
 from scipy.sparse.csgraph import connected_components
 from scipy.special import gammaln
 
-from bayesgmm.data.table import Table
+from bayesgmm.data.table import Chunk, Table
 from bayesgmm.exceptions import ModelError
 from bayesgmm.graph.compiled import LogDensity
 from bayesgmm.graph.log_posterior import LogPosterior
@@ -27,6 +27,7 @@ from bayesgmm.mixture.noise import Noise
 from bayesgmm.model.mixture_model import MixtureModel
 from bayesgmm.model.specification import Specification
 from bayesgmm.search.information import MixtureDensity, MixtureTerm
+from bayesgmm.search.passes import Passes, SummedDensity
 from bayesgmm.search.regressions import Regressions
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ class Problem:
     @cached_property
     def orderless(self) -> bool:
         """Whether the parameters' density is the same in every order of the components, as far as one point tells."""
-        return self._has_no_order(self.parameter_density, self._somewhere)
+        return self._has_no_order(self._at_hand[0], self._somewhere)
 
     @property
     def _somewhere(self) -> np.ndarray:
@@ -117,6 +118,8 @@ class Problem:
     @cached_property
     def _densities(self) -> tuple[LogDensity, LogDensity]:
         whole = self.graph.densities(self._data, any_order=self.in_any_order)
+        if self.table.elsewhere:
+            return self._summed
         if not self.graph.rows_alone:  # terms of the user's would be asked for no rows, by code that checks no lengths
             return whole
         without: tuple[LogDensity | None, LogDensity | None] = (None, None)
@@ -129,10 +132,30 @@ class Problem:
         )
         return first, second
 
+    @property
+    def _summed(self) -> tuple[LogDensity, LogDensity]:
+        """The densities of a table whose rows are not in memory."""
+        if not self.graph.rows_alone:
+            raise ModelError(
+                "a term of yours takes the rows, which are not in memory: fit a sample of them, or leave the term out."
+            )
+        nothing = {"x_data": self.table.values[:0], "sample_weight": self.table.row_weights[:0]}
+        passes = Passes(self.table)
+        first, second = (
+            SummedDensity(MixtureTerm(self.table, self._mixture_map, self.graph.owners, rest), rest, passes)
+            for rest in self.graph.densities(nothing, any_order=self.in_any_order)
+        )
+        return first, second
+
     @cached_property
     def _mixture_map(self) -> MixtureMap:
         family, k, d = self.specification.covariance, self.specification.n_components, self.specification.n_features
         return MixtureMap(self.graph, k, lambda covariances: family.matrices(covariances, k, d, xp=pt))
+
+    @property
+    def _at_hand(self) -> tuple[LogDensity, LogDensity]:
+        """The densities of the rows in memory, which are as symmetric as those of all."""
+        return self.graph.densities(any_order=self.in_any_order) if self.table.elsewhere else self._densities
 
     @property
     def parameter_density(self) -> LogDensity:
@@ -151,6 +174,33 @@ class Problem:
         ``in_drawn_order``.
         """
         return self._densities[1]
+
+    @property
+    def rowless_density(self) -> LogDensity:
+        """``sampling_density`` of no rows.
+
+        Raises
+        ------
+        ModelError
+            Not all of every row is seen, or other terms than the mixture take rows.
+        """
+        density = self.sampling_density
+        rest = density.term.rest if isinstance(density, MixtureDensity | SummedDensity) else None
+        if rest is None:
+            raise ModelError(
+                "a Gaussian likelihood is that of complete rows and of no other term that takes them: use "
+                'likelihood="exact".'
+            )
+        return rest
+
+    def sampling_log_densities(self, q: np.ndarray) -> np.ndarray:
+        """``sampling_density`` at a batch ``q`` (B, P), (B,); rows that are not in memory are read once for all."""
+        if not self.table.elsewhere:
+            return np.array([self.sampling_density(one)[0] for one in q])
+        density = self.sampling_density
+        assert isinstance(density, SummedDensity)
+        mixtures = self.mixtures(self.constrain(q))
+        return np.array([density.rest(one)[0] for one in q]) + self.table.sum_over(partial(_log_likelihoods, mixtures))
 
     @cached_property
     def feature_scales(self) -> np.ndarray:
@@ -224,11 +274,11 @@ class Problem:
 
         A user's priors and terms may tell components apart.
         """
-        return self._has_no_order(self.parameter_density, q)
+        return self._has_no_order(self._at_hand[0], q)
 
     def kinds(self, q: np.ndarray) -> np.ndarray:
         """A number for every component, (K,): those that may trade places without a change of the density have one."""
-        k, density = self.specification.n_components, self.sampling_density
+        k, density = self.specification.n_components, self._at_hand[1]
         if self._has_no_order(density, q):
             return np.zeros(k, dtype=int)
         # Those that may trade places, two by two, without a change are alike.
@@ -291,11 +341,18 @@ class Problem:
 
     def on_fewer_rows(self, rng: np.random.Generator) -> "Problem":
         """The problem of some of the rows, where there are very many: most of a climb needs no more."""
+        if self.table.elsewhere:
+            return replace(self, table=self.table.subsample(MANY_ROWS, rng))
         counted = self.table.counted
         # A user's own terms may need every row, and compiled code checks no lengths.
         if counted.n_rows <= MANY_ROWS or not self.graph.rows_alone:
             return self
         return replace(self, table=counted.subsample(MANY_ROWS, rng))
+
+
+def _log_likelihoods(mixtures: Mixture, chunk: Chunk) -> np.ndarray:
+    """Of some rows under every mixture of a batch, (B,)."""
+    return np.array([mixture.statistics(*chunk).log_likelihood for mixture in mixtures])
 
 
 def _correlation_cholesky(covariances: np.ndarray, scales: np.ndarray) -> np.ndarray:
