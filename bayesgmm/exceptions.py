@@ -39,6 +39,10 @@ class StorageError(OSError, ValueError):
     """A file could not be written or read; what stood there before is as it was."""
 
 
+class MissingPackageError(ImportError, ValueError):
+    """An optional package is not installed; the message names the command that installs it."""
+
+
 class MultipleModesWarning(UserWarning):
     """The posterior has other modes than the one that the chains start at."""
 

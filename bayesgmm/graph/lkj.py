@@ -84,8 +84,10 @@ def _identity(op, rv, rng, size, n_features, eta):
 @_logprob.register(LKJCholeskyRV)
 def _log_density(op, values, rng, size, n_features, eta, **kwargs):
     (factor,) = values
-    i = pt.arange(factor.shape[-1])
-    b = pt.squeeze(eta) + (factor.shape[-1] - 1 - i) / 2
+    n_features = pt.squeeze(n_features)
+    i = pt.arange(n_features)
+    b = pt.squeeze(eta) + (n_features - 1 - i) / 2
     constant = (pt.gammaln(b + i / 2) - pt.gammaln(b) - np.log(np.pi) * i / 2).sum()
-    log_diagonal = pt.log(pt.diagonal(factor, axis1=-2, axis2=-1))
+    # JAX takes no lengths but numbers: those of the diagonal's own gradient are the factor's.
+    log_diagonal = pt.log((factor * pt.eye(n_features)).sum(axis=-1))
     return constant + (2 * (b - 1) * log_diagonal).sum(axis=-1)

@@ -24,6 +24,7 @@ from pytensor.tensor.elemwise import Elemwise
 from pytensor.tensor.math import Sum
 from pytensor.tensor.rewriting.basic import register_specialize
 
+import bayesgmm.graph.backends  # noqa: F401 (makes the Ops known to JAX when a graph is made for it)
 from bayesgmm.mixture import (
     blocks,
     components,
@@ -137,6 +138,24 @@ def one_weight_for_all_rows(fgraph, node):
 @node_rewriter([Sum])
 def merge_value_into_gradient(fgraph, node):
     """Take the sum of (weighted) row log-densities from a gradient node on the same inputs: one pass, not two."""
+    found = summed_rows(node)
+    if found is None:
+        return None
+    density, weights = found
+    for client, _ in fgraph.clients[density.inputs[0]]:
+        if (
+            isinstance(client.op, MixtureGradient)
+            and client.op.diagonal == density.op.diagonal
+            and client.inputs[:-1] == density.inputs
+            and (client.inputs[-1] is weights[0] if weights else _is_one(client.inputs[-1]))
+            and density.outputs[0] not in ancestors([client.inputs[-1]])
+        ):
+            return [client.outputs[0]]
+    return None
+
+
+def summed_rows(node) -> tuple[Apply, list] | None:
+    """The row log-densities that a sum is over, and their weights, if they have any."""
     if node.op.axis not in (None, (0,)):
         return None
     [summed] = node.inputs
@@ -146,18 +165,7 @@ def merge_value_into_gradient(fgraph, node):
     rows = [v for v in factors if v.owner is not None and isinstance(v.owner.op, MixtureLogDensity)]
     if len(rows) != 1 or len(factors) > 2:
         return None
-    density = rows[0].owner
-    weights = [v for v in factors if v is not rows[0]]
-    for client, _ in fgraph.clients[density.inputs[0]]:
-        if (
-            isinstance(client.op, MixtureGradient)
-            and client.op.diagonal == density.op.diagonal
-            and client.inputs[:-1] == density.inputs
-            and (client.inputs[-1] is weights[0] if weights else _is_one(client.inputs[-1]))
-            and rows[0] not in ancestors([client.inputs[-1]])
-        ):
-            return [client.outputs[0]]
-    return None
+    return rows[0].owner, [v for v in factors if v is not rows[0]]
 
 
 def _is_one(vector) -> bool:

@@ -1,0 +1,41 @@
+"""What a log posterior can be computed with, and how PyTensor's JAX mode comes to know this package's Ops."""
+
+from importlib.util import find_spec
+
+from pytensor.compile.mode import optdb
+from pytensor.graph.rewriting.basic import GraphRewriter
+
+from bayesgmm.arguments import check_choice
+from bayesgmm.exceptions import MissingPackageError
+
+BACKENDS = ("numba", "jax", "jax-float32")
+
+
+def check_backend(backend: str) -> str:
+    """A backend by its name, whose packages are installed."""
+    check_choice(backend, "backend", BACKENDS)
+    missing = [name for name in ("jax", "numpyro") if find_spec(name) is None]
+    if backend != "numba" and missing:
+        raise MissingPackageError(
+            f'backend = {backend!r} needs {" and ".join(missing)}: pip install "bayesgmm[jax]" '
+            "(for a GPU also jax's own extra, such as jax[cuda13])."
+        )
+    return backend
+
+
+class ForJax(GraphRewriter):
+    """The last rewrite of a graph for JAX.
+
+    Whatever makes a graph for JAX (PyMC for NumPyro and BlackJAX, nutpie, PyTensor's own ``mode="JAX"``) rewrites it
+    first, and asks for the Ops in JAX then. So the first rewrite is early enough to say what they are, and nothing is
+    imported for JAX where there is none.
+    """
+
+    def apply(self, fgraph):
+        from bayesgmm.graph.jax import total_in_one_pass
+
+        return total_in_one_pass.rewrite(fgraph)
+
+
+# After the rewrite that takes the value from the gradient (`bayesgmm.graph.ops`).
+optdb.register("bayesgmm_for_jax", ForJax(), "jax", position=49.45)
