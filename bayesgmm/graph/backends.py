@@ -8,17 +8,19 @@ from pytensor.graph.rewriting.basic import GraphRewriter
 from bayesgmm.arguments import check_choice
 from bayesgmm.exceptions import MissingPackageError
 
-BACKENDS = ("numba", "jax", "jax-float32")
+BACKENDS = ("numba", "jax")
+# A climb takes differences of gradients, which in single precision are noise: these are for samplers alone.
+SAMPLERS_BACKENDS = (*BACKENDS, "jax-float32")
 
 
-def check_backend(backend: str) -> str:
+def check_backend(backend: str, choices: tuple[str, ...] = BACKENDS) -> str:
     """A backend by its name, whose packages are installed."""
-    check_choice(backend, "backend", BACKENDS)
+    check_choice(backend, "backend", choices)
     missing = [name for name in ("jax", "numpyro") if find_spec(name) is None]
     if backend != "numba" and missing:
         raise MissingPackageError(
-            f'backend = {backend!r} needs {" and ".join(missing)}: pip install "bayesgmm[jax]" '
-            "(for a GPU also jax's own extra, such as jax[cuda13])."
+            f'backend = {backend!r} needs {" and ".join(missing)}: pip install "bayesgmm[jax]", '
+            'and for a GPU "jax[cuda13]" besides.'
         )
     return backend
 

@@ -66,12 +66,32 @@ def lift(inputs: list[Variable], outputs: list[Variable]) -> tuple[list[Variable
     return inputs + added, graph_replace(outputs, replace) if replace else outputs, lifted
 
 
-def _shared_by_graph(kind: str, inputs: list[Variable], outputs: list[Variable], build: Callable) -> Any:
+def shared_by_graph(kind: str, inputs: list[Variable], outputs: list[Variable], build: Callable) -> Any:
     """What ``build(inputs, outputs)`` makes, made once for all graphs that are equal."""
     key = (kind, FrozenFunctionGraph.from_io(inputs, outputs))
     if key not in _functions:
         _functions[key] = build(inputs, outputs)
     return _functions[key]
+
+
+def of_data(outputs: list[Variable]) -> Lifted:
+    """The shared variables of graphs, with their values."""
+    return [(v, v.get_value(borrow=True)) for v in graph_inputs(outputs) if isinstance(v, SharedVariable)]
+
+
+def with_gradient(
+    inputs: list[Variable], outputs: list[Variable], n_parts: int
+) -> tuple[list[Variable], list[Variable]]:
+    """The graph of a value of q, of a second number, and of parts of q, with its gradient; without the parts.
+
+    ``inputs`` are q, the number, the parts and what else there is, ``outputs`` the value and what the parts are of q.
+    """
+    variables = inputs[2 : 2 + n_parts]
+    # Merged and simplified first, so that the gradient does not repeat what the value holds twice.
+    value = rewrite_pregrad(outputs[0])
+    gradient = pt.concatenate([g.ravel() for g in pt.grad(value, variables)])
+    both = graph_replace([value, gradient], dict(zip(variables, outputs[1:], strict=True)))
+    return [*inputs[:2], *inputs[2 + n_parts :]], both
 
 
 class Interpreted:
@@ -129,10 +149,9 @@ class _GraphLinker(NumbaLinker):
         return graph
 
 
-def _mode(check_bounds: bool) -> Mode:
+def bounds(check_bounds: bool) -> str:
     """PyMC's own choice: parameters outside their range give -inf, or are not looked at if the model says so."""
-    checks = "local_check_parameter_to_ninf_switch" if check_bounds else "local_remove_check_parameter"
-    return Mode(_GraphLinker(), get_mode("NUMBA").provided_optimizer.including(checks))
+    return "local_check_parameter_to_ninf_switch" if check_bounds else "local_remove_check_parameter"
 
 
 # int64 f(uint64 n, double* q, double* gradient, double* value, void* inputs), as nutpie calls it.
@@ -217,24 +236,18 @@ class ValueAndGradient:
     def __init__(
         self, q: Variable, parameter: Variable, parts: dict[Variable, Variable], value: Variable, check_bounds: bool
     ):
-        shared = [v for v in graph_inputs([value]) if isinstance(v, SharedVariable)]
-        self._data = [(v, v.get_value(borrow=True)) for v in shared]
+        self._data = of_data([value])
         inputs, outputs, self._lifted = lift([q, parameter, *parts], [value, *parts.values()])
 
         def build(inputs, outputs):
-            variables = inputs[2 : 2 + len(parts)]
-            # Merged and simplified first, so that the gradient does not repeat what the value holds twice.
-            value = rewrite_pregrad(outputs[0])
-            gradient = pt.concatenate([g.ravel() for g in pt.grad(value, variables)])
-            value, gradient = graph_replace([value, gradient], dict(zip(variables, outputs[1:], strict=True)))
-            inputs = [*inputs[:2], *inputs[2 + len(parts) :]]
-            mode = _mode(check_bounds)
+            inputs, outputs = with_gradient(inputs, outputs, len(parts))
+            mode = Mode(_GraphLinker(), get_mode("NUMBA").provided_optimizer.including(bounds(check_bounds)))
             # Fast-math code would round one way in the process that compiles it and another in those that load it.
             with pytensor.config.change_flags(numba__fastmath=False):
-                graph = pytensor.function(inputs, [value, gradient], mode=mode, on_unused_input="ignore").vm.jit_fn
+                graph = pytensor.function(inputs, outputs, mode=mode, on_unused_input="ignore").vm.jit_fn
                 return _c_function(graph, [np.zeros(()), *(value for _, value in self._lifted)])
 
-        self.function = _shared_by_graph(f"value and gradient, checked {check_bounds}", inputs, outputs, build)
+        self.function = shared_by_graph(f"value and gradient, checked {check_bounds}", inputs, outputs, build)
 
     def is_current(self) -> bool:
         """Whether the model's data are still those that the function was made with."""
@@ -262,6 +275,10 @@ class LogDensity:
         # What the C function is given: every input's address and lengths.
         self.inputs = np.array([n for v in held for n in (v.ctypes.data, *v.shape)], dtype=np.int64)
         self._call = _PROTOTYPE(function.address)
+
+    def with_parameter(self, parameter: float) -> "LogDensity":
+        """The same with another second input."""
+        return LogDensity(self.function, [np.array(parameter, dtype=np.float64), *self.held[1:]])
 
     def __call__(self, q: np.ndarray) -> tuple[float, np.ndarray]:
         """Value and gradient at ``q`` (P,); NaN where they cannot be computed."""

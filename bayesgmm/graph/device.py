@@ -13,7 +13,7 @@ from pytensor.graph.replace import graph_replace
 from pytensor.link.jax.dispatch.basic import jax_funcify
 
 from bayesgmm.graph import compiled
-from bayesgmm.graph.compiled import bounds, gradient_graphs, of_data, shared_by_graph
+from bayesgmm.graph.compiled import bounds, of_data, shared_by_graph, with_gradient
 
 
 class ValueAndGradient:
@@ -45,9 +45,8 @@ class ValueAndGradient:
         outputs = graph_replace(outputs, given, strict=False)
 
         def build(inputs, outputs):
-            graphs = gradient_graphs(outputs[0], dict(zip(inputs[2 : 2 + len(parts)], outputs[1:], strict=True)))
-            fgraph = FunctionGraph([*inputs[:2], *inputs[2 + len(parts) :]], graphs, clone=True)
-            get_mode("JAX").optimizer.including(bounds(check_bounds)).rewrite(fgraph)
+            fgraph = FunctionGraph(*with_gradient(inputs, outputs, len(parts)), clone=True)
+            get_mode("JAX").including(bounds(check_bounds)).optimizer.rewrite(fgraph)
             return jax.jit(jax_funcify(fgraph))
 
         inputs = [q, parameter, *parts, *given.values()]
@@ -71,7 +70,7 @@ class LogDensity(compiled.LogDensity):
     """A log-density of a flat vector q, with its gradient, on the device."""
 
     def __init__(self, function: Any, held: list[Any]):
-        self.function, self.held = function, held
+        self.function, self.held, self.inputs = function, held, np.empty(0, dtype=np.int64)
 
     def __call__(self, q: np.ndarray) -> tuple[float, np.ndarray]:
         """Value and gradient at ``q`` (P,)."""

@@ -10,6 +10,7 @@ of their own (``SoftmaxBasis``) the Jacobian is part of both; and at j = 1 stick
 
 from collections.abc import Sequence
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pymc as pm
@@ -35,13 +36,15 @@ class LogPosterior:
     ----------
     model : pm.Model
         All its free variables must be continuous.
+    backend : str
+        What its densities are computed with, one of ``BACKENDS``.
     """
 
-    def __init__(self, model: pm.Model):
+    def __init__(self, model: pm.Model, backend: str = "numba"):
         if model.discrete_value_vars:
             names = ", ".join(v.name for v in model.discrete_value_vars)
             raise ModelError(f"the model has discrete variables ({names}); only continuous ones can be fitted here.")
-        self.model = model
+        self.model, self.backend = model, backend
         self.variables = list(model.value_vars)
         self._shapes = self._value_shapes()
         self._sizes = [int(np.prod(shape)) for shape in self._shapes]
@@ -50,12 +53,17 @@ class LogPosterior:
         self._unconstrain: Interpreted | None = None
 
     @cached_property
-    def function(self) -> ValueAndGradient:
+    def function(self) -> Any:
         """The compiled function, made when it is first called: named parameters need none."""
         q, jacobian = pt.vector("q"), pt.scalar("jacobian")
         own = self.model.logp(jacobian=False) + self._log_jacobian(basis=True)
         value = own + jacobian * (self._log_jacobian(basis=False) + self._in_any_order())
-        return ValueAndGradient(q, jacobian, self._split(q), value, self.model.check_bounds)
+        given = q, jacobian, self._split(q), value, self.model.check_bounds
+        if self.backend == "numba":
+            return ValueAndGradient(*given)
+        from bayesgmm.graph import device
+
+        return device.ValueAndGradient(*given, dtype="float32" if self.backend == "jax-float32" else "float64")
 
     def densities(
         self, data: dict[str, np.ndarray] | None = None, *, any_order: bool = True
@@ -65,7 +73,8 @@ class LogPosterior:
         Stick-breaking weights are in any order in that of q, unless ``any_order`` is False.
         """
         given = ({} if data is None else data) | {ANY_ORDER: np.array(float(any_order))}
-        return self.function.at(0.0, given), self.function.at(1.0, given)
+        own = self.function.at(0.0, given)
+        return own, own.with_parameter(1.0)
 
     @property
     def layout(self) -> list[list[str]]:

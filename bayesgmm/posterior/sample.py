@@ -37,6 +37,7 @@ def sample(
     relabel: str | None = "stephens",
     store: str | os.PathLike | None = None,
     progressbar: bool = True,
+    backend: str = "numba",
 ) -> "xr.DataTree":
     """Draw from the posterior of a mixture by NUTS, from where its mass is, and relabel the draws.
 
@@ -74,6 +75,11 @@ def sample(
         A new folder, such as "run.zarr", that keeps draws as they come: if the process is killed, :func:`open_run`
         reads what was written.
     progressbar : bool, default True
+    backend : {"numba", "jax", "jax-float32"}, default "numba"
+        "jax": NUTS by NumPyro, all chains side by side on JAX's device, which is a GPU where there is one, with the data
+        there once (``pip install "bayesgmm[jax]"``). ``cores`` plays no part then, there is no ``store``, and an
+        interrupted run leaves no draws. "jax-float32": the same with what is computed for every row in single
+        precision, and sums in double; the mode is found in double precision.
 
     Returns
     -------
@@ -83,7 +89,7 @@ def sample(
 
     Raises
     ------
-    ModelError, InvalidArgumentError, SamplingError
+    ModelError, InvalidArgumentError, SamplingError, MissingPackageError
 
     Warns
     -----
@@ -94,8 +100,8 @@ def sample(
     References
     ----------
     Hoffman and Gelman (2014), The No-U-Turn Sampler, JMLR 15, 1593-1623. The sampler is nutpie's,
-    https://github.com/pymc-devs/nutpie. Vehtari, Simpson, Gelman, Yao and Gabry (2024), Pareto smoothed importance
-    sampling, JMLR 25(72), 1-58.
+    https://github.com/pymc-devs/nutpie, or in JAX NumPyro's, https://github.com/pyro-ppl/numpyro. Vehtari, Simpson,
+    Gelman, Yao and Gabry (2024), Pareto smoothed importance sampling, JMLR 25(72), 1-58.
 
     Examples
     --------
@@ -115,7 +121,7 @@ def sample(
     )
     run = run_nuts(
         model, check_count(chains, "chains"), settings, start=start, estimate=estimate, random_seed=random_seed,
-        store=store, likelihood=likelihood,
+        store=store, likelihood=likelihood, backend=backend,
     )  # fmt: skip
     return _finished(run, relabel)
 

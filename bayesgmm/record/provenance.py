@@ -70,6 +70,8 @@ class Provenance:
         "nuts", "laplace", or "" for draws from elsewhere.
     library : str
         What drew them.
+    backend : str
+        What it took the log posterior from.
     starts : Starts or None
     converged : bool or None
         Whether the search reached the mode.
@@ -93,6 +95,7 @@ class Provenance:
 
     method: str
     library: str = "bayesgmm"
+    backend: str = "numba"
     starts: Starts | None = None
     converged: bool | None = None
     seed: int | None = None
@@ -126,6 +129,8 @@ class Provenance:
         for name, value in (("random_seed", self.seed), ("map_random_seed", self.map_seed)):
             if value is not None:
                 attrs[name] = value
+        if self.backend != "numba":
+            attrs["backend"] = self.backend
         if self.tuning_steps is not None:
             attrs["tuning_steps"] = self.tuning_steps
         if self.start:
@@ -192,6 +197,7 @@ class Provenance:
         return cls(
             method=str(attrs.get("inference_method", "")),
             library=str(attrs.get("inference_library", "")),
+            backend=str(attrs.get("backend", "numba")),
             starts=starts,
             converged=bool(attrs["map_converged"]) if "map_converged" in attrs else None,
             seed=whole("random_seed"),

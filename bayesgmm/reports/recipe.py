@@ -67,6 +67,8 @@ def _draws(fit: Fit) -> Iterator[str]:
     given += [f"chains={fit.n_chains}", *_seed(how.seed)]
     if how.relabelled != DEFAULT_RELABEL:
         given.append(f"relabel={how.relabelled!r}" if how.relabelled == "ecr" else "relabel=None")
+    if how.backend != "numba":
+        given.append(f'backend="{how.backend}"')
     if not how.complete:
         yield "# The run was stopped; these are the draws that it had kept by then."
     yield f"dt = bg.sample({', '.join(given)})"

@@ -8,6 +8,7 @@ import numpy as np
 
 from bayesgmm.exceptions import InvalidArgumentError, ModelError, MultipleModesWarning, SamplingError
 from bayesgmm.graph.axes import InAxes
+from bayesgmm.graph.backends import SAMPLERS_BACKENDS, check_backend
 from bayesgmm.graph.quadratic import WithQuadratic
 from bayesgmm.record.provenance import NEARLY_ALL, others_that_matter, percentages, seed_of
 from bayesgmm.sampling.corrected import corrected, with_gaussian_likelihood
@@ -37,17 +38,26 @@ def run_nuts(
     random_seed: Any,
     store: Any = None,
     likelihood: str = "exact",
+    backend: str = "numba",
 ) -> Run:
     """Draws of the posterior, started at the modes, labels as the sampler left them; see :func:`bayesgmm.sample`."""
     problem = Problem.of(model)
     if store is not None:
         check_new_store(store)
+    in_jax = check_backend(backend, SAMPLERS_BACKENDS) != "numba"
+    if in_jax and store is not None:
+        raise InvalidArgumentError(
+            f"a run with backend = {backend!r} has no draws to keep in a store before its end: leave store out, and "
+            "save what sample returns (bayesgmm.save)."
+        )
     rng = np.random.default_rng(random_seed)
     _check_start(start, estimate)
     if isinstance(start, MapEstimate):
         estimate = start
     elif estimate is None:
-        estimate = find_MAP(model, random_seed=rng, progressbar=settings.progressbar)
+        estimate = find_MAP(
+            model, random_seed=rng, progressbar=settings.progressbar, backend="jax" if in_jax else "numba"
+        )
     if estimate.problem.model is model and estimate.problem.is_current:
         problem = estimate.problem
     else:
@@ -70,7 +80,8 @@ def run_nuts(
     plan = Plan(settings.draws, settings.tune, counts)
     provenance = estimate.provenance.changed(
         method="nuts",
-        library=LIBRARY,
+        library="numpyro" if in_jax else LIBRARY,
+        backend=backend,
         seed=seed_of(random_seed),
         tuning_steps=settings.tune,
         start=start if isinstance(start, str) else _written(estimate),
@@ -81,6 +92,12 @@ def run_nuts(
     done: list[Chain] = []
     for m, (mode, n) in enumerate(zip(modes, counts, strict=True)):
         seed = int(rng.integers(2**31 - 1))
+        if in_jax:
+            from bayesgmm.sampling import numpyro
+
+            density = problem.on(backend).sampling_density
+            done += numpyro.run_chains(density, mode, n, settings, number=m, seed=seed)
+            continue
         moved_under = with_gaussian_likelihood(problem, mode) if gaussian else problem.sampling_density
         density = InAxes(moved_under, mode.q, mode.axes)
         done += run_chains(density, n, settings, mode=m, seed=seed, sink=None if kept is None else kept.sink(m))

@@ -18,6 +18,7 @@ from bayesgmm.exceptions import (
     ModelError,
     UnboundedPosteriorWarning,
 )
+from bayesgmm.graph.backends import check_backend
 from bayesgmm.mixture.mixture import Mixture
 from bayesgmm.mixture.widths import COLLAPSED_WIDTH, against_collapse, named_rows, own_rows, widths
 from bayesgmm.model.specification import Specification
@@ -40,7 +41,12 @@ PASSES, OPERATIONS = 400, 4
 
 
 def find_MAP(
-    model: "pm.Model", *, n_init: int | str = "auto", random_seed: Any = None, progressbar: bool = True
+    model: "pm.Model",
+    *,
+    n_init: int | str = "auto",
+    random_seed: Any = None,
+    progressbar: bool = True,
+    backend: str = "numba",
 ) -> MapEstimate:
     r"""The maximum a posteriori estimate of a mixture.
 
@@ -65,6 +71,9 @@ def find_MAP(
     random_seed : int or numpy.random.Generator, optional
     progressbar : bool, default True
         Show a bar where there is much to compute.
+    backend : {"numba", "jax"}, default "numba"
+        What computes the log posterior and its gradient: this package's own kernel on all processors, or JAX, with the
+        data on its device, once (``pip install "bayesgmm[jax]"``).
 
     Returns
     -------
@@ -76,6 +85,8 @@ def find_MAP(
         ``model`` was not made by :func:`build_model`, or no start reached a finite density.
     ImproperPosteriorError
         Rows lie exactly on a slanted line or plane, more of them than the priors can bear.
+    MissingPackageError
+        JAX was asked for and is not installed.
 
     Warns
     -----
@@ -102,7 +113,7 @@ def find_MAP(
            [ 4.3, 80. ]])
     """
     number = None if isinstance(n_init, str) and n_init == "auto" else _number(n_init)
-    problem = Problem.of(model)
+    problem = Problem.of(model, check_backend(backend))
     _warn_if_unbounded(problem)
     check_data(problem.specification, problem.table)
     rng = np.random.default_rng(random_seed)

@@ -274,5 +274,8 @@ class MixtureDensity(LogDensity):
     """A log-density that knows its mixture."""
 
     def __init__(self, density: LogDensity, term: MixtureTerm):
-        super().__init__(density.function, density.held)
-        self.term = term
+        self.density, self.term = density, term
+        self.function, self.held, self.inputs = density.function, density.held, density.inputs
+
+    def __call__(self, q: np.ndarray) -> tuple[float, np.ndarray]:
+        return self.density(q)

@@ -52,8 +52,8 @@ class Problem:
     graph: LogPosterior
 
     @classmethod
-    def of(cls, model: "pm.Model") -> "Problem":
-        """The problem that a model poses.
+    def of(cls, model: "pm.Model", backend: str = "numba") -> "Problem":
+        """The problem that a model poses, with densities of a backend (:mod:`bayesgmm.graph.backends`).
 
         Raises
         ------
@@ -70,11 +70,15 @@ class Problem:
         missing = [name for name in ("weights", "means", "covariances") if name not in model.named_vars]
         if missing:
             raise ModelError(f"the model has lost the variable {', '.join(missing)}: build it anew.")
-        return cls(model.specification, model.table, LogPosterior(model))
+        return cls(model.specification, model.table, LogPosterior(model, backend))
 
     def __reduce__(self) -> Any:
         # Compiled functions do not pickle, and a pm.Model only by cloudpickle, which PyMC itself depends on.
-        return _of_pickle, (cloudpickle.dumps(self.graph.model),)
+        return _of_pickle, (cloudpickle.dumps(self.graph.model), self.graph.backend)
+
+    def on(self, backend: str) -> "Problem":
+        """The same problem with densities of another backend."""
+        return self if self.graph.backend == backend else replace(self, graph=LogPosterior(self.model, backend))
 
     @property
     def model(self) -> MixtureModel:
@@ -363,5 +367,5 @@ def _correlation_cholesky(covariances: np.ndarray, scales: np.ndarray) -> np.nda
     return np.linalg.cholesky((1 - share) * correlation + share * np.eye(scales.shape[-1]))
 
 
-def _of_pickle(model: bytes) -> Problem:
-    return Problem.of(cloudpickle.loads(model))
+def _of_pickle(model: bytes, backend: str = "numba") -> Problem:
+    return Problem.of(cloudpickle.loads(model), backend)
