@@ -1,7 +1,7 @@
 """This package's Ops in JAX; imported when a graph is first made for it (:mod:`bayesgmm.graph.backends`).
 
-They are made for both ways to a gradient: PyTensor's, whose pullbacks are Ops of their own, and JAX's, which is told the
-gradient of the likelihood in closed form, from the pass that gives the value.
+They are made for both ways to a gradient: PyTensor's, whose pullbacks are Ops of their own, and JAX's, which is told
+the gradient of the likelihood in closed form, from the pass that gives the value.
 """
 
 import math
@@ -53,7 +53,8 @@ def _log_density(op, **kwargs):
         return jax_pass.log_density(*rows_and_mixture(*inputs))
 
     def backward(inputs, slopes):
-        return _by_parameters(jax_pass.gradient(*rows_and_mixture(*inputs), slopes)[1:], len(inputs))
+        rows, mixture = rows_and_mixture(*inputs)
+        return _by_parameters(jax_pass.gradient(rows, mixture, slopes)[1:], len(inputs))
 
     log_density.defvjp(lambda *inputs: (log_density(*inputs), inputs), backward)
     return log_density
@@ -245,18 +246,12 @@ def _within_density(correlated, y, rows, spread, ceiling, wall, log_share):
 def _with_gradients(density: Callable, op: Any) -> Callable:
     """A density of a batch as its Op gives it: the values, and their gradients by the first inputs, each (B, P)."""
 
-    def one(y, *others):
-        return density(op.correlated, y[None], *others)[0]
-
-    by = tuple(range(op.n_gradients))
-
     def values_and_gradients(y, *others):
-        # By the reference too a gradient for each: a copy of it for every one of them.
+        # Each has a reference of its own, to have a gradient of its own.
         shared = [jnp.broadcast_to(v, y.shape) for v in others[: op.n_gradients - 1]]
         rest = others[op.n_gradients - 1 :]
-        values = density(op.correlated, y, *others)
-        each = jax.vmap(lambda *own: jax.grad(one, by)(*own, *rest))(y, *shared)
-        return values, *each
+        values, pullback = jax.vjp(lambda *own: density(op.correlated, *own, *rest), y, *shared)
+        return values, *pullback(jnp.ones_like(values))
 
     return values_and_gradients
 

@@ -85,13 +85,18 @@ PRIVATE_NAMES = (
         "pytensor.compile.mode",
         ("Mode", "our linker with PyMC's rewrites; graphs that are evaluated once", "see pytensor.compile.mode",
          ("linker", "optimizer")),
-        ("get_mode", "the rewrites of the mode called NUMBA", "see pytensor.compile.mode", ("orig_string",)),
+        ("get_mode", "the rewrites of the modes called NUMBA and JAX", "see pytensor.compile.mode", ("orig_string",)),
         ("optdb", "a rewrite that runs late, at a position", "see how PyTensor registers its own at position 49", (),
          ("register",)),
     ),
     *_of(
         "pytensor.compile.sharedvalue",
         ("SharedVariable", "which inputs of a graph are data", NOTHING_ELSE, (), ("get_value",)),
+    ),
+    *_of(
+        "pytensor.link.jax.dispatch.basic",
+        ("jax_funcify", "our Ops in JAX, and a graph as a function of JAX",
+         "see how PyTensor's own Ops are registered in pytensor.link.jax.dispatch", ("op", "node"), ("register",)),
     ),
     *_of(
         "pytensor.link.numba.cache",
@@ -133,6 +138,7 @@ PRIVATE_NAMES = (
         "pytensor.graph.fg",
         ("FrozenFunctionGraph", "whether two graphs are equal, so that one function serves both",
          "compare graphs by pytensor.graph.traversal's helpers, or compile for every model", (), ("from_io",)),
+        ("FunctionGraph", "a graph that JAX's rewrites work on", NOTHING_ELSE, ("inputs", "outputs", "clone")),
     ),
     *_of(
         "pytensor.graph.op",
@@ -149,6 +155,8 @@ PRIVATE_NAMES = (
     ),
     *_of(
         "pytensor.graph.rewriting.basic",
+        ("GraphRewriter", "the moment at which a graph is made for JAX, when our Ops are registered with it",
+         "import bayesgmm.graph.jax where the model is built, if JAX is installed", (), ("apply", "rewrite")),
         ("dfs_rewriter", "our rewrites over a whole graph", "any rewriter that visits every node", ("node_rewriters",)),
         ("node_rewriter", "the rewrite that makes one pass of two", "follow PyTensor's guide on rewrites", ("tracks",)),
     ),

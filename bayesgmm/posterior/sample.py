@@ -76,8 +76,8 @@ def sample(
         reads what was written.
     progressbar : bool, default True
     backend : {"numba", "jax", "jax-float32"}, default "numba"
-        "jax": NUTS by NumPyro, all chains side by side on JAX's device, which is a GPU where there is one, with the data
-        there once (``pip install "bayesgmm[jax]"``). ``cores`` plays no part then, there is no ``store``, and an
+        "jax": NUTS by NumPyro, all chains side by side on JAX's device, which is a GPU where there is one, with the
+        data there once (``pip install "bayesgmm[jax]"``). ``cores`` plays no part then, there is no ``store``, and an
         interrupted run leaves no draws. "jax-float32": the same with what is computed for every row in single
         precision, and sums in double; the mode is found in double precision.
 

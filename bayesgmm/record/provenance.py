@@ -13,7 +13,7 @@ import numpy as np
 from bayesgmm.record.starts import Starts
 
 # What computes, and so may change results.
-PACKAGES = ("bayesgmm", "pymc", "pytensor", "nutpie", "arviz", "numpy", "scipy", "numba")
+PACKAGES = ("bayesgmm", "pymc", "pytensor", "nutpie", "arviz", "numpy", "scipy", "numba", "jax", "numpyro")
 # A mode that holds less of the posterior than this is not worth a chain.
 NEGLIGIBLE_SHARE = 0.01
 # What the other modes hold beside one that holds this share moves no interval.

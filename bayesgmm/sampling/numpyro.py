@@ -62,7 +62,5 @@ def _differentiable(density: LogDensity) -> Any:
     def log_density(q):
         return density.function(q, *density.held)[0]
 
-    log_density.defvjp(
-        lambda q: density.function(q, *density.held), lambda gradient, slope: (slope * gradient,)
-    )
+    log_density.defvjp(lambda q: density.function(q, *density.held), lambda gradient, slope: (slope * gradient,))
     return log_density

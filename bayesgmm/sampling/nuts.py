@@ -90,13 +90,13 @@ def run_nuts(
     run = Run(problem, modes, plan, [], provenance)
     kept = None if store is None else Store.create(store, run)
     done: list[Chain] = []
+    problem = problem.on(backend)
     for m, (mode, n) in enumerate(zip(modes, counts, strict=True)):
         seed = int(rng.integers(2**31 - 1))
         if in_jax:
             from bayesgmm.sampling import numpyro
 
-            density = problem.on(backend).sampling_density
-            done += numpyro.run_chains(density, mode, n, settings, number=m, seed=seed)
+            done += numpyro.run_chains(problem.sampling_density, mode, n, settings, number=m, seed=seed)
             continue
         moved_under = with_gaussian_likelihood(problem, mode) if gaussian else problem.sampling_density
         density = InAxes(moved_under, mode.q, mode.axes)
