@@ -26,11 +26,10 @@ def check_backend(backend: str, choices: tuple[str, ...] = BACKENDS) -> str:
 
 
 class ForJax(GraphRewriter):
-    """The last rewrite of a graph for JAX.
+    """A rewrite of graphs for JAX, and the moment at which it is told our Ops.
 
-    Whatever makes a graph for JAX (PyMC for NumPyro and BlackJAX, nutpie, PyTensor's own ``mode="JAX"``) rewrites it
-    first, and asks for the Ops in JAX then. So the first rewrite is early enough to say what they are, and nothing is
-    imported for JAX where there is none.
+    Whatever makes a graph for JAX (PyMC for NumPyro and BlackJAX, nutpie, PyTensor's own ``mode="JAX"``) rewrites it,
+    and asks for its Ops in JAX afterwards. So nothing is imported for JAX until then, nor by a user ever.
     """
 
     def apply(self, fgraph):
