@@ -133,7 +133,7 @@ def test_changing_a_priors_numbers_compiles_nothing(faithful):
 def test_no_length_is_a_number_of_a_users_graph(monkeypatch, covariance_type):
     """Of one feature, which is an axis that broadcasts, too: another K would be compiled anew."""
     # What compiled functions are looked up by.
-    monkeypatch.setattr(compiled, "_shared_by_graph", lambda kind, *graph: FrozenFunctionGraph.from_io(*graph[:2]))
+    monkeypatch.setattr(compiled, "shared_by_graph", lambda kind, *graph: FrozenFunctionGraph.from_io(*graph[:2]))
     for d in (1, 3):
         graphs = []
         for n, k, mu in ((9, 2, 0.0), (12, 4, np.arange(4.0)[:, None]), (9, 2, np.arange(d))):

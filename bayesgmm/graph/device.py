@@ -13,7 +13,8 @@ from pytensor.graph.replace import graph_replace
 from pytensor.link.jax.dispatch.basic import jax_funcify
 
 from bayesgmm.graph import compiled
-from bayesgmm.graph.compiled import bounds, of_data, shared_by_graph, with_gradient
+from bayesgmm.graph.compiled import bounds, shared_by_graph
+from bayesgmm.graph.lifted import of_data, with_gradient
 
 
 class ValueAndGradient:

@@ -77,9 +77,9 @@ def sample(
     progressbar : bool, default True
     backend : {"numba", "jax", "jax-float32"}, default "numba"
         "jax": NUTS by NumPyro, all chains side by side on JAX's device, which is a GPU where there is one, with the
-        data there once (``pip install "bayesgmm[jax]"``). ``cores`` plays no part then, there is no ``store``, and an
-        interrupted run leaves no draws. "jax-float32": the same with what is computed for every row in single
-        precision, and sums in double; the mode is found in double precision.
+        data there once (``pip install "bayesgmm[jax]"``). ``cores`` plays no part then, there is no bar and no
+        ``store``, and an interrupted run leaves no draws. "jax-float32": the same with what is computed for every row
+        in single precision, and sums in double; the mode is found in double precision.
 
     Returns
     -------

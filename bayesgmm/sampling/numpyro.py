@@ -1,11 +1,12 @@
 """The adaptor to NumPyro, and the only place that imports it: NUTS in JAX, all chains side by side on one device."""
 
+from operator import attrgetter
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from numpyro.infer import MCMC, NUTS
+from numpyro.infer.hmc import hmc
 
 from bayesgmm.graph.compiled import LogDensity
 from bayesgmm.record.trees import LOG_POSTERIOR
@@ -30,37 +31,50 @@ def run_chains(
     density: LogDensity, mode: Mode, n_chains: int, settings: Settings, *, number: int, seed: int
 ) -> list[Chain]:
     """Draw chains of a density in JAX by NUTS, from beside its mode, the ``number``-th, in the mode's axes."""
-    log_density = _differentiable(density)
-    origin, axes = jnp.asarray(mode.q), jnp.asarray(mode.axes)
-    sampler = MCMC(
-        NUTS(potential_fn=lambda u: -log_density(origin + axes @ u), max_tree_depth=MAX_TREE_DEPTH),
-        num_warmup=settings.tune,
-        num_samples=settings.draws,
-        num_chains=n_chains,
-        chain_method="vectorized",
-        progress_bar=settings.progressbar,
-    )
-    start = np.full((n_chains, mode.q.size), BESIDE_THE_MODE)
-    # Of a single chain NumPyro wants no axis of chains.
-    sampler.run(
-        jax.random.PRNGKey(seed), init_params=start if n_chains > 1 else start[0], extra_fields=tuple(STATISTICS)
-    )
-    u = np.asarray(sampler.get_samples(group_by_chain=True))
-    recorded = {
-        STATISTICS[name]: np.asarray(v) for name, v in sampler.get_extra_fields(group_by_chain=True).items()
-    }  # fmt: skip
+    log_density, origin, axes = _differentiable(density.function), jnp.asarray(mode.q), jnp.asarray(mode.axes)
+
+    # The data are arguments: what a function closes over is written into the code that is compiled, in hexadecimal
+    # digits 128 MB for a million rows of 8 features. So NumPyro's kernel and not its MCMC, which takes arguments for
+    # models in its own language alone.
+    begin, step = hmc(potential_fn_gen=lambda *held: lambda u: -log_density(origin + axes @ u, *held), algo="NUTS")
+
+    @jax.jit
+    def chains(keys, *held):
+        def one(key):
+            start = jnp.full(mode.q.size, BESIDE_THE_MODE)
+            state = begin(start, settings.tune, max_tree_depth=MAX_TREE_DEPTH, model_args=held, rng_key=key)
+
+            def draw(state, _):
+                state = step(state, model_args=held)
+                return state, (state.z, {name: attrgetter(name)(state) for name in STATISTICS})
+
+            _, found = jax.lax.scan(draw, state, length=settings.tune + settings.draws)
+            return jax.tree.map(lambda v: v[settings.tune :], found)
+
+        return jax.vmap(one)(keys)
+
+    u, found = jax.tree.map(np.asarray, chains(jax.random.split(jax.random.PRNGKey(seed), n_chains), *density.held))
+    recorded = {STATISTICS[name]: v for name, v in found.items()}
     recorded[LOG_POSTERIOR] = -recorded[LOG_POSTERIOR]
     recorded["tree_depth"] = np.ceil(np.log2(recorded["n_steps"] + 1)).astype(np.int64)
     recorded["reached_max_treedepth"] = recorded["tree_depth"] >= MAX_TREE_DEPTH
     return [Chain.of(number, u[c], {name: values[c] for name, values in recorded.items()}) for c in range(n_chains)]
 
 
-def _differentiable(density: LogDensity) -> Any:
-    """The log-density of q as JAX differentiates it: value and gradient come from one pass."""
+def _differentiable(function: Any) -> Any:
+    """A log-density of q and of what is held as JAX differentiates it by q: value and gradient come from one pass."""
 
     @jax.custom_vjp
-    def log_density(q):
-        return density.function(q, *density.held)[0]
+    def log_density(q, *held):
+        return function(q, *held)[0]
 
-    log_density.defvjp(lambda q: density.function(q, *density.held), lambda gradient, slope: (slope * gradient,))
+    def forward(q, *held):
+        value, gradient = function(q, *held)
+        return value, (gradient, (None,) * len(held))
+
+    def backward(kept, slope):
+        gradient, others = kept
+        return slope * gradient, *others
+
+    log_density.defvjp(forward, backward)
     return log_density
