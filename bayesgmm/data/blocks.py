@@ -204,7 +204,10 @@ class Blocks:
                 groups = [parts[i : i + FAN_IN] for i in range(0, len(parts), FAN_IN)]
                 parts = client.map(_added, groups, pure=False)
             found = _patiently(client, parts)
-        except (OSError, CancelledError, TimeoutError, _distributed().KilledWorker) as error:
+        except Exception as error:
+            of_cluster = isinstance(error, OSError | CancelledError | TimeoutError)
+            if not (of_cluster or type(error).__module__.startswith("distributed")):  # of the function, or of the rows
+                raise
             raise ClusterError(
                 f"the cluster did not finish a pass over the rows ({type(error).__name__}: {error}). Start it again, "
                 "and fit once more."
@@ -212,18 +215,14 @@ class Blocks:
         return found[0] if add else found
 
 
-def _distributed() -> Any:
-    import distributed
-
-    return distributed
-
-
 def _patiently(client: Any, futures: list[Any]) -> list[Any]:
     """The futures' results; what was on a worker that died, and died again, is done again."""
+    from distributed import KilledWorker
+
     for left in range(RETRIES, -1, -1):
         try:
             return client.gather(futures)
-        except _distributed().KilledWorker:
+        except KilledWorker:
             if left == 0:
                 raise
             client.retry(futures)

@@ -45,6 +45,9 @@ def run_nuts(
     if store is not None:
         check_new_store(store)
     in_jax = check_backend(backend, SAMPLERS_BACKENDS) != "numba"
+    if in_jax and (problem.table.elsewhere or likelihood != "exact"):
+        given = "rows that are not in memory" if problem.table.elsewhere else f"likelihood = {likelihood!r}"
+        raise InvalidArgumentError(f'backend = {backend!r} does not go with {given}: use backend="numba".')
     if in_jax and store is not None:
         raise InvalidArgumentError(
             f"a run with backend = {backend!r} has no draws to keep in a store before its end: leave store out, and "
