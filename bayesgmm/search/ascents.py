@@ -68,9 +68,9 @@ class Ascents:
     def run(self, n_init: int | None, done: Callable[[], None]) -> "Ascents":
         """So many starts; None: until :attr:`enough`."""
         while len(self.all) < (MOST_STARTS if n_init is None else n_init) and not (n_init is None and self.enough):
-            best = self.best
+            best = [] if self.best is None else [self.best, *(a for a in self.distinct if not a.same(self.best))]
             kind, begin, gain = self._starting.make(
-                len(self.all), None if best is None else best.mixture, around=n_init is None and self._enough_anywhere
+                len(self.all), [a.mixture for a in best], around=n_init is None and self._enough_anywhere
             )
             self.all.append(self._ascent(kind, begin, gain))
             done()

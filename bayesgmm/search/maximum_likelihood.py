@@ -76,7 +76,7 @@ class LikelihoodSearch:
     def run(self, *, often: int = 1, patience: int = PATIENCE) -> None:
         """Climb from fresh starts until so many find nothing better, and the best was reached so ``often``."""
         if self.n_components == 1:
-            self.climb(self._starting.make(0, None)[1])
+            self.climb(self._starting.make(0)[1])
             return
         since, highest = 0, -np.inf
         for index in range(MOST_STARTS):
@@ -88,7 +88,7 @@ class LikelihoodSearch:
             reached = found is not None and (found.maximum.collapsed or found.n_reached >= often)
             if index >= LEAST_STARTS and since >= patience and reached:
                 break
-            self.climb(self._starting.make(index, None if best is None else best.mixture)[1])
+            self.climb(self._starting.make(index, [] if best is None else [best.mixture])[1])
 
     def climb(self, begin: Mixture) -> None:
         """Climb from a mixture. Starts at one place, or at a maximum already found, share one."""
