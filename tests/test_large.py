@@ -18,7 +18,7 @@ import bayesgmm as bg
 from bayesgmm.data import blocks, large
 from bayesgmm.data.large import LargeTable
 from bayesgmm.data.table import Table
-from bayesgmm.exceptions import ClusterError, InvalidArgumentError, InvalidDataError, InvalidDataTypeError
+from bayesgmm.exceptions import ClusterError, InvalidArgumentError, InvalidDataError, InvalidDataTypeError, ModelError
 from bayesgmm.graph.axes import InAxes
 from bayesgmm.graph.quadratic import WithQuadratic
 from bayesgmm.mixture.mixture import Mixture
@@ -27,6 +27,7 @@ from bayesgmm.sampling.nutpie import Settings, run_chains
 from bayesgmm.sampling.run import Plan, Run
 from bayesgmm.search import problem
 from bayesgmm.search.passes import Passes
+from bayesgmm.selection import select as select_module
 
 FEATURES = ["a", "b"]
 
@@ -207,6 +208,8 @@ def test_a_tree_keeps_the_rows_at_hand(x, tmp_path):
     assert dt["posterior"].attrs["pareto_k"] < 0.7
     assert bg.diagnose(dt).verdict in ("ok", "caution")
     assert bg.assignments(dt).sizes["obs_id"] == 200
+    with pytest.raises(ModelError, match="some of the rows"):
+        bg.evidence(dt)
     assert "lp" not in estimate.laplace(10)["sample_stats"].dataset
 
 
@@ -282,6 +285,21 @@ def test_chains_share_passes(x):
     assert passes.n_passes < 20  # of 30 asked for
     for i, mixture in enumerate(mixtures):
         np.testing.assert_allclose(found[i].first, mixture.statistics(x).first, rtol=1e-9, atol=1e-9)
+
+
+def test_select_compares_by_bic_on_all_rows(x, monkeypatch):
+    monkeypatch.setattr(select_module, "MANY_ROWS", 200)
+    asked = {"n_components": range(1, 4), "covariances": ("tied", "diag"), "random_seed": 1}
+    found = bg.select(da.from_array(x, chunks=(90, 2)), **asked)
+    expected = bg.select(x, shortlist=0, **asked)
+    assert found.best == expected.best
+    both = [s.table.set_index(["n_components", "covariance_type"]).sort_index() for s in (found, expected)]
+    for name in ("log_likelihood", "bic", "icl", "aic"):
+        # Of the others starts may find more on all rows than on a third of them.
+        assert both[0].loc[found.best, name] == pytest.approx(both[1].loc[found.best, name], rel=1e-7)
+        assert (both[0]["log_likelihood"] < both[1]["log_likelihood"] + 1e-3).all()
+    with pytest.raises(InvalidArgumentError, match="shortlist names models"):
+        bg.select(da.from_array(x, chunks=(90, 2)), shortlist=[(2, "tied")], **asked)
 
 
 # Bad input -----------------------------------------------------------------------------------------------------------

@@ -151,7 +151,7 @@ def test_moves_reach_what_fresh_starts_do_not(monkeypatch):
     smaller = int(estimate.mixture.weights.argmin())
     assert (estimate.mixture.responsibilities(x)[80:98, smaller] > 0.9).all()
     # The control: the same search without moves.
-    monkeypatch.setattr(starts_module, "MOST_MOVES", 0)
+    monkeypatch.setattr(starts_module, "MOVES_OF_FEW", ("reweighted rows",) * 2)
     monkeypatch.setattr(starts_module.StartingMixtures, "_reweighted", lambda self, best: self._random_rows())
     fresh = bg.find_MAP(model, n_init=30, random_seed=0)
     assert "split and merge" not in fresh.starts.kind

@@ -127,6 +127,8 @@ def evidence(dt: "xr.DataTree", *, model: "pm.Model | None" = None, random_seed:
             "these are draws of Laplace's Gaussians, not of the posterior: the evidence needs draws of "
             "bayesgmm.sample. (Laplace's own is in the tree's attribute mode_log_evidence, the log of each mode's.)"
         )
+    if fit.is_of_more_rows:
+        raise ModelError("the tree holds some of the rows that were fitted: the evidence of all needs them in memory.")
     if fit.n_draws < 20:
         raise ModelError(f"{fit.n_draws} draws a chain are too few to integrate by: draw at least 20, better 1,000.")
     if model is None and fit.specification is None:

@@ -179,6 +179,11 @@ class Fit:
         return trees.table_of(observed, kept, self.features, gaps=self.gaps)
 
     @property
+    def is_of_more_rows(self) -> bool:
+        """Whether rows that were not in memory were fitted, of which the tree holds some."""
+        return "n_rows" in self.tree["posterior"].attrs
+
+    @property
     def gaps(self) -> bool:
         """Whether rows may have values that were not seen."""
         return self.tree["posterior"].attrs.get("missing") == MARGINALISE

@@ -126,6 +126,7 @@ class Journal:
 def fingerprint(table: Table) -> str:
     """Of the rows, their weights and their recording steps."""
     parts = [table.values, *(part for part in (table.weights, table.resolution) if part is not None)]
+    parts += [*table.moments, *table.limits] if table.elsewhere else []
     text = "\n".join(table.features)
     return hashlib.sha256(b"".join(part.tobytes() for part in parts) + text.encode()).hexdigest()
 

@@ -1,12 +1,14 @@
 """The table of a selection: criteria at the maximum of the likelihood, and beside them what posteriors say."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.special import gammaln
 
-from bayesgmm.data.table import Table
+from bayesgmm.data.table import Chunk, Table
+from bayesgmm.mixture.mixture import Mixture
 from bayesgmm.search.maximum_likelihood import Found
 from bayesgmm.selection.ladder import Model
 from bayesgmm.selection.posteriors import Judgement, compared
@@ -23,7 +25,7 @@ def ranked(table: Table, climbed: Mapping[Model, Found]) -> "pd.DataFrame":
     for model, found in climbed.items():
         maximum, n_parameters = found.maximum, model.n_parameters(table.n_features)
         bic = model.bic(maximum.log_likelihood, table)
-        log_certainty = np.log(maximum.mixture.responsibilities(table.observations).max(axis=1))
+        log_certainty = table.sum_over(partial(_log_certainty, maximum.mixture))
         rows.append(
             {
                 "n_components": model.n_components,
@@ -31,7 +33,7 @@ def ranked(table: Table, climbed: Mapping[Model, Found]) -> "pd.DataFrame":
                 "log_likelihood": maximum.log_likelihood,
                 "n_parameters": n_parameters,
                 "bic": bic,
-                "icl": bic - 2 * float(table.row_weights @ log_certainty),
+                "icl": bic - 2 * log_certainty,
                 "aic": -2 * maximum.log_likelihood + 2 * n_parameters,
                 "spurious_penalty": spurious_penalty(table, model, found),
                 "sound": is_sound(table, model, found),
@@ -41,6 +43,12 @@ def ranked(table: Table, climbed: Mapping[Model, Found]) -> "pd.DataFrame":
     table_of_all = pd.DataFrame(rows)
     order = np.lexsort([table_of_all["bic"] + table_of_all["spurious_penalty"], ~table_of_all["sound"]])
     return table_of_all.iloc[order].reset_index(drop=True)
+
+
+def _log_certainty(mixture: Mixture, chunk: Chunk) -> float:
+    """The sum over rows of the log of the greatest responsibility."""
+    logs = np.log(mixture.responsibilities(chunk.values).max(axis=1))
+    return float(np.broadcast_to(chunk.weights, logs.shape) @ logs)
 
 
 def _doubts(table: Table, model: Model, found: Found) -> list[str]:

@@ -4,7 +4,7 @@ import os
 import time
 import warnings
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,8 @@ from bayesgmm.posterior.sample import sample
 from bayesgmm.progress import progress
 from bayesgmm.record.fit import Fit
 from bayesgmm.search.find_map import find_MAP
+from bayesgmm.search.likelihood import Likelihood
+from bayesgmm.search.problem import MANY_ROWS
 from bayesgmm.selection.asked import check_names, check_numbers, check_proper, check_rows, check_shortlist
 from bayesgmm.selection.journal import Journal, Progress, fingerprint
 from bayesgmm.selection.ladder import Ladder, Model
@@ -180,7 +182,8 @@ def select(
     priors : Priors, optional
         Of the posteriors; the criteria at the maximum of the likelihood need none.
     shortlist : int or iterable of (n_components, covariance_type), default 3
-        The models that are sampled: so many of the least BIC, or those named. 0: none.
+        The models that are sampled: so many of the least BIC, or those named. 0: none, as where rows are not in memory:
+        then the maxima of 20,000 rows are climbed on to those of all.
     resolution, sample_weight, missing
         As for :func:`bayesgmm.build_model`.
     random_seed : int, optional
@@ -220,6 +223,7 @@ def select(
     seed = None if random_seed is None else check_count(random_seed, "random_seed", least=0)
     table = Table.to_fit(X, sample_weight=sample_weight, resolution=resolution, missing=missing)
     check_rows(table, numbers)
+    listed = _possible(listed, table)
     # Priors may fit some numbers of components and not others.
     every = numbers if priors is not None else numbers[:1]
     assumed, *_ = [Specification.of(table, k, covariance_type=names[0], priors=priors) for k in every]
@@ -230,7 +234,10 @@ def select(
         "priors": str(assumed.in_words()),
     }  # fmt: skip
     journal = Journal(None if store is None else Path(store), asked if seed is None else asked | {"seed": seed})
-    climbed = _climbed(Ladder(table, numbers, names), seed, journal, progressbar)
+    few = table.subsample(MANY_ROWS, np.random.default_rng(0)) if table.elsewhere else table
+    climbed = _climbed(Ladder(few, numbers, names), seed, journal, progressbar)
+    if few is not table:
+        climbed = _on_all_rows(table, climbed)
     rows, seconds = ranked(table, climbed.found), dict(climbed.seconds)
     posteriors: dict[tuple[int, str], xr.DataTree] = {}
     judged: dict[Model, Judgement] = {}
@@ -246,6 +253,27 @@ def select(
             judged[model] = Judgement.none(str(error))
         seconds[model] += time.perf_counter() - began
     return Selection(with_posteriors(rows, judged, seconds), posteriors, table, priors, climbed.seed)
+
+
+def _possible(listed: int | list[Model], table: Table) -> int | list[Model]:
+    """The shortlist, of which rows that are not in memory have none."""
+    if not table.elsewhere:
+        return listed
+    if isinstance(listed, list) and listed:
+        raise InvalidArgumentError(
+            "shortlist names models, but rows that are not in memory are compared at the maximum of the likelihood "
+            "only: leave it out, or select on a sample of the rows."
+        )
+    return 0
+
+
+def _on_all_rows(table: Table, climbed: Progress) -> Progress:
+    """What was found on some of the rows, climbed to the maximum of all of them."""
+    found = {
+        model: replace(one, maximum=Likelihood(table, model.family).climb(one.maximum.mixture))
+        for model, one in climbed.found.items()
+    }
+    return replace(climbed, found=found)
 
 
 def _climbed(ladder: Ladder, seed: int | None, journal: Journal, show: bool) -> Progress:
