@@ -18,7 +18,14 @@ import bayesgmm as bg
 from bayesgmm.data import blocks, large
 from bayesgmm.data.large import LargeTable
 from bayesgmm.data.table import Table
-from bayesgmm.exceptions import ClusterError, InvalidArgumentError, InvalidDataError, InvalidDataTypeError, ModelError
+from bayesgmm.exceptions import (
+    ClusterError,
+    InvalidArgumentError,
+    InvalidDataError,
+    InvalidDataTypeError,
+    MissingPackageError,
+    ModelError,
+)
 from bayesgmm.graph.axes import InAxes
 from bayesgmm.graph.quadratic import WithQuadratic
 from bayesgmm.mixture.mixture import Mixture
@@ -355,7 +362,7 @@ def test_what_rows_elsewhere_cannot_have_is_said_first(x, option):
 
 def test_without_dask_the_remedy_is_named(x, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "dask.array", None)
-    with pytest.raises(InvalidDataTypeError, match=r"pip install \"bayesgmm\[dask\]\""):
+    with pytest.raises(MissingPackageError, match=r"pip install \"bayesgmm\[dask\]\""):
         bg.build_model("rows.zarr", 2)
 
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from bayesgmm.data.checks import positions
 from bayesgmm.data.reading import listed
-from bayesgmm.exceptions import ClusterError, InvalidDataError, InvalidDataTypeError
+from bayesgmm.exceptions import ClusterError, InvalidDataError, InvalidDataTypeError, MissingPackageError
 
 # Values of a block, 32 MB, where it is ours to choose.
 BLOCK_VALUES = 2**22
@@ -63,12 +63,12 @@ class Blocks:
 
         Raises
         ------
-        InvalidDataError, InvalidDataTypeError
+        InvalidDataError, InvalidDataTypeError, MissingPackageError
         """
         try:
             import dask.array as da
         except ImportError:
-            raise InvalidDataTypeError(
+            raise MissingPackageError(
                 'rows that are not in memory are read by Dask: pip install "bayesgmm[dask]", or load them first.'
             ) from None
         X = _opened(X) if isinstance(X, str | os.PathLike) else X
