@@ -50,6 +50,8 @@ class LogPosterior:
         self._sizes = [int(np.prod(shape)) for shape in self._shapes]
         self.n_parameters = sum(self._sizes)
         self._constrain: Interpreted | None = None
+        # The way to a mixture, if it was asked for (:mod:`bayesgmm.graph.mixture_map`).
+        self.map: Any = None
         self._unconstrain: Interpreted | None = None
 
     @cached_property

@@ -76,6 +76,7 @@ def _least_kurtosis(rows: np.ndarray, share: np.ndarray, rng: np.random.Generato
 def _kurtosis(direction: np.ndarray, rows: np.ndarray, share: np.ndarray) -> tuple[float, np.ndarray]:
     """The kurtosis of rows in a direction, and its gradient."""
     seen = rows @ direction
-    second, fourth = share @ seen**2, share @ seen**4
-    by_seen = 4 * share * seen * (seen**2 / second**2 - fourth / second**3)
+    squares = seen * seen  # a power takes ten times as long
+    second, fourth = share @ squares, share @ (squares * squares)
+    by_seen = 4 * share * seen * (squares / second**2 - fourth / second**3)
     return fourth / second**2, rows.T @ by_seen
