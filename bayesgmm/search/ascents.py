@@ -29,6 +29,8 @@ LONGER = 2
 AROUND = 10
 # A start is given up where a hundred more of EM's last steps, and so many nats on top, would not take it to the best.
 STEPS_AHEAD, NATS_AHEAD = 100, 30.0
+# And where very many rows would have to be other than some of them by so many standard errors.
+ERRORS = 6.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,9 +166,10 @@ class Ascents:
             known = [new for old, new in climbed if old.same(ascent)]
             if known:
                 new = known[0]
-            elif ascent.given_up:
+            elif ascent.given_up or self._hopeless(ascent, problem):
                 q = ascent.optimum.q
-                new = replace(ascent, optimum=Optimum.given_up(q, problem.parameter_density(q)[0]))
+                value = ascent.optimum.log_posterior * problem.table.total / self.problem.table.total
+                new = replace(ascent, optimum=Optimum.given_up(q, value), given_up=True)
             else:
                 fewer = self.problem.parameter_density
                 optimum = climb_in_order(problem, ascent.optimum.q, curvature=fewer)
@@ -175,6 +178,21 @@ class Ascents:
             following.all.append(replace(new, kind=ascent.kind, begin=ascent.begin))
             done()
         return following
+
+    def _hopeless(self, ascent: Ascent, problem: Problem) -> bool:
+        """Whether more rows cannot make an optimum the best, by what these rows say of its distance.
+
+        With 1e6 rows of 5 features, K = 10, climbs from optima 75,000 nats below the best took 30 of 34 s.
+        """
+        best, table = self.best, self.problem.table
+        assert best is not None
+        if ascent is best or best.same(ascent):
+            return False
+        weights = table.row_weights / table.total
+        apart = best.mixture.log_density(table.observations) - ascent.mixture.log_density(table.observations)
+        mean = float(weights @ apart)
+        error = float(np.sqrt(weights**2 @ (apart - mean) ** 2))
+        return problem.table.total * (mean - ERRORS * error) > NATS_AHEAD
 
     @property
     def distinct(self) -> list[Ascent]:
