@@ -95,7 +95,7 @@ def on_cluster(n_rows: int) -> None:
 
     truth = mixture(5, 4)
     rows = truth.simulate(n_rows, np.random.default_rng(1))[0]
-    chunk = -(-n_rows // 20)
+    chunk = -(-n_rows // 8)
     in_memory = Table.to_fit(rows)
     with limited_to(1):
         alone, spread = timed(expectation, truth, in_memory, repeats=5)

@@ -200,7 +200,7 @@ class Blocks:
         client = self._client
         try:
             parts = client.map(_on_worker, self._parts, *each, function=function, pure=False)
-            while add and len(parts) > 1:
+            while add and len(parts) > FAN_IN:
                 groups = [parts[i : i + FAN_IN] for i in range(0, len(parts), FAN_IN)]
                 parts = client.map(_added, groups, pure=False)
             found = _patiently(client, parts)
@@ -212,7 +212,7 @@ class Blocks:
                 f"the cluster did not finish a pass over the rows ({type(error).__name__}: {error}). Start it again, "
                 "and fit once more."
             ) from error
-        return found[0] if add else found
+        return _added(found) if add else found
 
 
 def _patiently(client: Any, futures: list[Any]) -> list[Any]:
