@@ -36,6 +36,9 @@ DECREMENT_TOLERANCE = 1e-4
 NEGLIGIBLE_DECREMENT = 1e-8
 # The same of many parameters, whose log posteriors round to 1e-11 of some 1e5 nats.
 NEGLIGIBLE_OF_MANY = 1e-7
+# And what a log posterior rounds to, as a part of itself: with 1e8 rows 7e-6 nats, below which climbs went on for an
+# hour.
+ROUNDED = 1e-14
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,7 @@ def climb(
         decrement = 0.5 * float(gradient @ (result.hess_inv @ gradient))
         iterations += int(result.nit)
         message = str(result.message)
+        enough = max(enough, ROUNDED * abs(float(result.fun)))
         if decrement < enough or (i and result.nit == 0) or (known is not None and known(q, -float(result.fun))):
             break
     value, gradient = density(q)
