@@ -31,6 +31,7 @@ from bayesgmm.search import (
     starts as starts_module,
 )
 from bayesgmm.search.ascents import Ascents
+from bayesgmm.search.crossing import crossed, divergences
 from bayesgmm.search.curvature import negative_hessian
 from bayesgmm.search.problem import Problem
 from bayesgmm.search.regressions import Regressions
@@ -43,7 +44,7 @@ KNOWN = [("full", 2, -1130.264), ("tied", 3, -1126.316), ("diag", 2, -1147.806)]
 
 def starts_of(model, n):
     starting = StartingMixtures.of(model.specification, model.table, np.random.default_rng(0))
-    return [starting.make(i, None)[1] for i in range(n)]
+    return [starting.make(i)[1] for i in range(n)]
 
 
 def nearly_flat():
@@ -242,6 +243,29 @@ def test_a_search_goes_on_where_one_kind_of_start_alone_found_the_best(faithful_
     assert of_kinds("reweighted rows", "k-means", "random rows", *("reweighted rows",) * 10, n=25)
 
 
+def test_a_crossing_has_parts_of_both_and_may_be_right_where_each_is():
+    """Two mixtures, each wrong in another place: one time in some the child is right in both."""
+    rng = np.random.default_rng(1)
+    means = np.array([[0.0, 0], [10, 0], [0, 10], [10, 10]])
+    truth = Mixture(np.full(4, 0.25), means, np.broadcast_to(np.eye(2), (4, 2, 2)))
+    shifted = [replace(truth, means=means + 3 * np.eye(4)[[k]].T) for k in (0, 3)]
+    order = rng.permutation(4)
+    second = replace(shifted[1], means=shifted[1].means[order])
+    children = [crossed(shifted[0], second, rng) for _ in range(20)]
+    right = [child.matches(truth, 0.01) for child in children]
+    wrong = [
+        child.matches(replace(truth, means=means + 3 * np.eye(4)[[0, 3]].sum(axis=0)[:, None]), 0.01)
+        for child in children
+    ]
+    assert any(right)
+    assert all(a or b for a, b in zip(right, wrong, strict=True))
+    assert crossed(truth, shifted[0], rng) is None  # they differ in one place
+    # The same in other units.
+    units = np.array([1e3, 1e-3])
+    scaled = [replace(m, means=m.means * units, covariances=m.covariances * np.outer(units, units)) for m in shifted]
+    np.testing.assert_allclose(divergences(*scaled), divergences(*shifted), atol=1e-9)
+
+
 def test_rows_that_are_reweighted_lead_to_an_optimum_nearby():
     """Wine has optima 2 nats apart that differ in a few rows."""
     model = bg.build_model(load_wine().data, 3)
@@ -252,7 +276,7 @@ def test_rows_that_are_reweighted_lead_to_an_optimum_nearby():
     assert adjusted_rand_score(*labels) > 0.9
     ascents.all = [lower]
     for _ in range(20):  # of which 4 did
-        kind, begin, gain = ascents._starting.make(5, lower.mixture, around=True)
+        kind, begin, gain = ascents._starting.make(5, [lower.mixture], around=True)
         ascents.all.append(ascents._ascent(kind, begin, gain))
     assert {ascent.kind for ascent in ascents.all[1:]} == {"reweighted rows"}
     assert ascents.best.same(best)

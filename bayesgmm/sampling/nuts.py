@@ -9,7 +9,6 @@ import numpy as np
 from bayesgmm.exceptions import InvalidArgumentError, ModelError, MultipleModesWarning, SamplingError
 from bayesgmm.graph.axes import InAxes
 from bayesgmm.graph.backends import SAMPLERS_BACKENDS, check_backend
-from bayesgmm.graph.quadratic import WithQuadratic
 from bayesgmm.record.provenance import NEARLY_ALL, others_that_matter, percentages, seed_of
 from bayesgmm.sampling.corrected import corrected, with_gaussian_likelihood
 from bayesgmm.sampling.nutpie import LIBRARY, Settings, run_chains
@@ -94,6 +93,7 @@ def run_nuts(
     kept = None if store is None else Store.create(store, run)
     done: list[Chain] = []
     problem = problem.on(backend)
+    quadratic = with_gaussian_likelihood(problem, modes[0]) if gaussian else None
     for m, (mode, n) in enumerate(zip(modes, counts, strict=True)):
         seed = int(rng.integers(2**31 - 1))
         if in_jax:
@@ -101,13 +101,12 @@ def run_nuts(
 
             done += numpyro.run_chains(problem.sampling_density, mode, n, settings, number=m, seed=seed)
             continue
-        moved_under = with_gaussian_likelihood(problem, mode) if gaussian else problem.sampling_density
-        density = InAxes(moved_under, mode.q, mode.axes)
+        density = InAxes(problem.sampling_density if quadratic is None else quadratic, mode.q, mode.axes)
         done += run_chains(density, n, settings, mode=m, seed=seed, sink=None if kept is None else kept.sink(m))
         if any(len(chain.u) < settings.draws for chain in done):  # interrupted
             break
     run = replace(run, chains=done)
-    return corrected(run, moved_under, rng) if isinstance(moved_under, WithQuadratic) and done else run
+    return run if quadratic is None or not done else corrected(run, quadratic, rng)
 
 
 def _check_start(start: Start, estimate: MapEstimate | None) -> None:
