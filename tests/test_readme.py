@@ -24,11 +24,11 @@ def test_code_blocks_run_in_order(capsys, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", ["gaps", "rows"])
+@pytest.mark.parametrize("page", ["gaps", "rows", "large", "jax"])
 def test_code_of_pages_runs(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"```python\n(.*?)```", (README.parent / "docs" / f"{page}.md").read_text(), flags=re.DOTALL)
     scope = {}
     for block in blocks:
         exec(block, scope)
-    assert len(blocks) > 1
+    assert blocks
