@@ -8,11 +8,9 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from bayesgmm.arguments import check_choice, check_count
-from bayesgmm.data.blocks import are_elsewhere
-from bayesgmm.data.checks import positions
 from bayesgmm.data.table import MARGINALISE, Table
 from bayesgmm.exceptions import InvalidArgumentError
-from bayesgmm.posterior.checks import PARETO_K_LIMIT
+from bayesgmm.posterior.suited import affordable, kept, suited
 from bayesgmm.prediction import LARGEST_SEED, Predictions
 from bayesgmm.record.fit import Fit
 
@@ -28,10 +26,6 @@ STARTS = {"nuts": ("auto", "heaviest", "dispersed"), "map": ("auto", "heaviest")
 STARTS |= {"auto": STARTS["nuts"], "laplace": STARTS["map"]}
 # Draws that `inference_data_` holds after a MAP fit.
 LAPLACE_DRAWS = 1000
-# From so many rows on "auto" takes the likelihood for Gaussian.
-MANY_ROWS = 100_000
-# Steps of arithmetic that the log-likelihoods of its draws may take; but at least so many draws a chain.
-MOST_WORK, LEAST_DRAWS = 4e11, 100
 # What "auto" looks for K up to.
 MOST_COMPONENTS = 9
 
@@ -212,12 +206,7 @@ class GaussianMixture(Predictions, DensityMixin, BaseEstimator):
             measurement_covariance=measurement_covariance,
         )
         self.components_ = model.specification.components
-        if are_elsewhere(X):
-            self.n_features_in_ = model.table.n_features
-            if model.table.features != positions(self.n_features_in_):
-                self.feature_names_in_ = np.array(model.table.features, dtype=object)
-        else:
-            self._check_names(X, reset=True)
+        self._remember_features(X, model.table)
         random = check_random_state(self.random_state)
         seeds = [int(random.randint(LARGEST_SEED)) for _ in range(2 if self.inference == "map" else 3)]
         self.map_ = find_MAP(model, n_init=self.n_init, random_seed=seeds[0], progressbar=self.progressbar)
@@ -231,28 +220,17 @@ class GaussianMixture(Predictions, DensityMixin, BaseEstimator):
         self._inference_data: xr.DataTree | None = None
         self.inference_, self.inference_reason_ = self.inference, "asked for"
         if self.inference == "auto":
-            self.inference_, self.inference_reason_ = self._suited(model, seeds[2])
-        if self.inference_ != "map" and self._inference_data is None:
+            curved = self.map_.mode.factor is not None
+            self.inference_, self.inference_reason_ = suited(model.table, curved=curved)
+        if self.inference_ != "map":
             self._sample(model, seeds[2])
+        if self.inference == "auto" and self.inference_ == "laplace":
+            pareto_k = Fit.of(self._inference_data).provenance.pareto_k
+            assert pareto_k is not None
+            self.inference_, self.inference_reason_ = kept(model.table, pareto_k)
+            if self.inference_ == "nuts":
+                self._sample(model, seeds[2])
         return self
-
-    def _suited(self, model: Any, seed: int) -> tuple[str, str]:
-        """What suits a model's table, and why."""
-        table = model.table
-        if table.n_rows < MANY_ROWS and not table.elsewhere:
-            return "nuts", f"{table.n_rows:,} rows are fewer than {MANY_ROWS:,}"
-        if self.map_.mode.factor is None:
-            return "nuts", "the posterior is not curved in every direction at its mode"
-        self.inference_ = "laplace"
-        self._sample(model, seed)
-        pareto_k = Fit.of(self._inference_data).provenance.pareto_k
-        said = f"{table.n_rows:,} rows: a Gaussian likelihood, Pareto k {pareto_k:.2f}"
-        if pareto_k is not None and pareto_k > PARETO_K_LIMIT:
-            if not table.elsewhere:
-                self._inference_data = None
-                return "nuts", f"{said}, above {PARETO_K_LIMIT}"
-            said += f", above {PARETO_K_LIMIT}: not to be relied on"
-        return "laplace", said
 
     def _check_arguments(self) -> None:
         check_choice(self.inference, "inference", INFERENCES)
@@ -293,7 +271,7 @@ class GaussianMixture(Predictions, DensityMixin, BaseEstimator):
         gaussian = self.inference_ == "laplace"
         drawn = sample(
             model,
-            draws=self._affordable(model.table) if gaussian else self.draws,
+            draws=affordable(model.table, self.n_components_, self.draws, self.chains) if gaussian else self.draws,
             tune=self.tune,
             chains=self.chains,
             cores=self.cores,
@@ -309,11 +287,6 @@ class GaussianMixture(Predictions, DensityMixin, BaseEstimator):
         self.weights_ = means["weights"].transpose("component").values
         self.means_ = means["means"].transpose("component", "feature").values
         self.covariances_ = means["covariances"].transpose(*fit.covariance.dims).values
-
-    def _affordable(self, table: Table) -> int:
-        """Draws of every chain, each of which takes a log-likelihood."""
-        per_draw = table.n_rows * self.n_components_ * (4.0 + 0.1 * table.n_features**2)
-        return min(self.draws, max(LEAST_DRAWS, int(MOST_WORK / per_draw / self.chains)))
 
     def fit_predict(
         self,

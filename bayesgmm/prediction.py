@@ -9,7 +9,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from bayesgmm.arguments import check_count
 from bayesgmm.data.blocks import Blocks, are_elsewhere
-from bayesgmm.data.checks import finite
+from bayesgmm.data.checks import finite, positions
 from bayesgmm.data.observations import Rows
 from bayesgmm.data.reading import column_names
 from bayesgmm.data.table import Table
@@ -35,6 +35,15 @@ class Predictions:
     random_state: Any
     map_: "MapEstimate"
     components_: np.ndarray
+
+    def _remember_features(self, X: Any, table: Table) -> None:
+        """The number and the names of the features that are fitted, as scikit-learn has them."""
+        if not are_elsewhere(X):
+            self._check_names(X, reset=True)
+            return
+        self.n_features_in_ = table.n_features
+        if table.features != positions(table.n_features):
+            self.feature_names_in_ = np.array(table.features, dtype=object)
 
     def _check_names(self, X: Any, *, reset: bool) -> None:
         """scikit-learn's check of the features' number and names, its errors as ours."""

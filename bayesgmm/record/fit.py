@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 
 # What a user's own draws need to be read as a mixture's.
 NEEDED = ("weights", "means", "covariances")
-# The group of the models that were compared.
-SELECTION = "selection"
 
 
 @dataclass(frozen=True, eq=False)
@@ -295,9 +293,7 @@ class Fit:
 
     def weighed(self, weights: np.ndarray) -> "Fit":
         """The fit with weights of its chains, (chain,)."""
-        tree = self.tree.copy()
-        tree["sample_stats"] = tree["sample_stats"].dataset.assign({CHAIN_WEIGHT: ("chain", weights)})
-        return Fit(tree)
+        return Fit(trees.weighed(self.tree, weights))
 
     def relabelled(self, order: np.ndarray, method: str) -> "Fit":
         """The fit with the components of every draw in another order (chain, draw, component).
@@ -321,15 +317,11 @@ class Fit:
     @property
     def selection(self) -> "pd.DataFrame | None":
         """The table of the selection that the model came from, if it did."""
-        return self._group(SELECTION).to_dataframe() if SELECTION in self.tree else None
+        return self._group(trees.SELECTION).to_dataframe() if trees.SELECTION in self.tree else None
 
     def selected_from(self, table: "pd.DataFrame") -> "Fit":
         """The fit with the table of the selection that its model came from."""
-        import xarray as xr
-
-        tree = self.tree.copy()
-        tree[SELECTION] = xr.DataTree(xr.Dataset({name: ("model", np.asarray(table[name])) for name in table}))
-        return Fit(tree)
+        return Fit(trees.selected_from(self.tree, table))
 
     def _group(self, name: str) -> "xr.Dataset":
         import xarray as xr

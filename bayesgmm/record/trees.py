@@ -15,6 +15,8 @@ LOG_POSTERIOR, PERMUTATION = "lp", "permutation"
 CHAIN_WEIGHT, START_MODE = "chain_weight", "start_mode"
 # Where a tree keeps its specification: a variable, as netCDF's attributes hold no more than 64 kB.
 SPECIFICATION = "specification"
+# The group of the models that were compared.
+SELECTION = "selection"
 EACH = ("chain", "draw")
 BY_DRAW = ("posterior", "sample_stats")
 
@@ -31,6 +33,22 @@ def in_proportion(tree: "xr.DataTree", weight: np.ndarray) -> "xr.DataTree":
         parts = [group.isel(chain=[c], draw=index).drop_vars(["chain", "draw"]) for c, index in enumerate(kept)]
         joined = xr.concat(parts, dim="draw").assign_coords(chain=[0], draw=np.arange(sum(map(len, kept))))
         result[name] = xr.DataTree(joined.assign_attrs(group.attrs))
+    return result
+
+
+def weighed(tree: "xr.DataTree", weights: np.ndarray) -> "xr.DataTree":
+    """A tree with weights of its chains, (chain,)."""
+    result = tree.copy()
+    result["sample_stats"] = result["sample_stats"].dataset.assign({CHAIN_WEIGHT: ("chain", weights)})
+    return result
+
+
+def selected_from(tree: "xr.DataTree", table: Any) -> "xr.DataTree":
+    """A tree with the data frame of the selection that its model came from."""
+    import xarray as xr
+
+    result = tree.copy()
+    result[SELECTION] = xr.DataTree(xr.Dataset({name: ("model", np.asarray(table[name])) for name in table}))
     return result
 
 

@@ -10,7 +10,8 @@ from bayesgmm.record.starts import AROUND_THE_BEST, FOUND_OFTEN, GIVEN_UP, Start
 from bayesgmm.search.climb import Optimum
 from bayesgmm.search.mode import SAME_PARAMETERS
 from bayesgmm.search.order import climb_in_order
-from bayesgmm.search.problem import ROUNDING, Problem
+from bayesgmm.search.ordered import ROUNDING
+from bayesgmm.search.problem import Problem
 from bayesgmm.search.starts import FROM_THE_BEST, StartingMixtures
 
 # Two optima are one if they agree to this in log posterior (nats), and their mixtures match.
