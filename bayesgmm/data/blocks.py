@@ -9,7 +9,8 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial, reduce
+from operator import add
 from pathlib import Path
 from typing import Any
 
@@ -165,11 +166,8 @@ class Blocks:
     def total(self, function: Callable[..., Any], *each: Any) -> Any:
         """The sum of what ``function`` gives of every block (n, D), and of its part of ``each``."""
         if self._client is not None:
-            return self._gathered(function, each, add=True)
-        found = None
-        for values in self._mapped(function, each):
-            found = values if found is None else found + values
-        return found
+            return self._gathered(function, each, summed=True)
+        return reduce(add, self._mapped(function, each))
 
     def each(self, function: Callable[..., Any], *each: Any) -> list[Any]:
         """What ``function`` gives of every block (n, D), and of its part of ``each``."""
@@ -195,14 +193,14 @@ class Blocks:
                     following = reader.submit(_read, self._parts[i + 1])
                 yield function(block, *given)
 
-    def _gathered(self, function: Callable[..., Any], each: tuple[Sequence[Any], ...], *, add: bool = False) -> Any:
+    def _gathered(self, function: Callable[..., Any], each: tuple[Sequence[Any], ...], *, summed: bool = False) -> Any:
         """On the workers."""
         client = self._client
         try:
             parts = client.map(_on_worker, self._parts, *each, function=function, pure=False)
-            while add and len(parts) > FAN_IN:
+            while summed and len(parts) > FAN_IN:
                 groups = [parts[i : i + FAN_IN] for i in range(0, len(parts), FAN_IN)]
-                parts = client.map(_added, groups, pure=False)
+                parts = client.map(partial(reduce, add), groups, pure=False)
             found = _patiently(client, parts)
         except Exception as error:
             of_cluster = isinstance(error, OSError | CancelledError | TimeoutError)
@@ -212,7 +210,7 @@ class Blocks:
                 f"the cluster did not finish a pass over the rows ({type(error).__name__}: {error}). Start it again, "
                 "and fit once more."
             ) from error
-        return _added(found) if add else found
+        return reduce(add, found) if summed else found
 
 
 def _patiently(client: Any, futures: list[Any]) -> list[Any]:
@@ -275,10 +273,3 @@ def _some(block: np.ndarray, rows: np.ndarray) -> np.ndarray:
 
 def _on_worker(block: Any, *given: Any, function: Callable[..., Any]) -> Any:
     return function(np.ascontiguousarray(block), *given)
-
-
-def _added(parts: list[Any]) -> Any:
-    total = parts[0]
-    for part in parts[1:]:
-        total = total + part
-    return total

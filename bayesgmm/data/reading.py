@@ -28,7 +28,8 @@ def _in_memory(X: Any) -> Any:
     if type(X).__module__.split(".")[0] != "dask" or not hasattr(X, "compute"):
         return X
     warnings.warn(
-        "X is a dask collection: all of it is loaded into this process's memory. Where it has no room, fit a sample.",
+        "X is a dask collection: all of it is loaded into this process's memory, as is needed here; fits, predictions "
+        "and assignments do without.",
         InMemoryWarning,
         stacklevel=5,
     )
