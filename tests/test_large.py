@@ -28,11 +28,12 @@ from bayesgmm.exceptions import (
 )
 from bayesgmm.graph.axes import InAxes
 from bayesgmm.graph.quadratic import WithQuadratic
+from bayesgmm.mixture import threads
 from bayesgmm.mixture.mixture import Mixture
 from bayesgmm.sampling.corrected import corrected as corrected_run, systematic, with_gaussian_likelihood
 from bayesgmm.sampling.nutpie import Settings, run_chains
 from bayesgmm.sampling.run import Plan, Run
-from bayesgmm.search import problem
+from bayesgmm.search import checkpoint, problem
 from bayesgmm.search.passes import Passes
 from bayesgmm.selection import select as select_module
 
@@ -409,3 +410,39 @@ def test_a_cluster_that_went_away_is_said(x):
         with pytest.raises(ClusterError, match="Start it again"):
             table.sum_over(_slowly(Mixture(np.ones(1), np.zeros((1, 2)), np.eye(2)[None])))
         client.close()
+
+
+def test_a_pass_on_a_worker_has_one_thread(x, client):
+    table = LargeTable.to_fit(da.from_array(x, chunks=(200, 2)))
+    assert table.blocks.total(_n_threads) == 3 and threads.threads() == threads.available_cores()
+
+
+def _n_threads(block):
+    return threads.threads()
+
+
+def test_a_stopped_search_goes_on_with_all_rows(x, tmp_path, monkeypatch):
+    """What is made on some rows is made again, or found in the folder; the climb with all rows is not begun anew."""
+    monkeypatch.setattr(checkpoint, "PAUSE", 0.0)
+    np.save(tmp_path / "rows.npy", x)
+    plain = bg.find_MAP(bg.build_model(tmp_path / "rows.npy", 2), random_seed=1, n_init=2)
+    statistics, passes, last = Passes.statistics, [], np.inf
+
+    def counted(self, mixture):
+        passes.append(mixture)
+        if len(passes) > last:
+            raise OSError("the disk went away")
+        return statistics(self, mixture)
+
+    monkeypatch.setattr(Passes, "statistics", counted)
+    bg.find_MAP(bg.build_model(tmp_path / "rows.npy", 2), random_seed=1, n_init=2)
+    needed, last = len(passes), len(passes) - 3
+    passes.clear()
+    with pytest.raises(OSError, match="went away"):
+        bg.find_MAP(bg.build_model(tmp_path / "rows.npy", 2), random_seed=1, n_init=2, store=tmp_path / "search")
+    last = np.inf
+    passes.clear()
+    again = bg.find_MAP(bg.build_model(tmp_path / "rows.npy", 2), random_seed=1, n_init=2, store=tmp_path / "search")
+    assert len(passes) < needed
+    assert again.log_posterior == pytest.approx(plain.log_posterior, rel=1e-12)
+    np.testing.assert_allclose(again.point["means"], plain.point["means"], rtol=1e-6)

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from bayesgmm.data import worker
 from bayesgmm.data.checks import positions
 from bayesgmm.data.reading import listed
 from bayesgmm.exceptions import ClusterError, InvalidDataError, InvalidDataTypeError, MissingPackageError
@@ -208,7 +209,7 @@ class Blocks:
                 raise
             raise ClusterError(
                 f"the cluster did not finish a pass over the rows ({type(error).__name__}: {error}). Start it again, "
-                "and fit once more."
+                "and fit once more; what find_MAP(store=...) kept is not computed again."
             ) from error
         return reduce(add, found) if summed else found
 
@@ -272,4 +273,5 @@ def _some(block: np.ndarray, rows: np.ndarray) -> np.ndarray:
 
 
 def _on_worker(block: Any, *given: Any, function: Callable[..., Any]) -> Any:
-    return function(np.ascontiguousarray(block), *given)
+    with worker.task():
+        return function(np.ascontiguousarray(block), *given)

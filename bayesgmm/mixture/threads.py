@@ -26,6 +26,8 @@ import llvmlite.binding
 import numba
 from numba.extending import intrinsic
 
+from bayesgmm.data.worker import on_worker
+
 _lock = Lock()
 _pool: ThreadPoolExecutor | None = None
 _limit: int | None = None
@@ -41,6 +43,8 @@ def available_cores() -> int:
 
 def threads() -> int:
     """Threads that one pass may use now."""
+    if on_worker():
+        return 1
     return available_cores() if _limit is None else _limit
 
 

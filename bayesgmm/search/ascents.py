@@ -2,11 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
 from bayesgmm.mixture.mixture import Mixture
 from bayesgmm.record.starts import AROUND_THE_BEST, FOUND_OFTEN, GIVEN_UP, Starts
+from bayesgmm.search.checkpoint import Checkpoint
 from bayesgmm.search.climb import Optimum
 from bayesgmm.search.mode import SAME_PARAMETERS
 from bayesgmm.search.order import climb_in_order
@@ -61,10 +63,13 @@ class Ascents:
     ----------
     problem : Problem
     rng : numpy.random.Generator
+    checkpoint : Checkpoint
+        Where climbs are kept.
     """
 
-    def __init__(self, problem: Problem, rng: np.random.Generator):
+    def __init__(self, problem: Problem, rng: np.random.Generator, checkpoint: Checkpoint):
         self.problem, self.all = problem, list[Ascent]()
+        self._checkpoint = checkpoint
         self._rng = rng
         self._starting = StartingMixtures.of(problem.specification, problem.table, rng)
 
@@ -128,7 +133,9 @@ class Ascents:
             value = problem.parameter_density(q)[0]
             if value + STEPS_AHEAD * gain + NATS_AHEAD < best.optimum.log_posterior:
                 return Ascent(kind, begin, Optimum.given_up(q, value), begin, given_up=True)
-        optimum = climb_in_order(problem, q, known=lambda q, value: self._reached(q, value) is not None)
+        optimum = self._checkpoint.climbed(
+            problem, q, partial(climb_in_order, known=lambda q, value: self._reached(q, value) is not None)
+        )
         found = self._reached(optimum.q, optimum.log_posterior)
         if found is not None:
             return replace(found, kind=kind, begin=begin)
@@ -162,7 +169,7 @@ class Ascents:
     def on(self, problem: Problem, done: Callable[[], None]) -> "Ascents":
         """The same ascents gone on with on another problem, which has more rows: one climb from each optimum."""
         climbed: list[tuple[Ascent, Ascent]] = []
-        following = Ascents(problem, self._rng)
+        following = Ascents(problem, self._rng, self._checkpoint)
         for ascent in self.all:
             known = [new for old, new in climbed if old.same(ascent)]
             if known:
@@ -172,8 +179,8 @@ class Ascents:
                 value = ascent.optimum.log_posterior * problem.table.total / self.problem.table.total
                 new = replace(ascent, optimum=Optimum.given_up(q, value), given_up=True)
             else:
-                fewer = self.problem.parameter_density
-                optimum = climb_in_order(problem, ascent.optimum.q, curvature=fewer)
+                climb = partial(climb_in_order, curvature=self.problem.parameter_density)
+                optimum = self._checkpoint.climbed(problem, ascent.optimum.q, climb)
                 new = replace(ascent, optimum=optimum, mixture=problem.mixture(optimum.q))
             climbed.append((ascent, new))
             following.all.append(replace(new, kind=ascent.kind, begin=ascent.begin))

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.optimize import minimize
+from scipy.optimize import OptimizeResult, minimize
 
 from bayesgmm.graph.axes import MANY, axes as axes_of
 from bayesgmm.graph.compiled import LogDensity
@@ -72,11 +72,12 @@ def climb(
     coordinates: Regressions | None = None,
     curvature: LogDensity | None = None,
     known: Callable[[np.ndarray, float], bool] | None = None,
+    each: Callable[[np.ndarray, float], None] | None = None,
 ) -> Optimum:
     """Maximise a log-density from ``start`` by L-BFGS, first in units of ``scales``, then in its curvature's axes.
 
     The curvature is that of ``curvature``, the same density with fewer rows, if one is given. A climb goes no further
-    than a round that ends at a point and a value that are ``known``.
+    than a round that ends at a point and a value that are ``known``; ``each`` is called with those of every iteration.
     """
     q = start
     coordinates = Regressions.none(q.size) if coordinates is None else coordinates
@@ -88,7 +89,7 @@ def climb(
             axes, most = _axes(density, q, scales, coordinates, first=i == 0, curvature=curvature)
         except np.linalg.LinAlgError:  # not finite there
             break
-        result, q = _maximise(density, q, axes, coordinates, most)
+        result, q = _maximise(density, q, axes, coordinates, most, each)
         gradient = np.asarray(result.jac)
         decrement = 0.5 * float(gradient @ (result.hess_inv @ gradient))
         iterations += int(result.nit)
@@ -139,7 +140,12 @@ def _term_of_many(density: LogDensity) -> MixtureTerm | None:
 
 
 def _maximise(
-    density: LogDensity, origin: np.ndarray, axes: Any, coordinates: Regressions, iterations: int
+    density: LogDensity,
+    origin: np.ndarray,
+    axes: Any,
+    coordinates: Regressions,
+    iterations: int,
+    each: Callable[[np.ndarray, float], None] | None,
 ) -> tuple[Any, np.ndarray]:
     """L-BFGS from ``origin`` in the coordinates u of z = z(origin) + axes u, and the q it ends at."""
     begin = coordinates.there(origin)
@@ -153,11 +159,16 @@ def _maximise(
             return np.inf, np.zeros_like(u)
         return -value, -(slopes @ axes)
 
+    def stepped(intermediate_result: OptimizeResult) -> None:
+        assert each is not None
+        each(coordinates.back(begin + axes @ intermediate_result.x), -float(intermediate_result.fun))
+
     result = minimize(
         objective,
         np.zeros_like(origin),
         jac=True,
         method="L-BFGS-B",
+        callback=None if each is None else stepped,
         options={"maxiter": iterations, "maxfun": 2 * iterations, "maxcor": 20, "ftol": 0.0, "gtol": 1e-7},
     )
     return result, coordinates.back(begin + axes @ result.x)

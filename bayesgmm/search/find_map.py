@@ -5,8 +5,10 @@ while the compiled function that NUTS uses too climbs from a start in millisecon
 that of ``pm.find_MAP``.
 """
 
+import os
 import warnings
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,6 +26,7 @@ from bayesgmm.mixture.widths import COLLAPSED_WIDTH, against_collapse, named_row
 from bayesgmm.model.specification import Specification
 from bayesgmm.progress import progress
 from bayesgmm.search.ascents import LEAST_STARTS, Ascents
+from bayesgmm.search.checkpoint import Checkpoint
 from bayesgmm.search.climb import Optimum
 from bayesgmm.search.estimate import MapEstimate
 from bayesgmm.search.optima import Optima
@@ -47,6 +50,7 @@ def find_MAP(
     random_seed: Any = None,
     progressbar: bool = True,
     backend: str = "numba",
+    store: str | os.PathLike | None = None,
 ) -> MapEstimate:
     r"""The maximum a posteriori estimate of a mixture.
 
@@ -74,6 +78,9 @@ def find_MAP(
     backend : {"numba", "jax"}, default "numba"
         What computes the log posterior and its gradient: this package's own kernel on all processors, or JAX, with the
         data on its device, once (``pip install "bayesgmm[jax]"``).
+    store : str or path, optional
+        A folder in which climbs are kept as they come, the one under way every two seconds: the same call goes on where
+        another one was stopped, whatever stopped it. Without ``random_seed`` the seed is kept there too.
 
     Returns
     -------
@@ -85,6 +92,8 @@ def find_MAP(
         ``model`` was not made by :func:`build_model`, or no start reached a finite density.
     ImproperPosteriorError
         Rows lie exactly on a slanted line or plane, more of them than the priors can bear.
+    StorageError
+        Nothing can be written at ``store``.
     MissingPackageError
         JAX was asked for and is not installed.
 
@@ -116,8 +125,9 @@ def find_MAP(
     problem = Problem.of(model, check_backend(backend))
     _warn_if_unbounded(problem)
     check_data(problem.specification, problem.table)
-    rng = np.random.default_rng(random_seed)
-    ascents = _search(problem, number, rng, progressbar)
+    checkpoint = Checkpoint(None if store is None else Path(store))
+    random_seed = checkpoint.seed(random_seed)
+    ascents = _search(problem, number, np.random.default_rng(random_seed), checkpoint, progressbar)
     if ascents.best is None:
         raise ModelError(
             "the log posterior is not finite at any start: check the priors (is the data inside their support?) "
@@ -136,14 +146,16 @@ def _number(n_init: Any) -> int:
     return check_count(n_init, "n_init")
 
 
-def _search(problem: Problem, n_init: int | None, rng: np.random.Generator, progressbar: bool) -> Ascents:
+def _search(
+    problem: Problem, n_init: int | None, rng: np.random.Generator, checkpoint: Checkpoint, progressbar: bool
+) -> Ascents:
     """All ascents: on some of the rows first, where there are very many."""
     few = problem.on_fewer_rows(rng)
     stages = 1 + (few is not problem)
     expected = LEAST_STARTS if n_init is None else n_init
     work = float(OPERATIONS * PASSES * expected * problem.table.values.size * problem.specification.n_components)
     with progress("Climbing", stages * expected, work=work, show=progressbar) as done:
-        ascents = Ascents(few, rng).run(n_init, done)
+        ascents = Ascents(few, rng, checkpoint).run(n_init, done)
         return ascents if few is problem else ascents.on(problem, done)
 
 

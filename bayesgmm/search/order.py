@@ -19,6 +19,7 @@ def climb_in_order(
     *,
     curvature: LogDensity | None = None,
     known: Callable[[np.ndarray, float], bool] | None = None,
+    each: Callable[[np.ndarray, float], None] | None = None,
 ) -> Optimum:
     """The optimum above a start in the best order of its components; see :func:`bayesgmm.search.climb.climb`."""
     optimum, iterations = None, 0
@@ -33,6 +34,7 @@ def climb_in_order(
             coordinates=problem.regressions,
             curvature=curvature,
             known=known,
+            each=each,
         )
         iterations += optimum.iterations
     assert optimum is not None
