@@ -1,12 +1,12 @@
-"""How a default fit grows with features and components, on blobs that are well apart; beside ``pm.Mixture`` with nutpie.
+"""How a default fit grows with features and components, on blobs far apart; beside ``pm.Mixture`` with nutpie.
 
-    python benchmarks/growth.py ours      # seconds of MAP, NUTS, relabelling, diagnosis; the verdict; gradient and floor
+    python benchmarks/growth.py ours      # seconds of MAP, NUTS, relabelling, diagnosis; verdict; gradient and floor
     python benchmarks/growth.py theirs    # pm.Mixture of MvNormal with nutpie, stopped after ten minutes a shape
     python benchmarks/growth.py           # both
 
-Every shape is timed in a process of its own, warm: what is compiled has been compiled in an earlier process. A sampler's
-score is the smallest bulk effective sample size of weights, means and covariances over the seconds of tuning and
-sampling. The gradient is that which the sampler calls, one thread, least of five.
+Every shape is timed in a process of its own, warm: what is compiled has been compiled in an earlier process. A
+sampler's score is the smallest bulk effective sample size of weights, means and covariances over the seconds of tuning
+and sampling. The gradient is that which the sampler calls, one thread, least of five.
 """
 
 import json

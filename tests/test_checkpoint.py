@@ -10,7 +10,7 @@ from bayesgmm.search.order import climb_in_order
 from bayesgmm.search.problem import Problem
 
 
-class Stopped(Exception):
+class StoppedError(Exception):
     """What stops a search."""
 
 
@@ -33,7 +33,7 @@ def climbs(monkeypatch):
             each(q, value)
             steps.append(value)
             if len(begins) > limit[0] and len(steps) == 3:
-                raise Stopped
+                raise StoppedError
 
         return climb_in_order(problem, start, each=None if each is None else step, **others)
 
@@ -45,7 +45,7 @@ def climbs(monkeypatch):
 
 def stopped(model, climbs, store, after):
     climbs.limit[0] = after
-    with pytest.raises(Stopped):
+    with pytest.raises(StoppedError):
         bg.find_MAP(model, n_init=10, random_seed=3, store=store)
     climbs.limit[0] = np.inf
     made = list(climbs.begins)
@@ -60,7 +60,8 @@ def test_a_stopped_search_goes_on(model, climbs, tmp_path):
     made = stopped(model, climbs, tmp_path / "search", after=2)
     again = bg.find_MAP(model, n_init=10, random_seed=3, store=tmp_path / "search")
     # What had ended is not climbed again, and what was under way goes on from its third iteration.
-    assert len(made) == 3 and len(climbs.begins) == len(needed) - 2
+    assert len(made) == 3
+    assert len(climbs.begins) == len(needed) - 2
     density = again.problem.parameter_density
     assert density(climbs.begins[0])[0] > density(made[2])[0]
     assert again.log_posterior == pytest.approx(plain.log_posterior, abs=1e-6)

@@ -414,7 +414,8 @@ def test_a_cluster_that_went_away_is_said(x):
 
 def test_a_pass_on_a_worker_has_one_thread(x, client):
     table = LargeTable.to_fit(da.from_array(x, chunks=(200, 2)))
-    assert table.blocks.total(_n_threads) == 3 and threads.threads() == threads.available_cores()
+    assert table.blocks.total(_n_threads) == 3
+    assert threads.threads() == threads.available_cores()
 
 
 def _n_threads(block):
