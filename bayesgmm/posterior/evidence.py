@@ -11,6 +11,7 @@ from scipy.sparse.csgraph import connected_components
 from scipy.special import gammaln, logsumexp
 
 from bayesgmm.exceptions import ModelError
+from bayesgmm.mixture.threads import one_for_matrices
 from bayesgmm.posterior.bridge import Proposal, bridge
 from bayesgmm.posterior.relabel import relabelled, with_sampled_labels
 from bayesgmm.record.fit import Fit
@@ -72,6 +73,7 @@ class Evidence:
         return "\n".join([*lines, *(f"  {reason}" for reason in self.reasons)])
 
 
+@one_for_matrices()
 def evidence(dt: "xr.DataTree", *, model: "pm.Model | None" = None, random_seed: Any = 0) -> Evidence:
     r"""The log marginal likelihood of a fit, by bridge sampling.
 

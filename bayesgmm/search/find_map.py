@@ -22,6 +22,7 @@ from bayesgmm.exceptions import (
 )
 from bayesgmm.graph.backends import check_backend
 from bayesgmm.mixture.mixture import Mixture
+from bayesgmm.mixture.threads import one_for_matrices
 from bayesgmm.mixture.widths import COLLAPSED_WIDTH, against_collapse, named_rows, own_rows, widths
 from bayesgmm.model.specification import Specification
 from bayesgmm.progress import progress
@@ -43,6 +44,7 @@ DEEPEST_GAP = 30.0
 PASSES, OPERATIONS = 400, 4
 
 
+@one_for_matrices()
 def find_MAP(
     model: "pm.Model",
     *,

@@ -13,6 +13,7 @@ import numpy as np
 from bayesgmm.arguments import check_count
 from bayesgmm.data.table import Table
 from bayesgmm.exceptions import InvalidArgumentError, InvalidDataError, ModelError, SamplingError
+from bayesgmm.mixture.threads import one_for_matrices
 from bayesgmm.model.covariance import COVARIANCE_TYPES
 from bayesgmm.model.priors import Priors
 from bayesgmm.model.specification import Specification
@@ -149,6 +150,7 @@ class Selection:
         return "\n".join([*lines, shown.to_string(index=False, na_rep="", float_format=lambda value: f"{value:.2f}")])
 
 
+@one_for_matrices()
 def select(
     X: Any,
     *,
