@@ -1,5 +1,6 @@
 """Timing contenders in turn, so that a noisy machine is as unfair to one as to another, and keeping what came out."""
 
+import csv
 import json
 import os
 import platform
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 
 RESULTS = Path(__file__).parent / "results"
+HISTORY = Path(__file__).parent / "history.csv"
 PACKAGES = ("bayesgmm", "pymc", "pytensor", "nutpie", "numba", "numpy", "scipy", "scikit-learn", "numpyro", "jax")
 
 
@@ -79,3 +81,20 @@ def keep(name: str, rows: list[dict[str, Any]], notes: str = "") -> None:
     RESULTS.mkdir(exist_ok=True)
     record = {"machine": machine(), "date": time.strftime("%Y-%m-%d"), "notes": notes, "rows": rows}
     (RESULTS / f"{name}.json").write_text(json.dumps(record, indent=1) + "\n")
+    remember(name, record)
+
+
+def remember(name: str, record: dict[str, Any]) -> None:
+    """Add a benchmark's figures to the history, a line each: what a case came to, when, with which version, on what."""
+    new = not HISTORY.exists()
+    machine, version = record["machine"], record["machine"]["versions"]["bayesgmm"]
+    about = [record["date"], version, machine["python"], machine["cpu"], machine["cores"], name]
+    with HISTORY.open("a", newline="", encoding="utf-8") as file:
+        lines = csv.writer(file)
+        if new:
+            lines.writerow(["date", "version", "python", "cpu", "cores", "benchmark", "case", "figure", "value"])
+        for row in record["rows"]:
+            (_, case), *figures = row.items()
+            for figure, value in figures:
+                if value != "":
+                    lines.writerow([*about, case, figure, value])
