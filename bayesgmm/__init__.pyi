@@ -3,6 +3,7 @@ from .estimator import GaussianMixture
 from .imputer import MixtureImputer
 from .model.build import build_model
 from .model.priors import Priors
+from .posterior.adopt import adopt, from_arrays
 from .posterior.anomaly import anomaly
 from .posterior.assignments import assignments
 from .posterior.coclustering import coclustering
@@ -41,6 +42,7 @@ __all__ = [
     "Priors",
     "Selection",
     "Starts",
+    "adopt",
     "anomaly",
     "assignments",
     "build_model",
@@ -52,6 +54,7 @@ __all__ = [
     "evidence",
     "exceptions",
     "find_MAP",
+    "from_arrays",
     "impute",
     "load",
     "occupied",

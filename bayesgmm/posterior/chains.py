@@ -122,8 +122,9 @@ def _apart_in_words(chains: _Chains) -> str:
             f"in modes that hold {shares} of the posterior. This package's summaries weigh them so; a mean over all "
             "draws does not. Look at each mode, or try fewer components."
         )
+    dispersed = "bayesgmm.sample(start='dispersed')" if chains.fit.specification is None else "start='dispersed'"
     return start + (
-        "and nothing says how much of the posterior each holds: do not pool them. Try start='dispersed', which weighs "
+        f"and nothing says how much of the posterior each holds: do not pool them. Try {dispersed}, which weighs "
         "modes, a longer tune, or fewer components."
     )
 

@@ -11,6 +11,7 @@ from bayesgmm.model.prior import brief_number
 from bayesgmm.posterior.chains import LEAST_DRAWS, chain_checks
 from bayesgmm.posterior.check import NO_LIMIT, Check
 from bayesgmm.posterior.conflict import Tail, tails
+from bayesgmm.posterior.elsewhere import of_these_rows, single
 from bayesgmm.posterior.occupied import allocated, split_r_hat
 from bayesgmm.record.fit import Fit
 from bayesgmm.record.provenance import NEARLY_ALL, percentages
@@ -34,13 +35,19 @@ SAME_VALUE, LEAST_ROWS = 0.8, 3
 
 def checks(fit: Fit) -> Iterator[Check]:
     """All checks of a fit."""
-    if fit.provenance.method == "nuts":
+    if fit.n_chains * fit.n_draws == 1:
+        yield single(fit)
+        if not fit.has_rows:
+            return
+    elif fit.provenance.of_chains:
         yield _run_complete(fit)
         yield from _sampler(fit)
         yield from chain_checks(fit)
         yield from _occupied(fit)
     if fit.provenance.pareto_k is not None:
         yield _importance(fit.provenance.pareto_k)
+    if fit.provenance.method in ("adopted", "given"):
+        yield of_these_rows(fit)
     yield from _modes(fit)
     yield from _priors(fit)
     yield _smallest_component(fit)

@@ -134,7 +134,10 @@ def evidence(dt: "xr.DataTree", *, model: "pm.Model | None" = None, random_seed:
     if fit.n_draws < 20:
         raise ModelError(f"{fit.n_draws} draws a chain are too few to integrate by: draw at least 20, better 1,000.")
     if model is None and fit.specification is None:
-        raise ModelError("draws from elsewhere do not say what was assumed: pass the model that they are of.")
+        raise ModelError(
+            "draws from elsewhere do not say what was assumed, without which there is no evidence: pass model=, if it "
+            "is of bayesgmm.build_model and its variables are in the tree; else fit the rows with bayesgmm.sample."
+        )
     problem = Problem.of(fit.specification.build(fit.table) if model is None else model)  # type: ignore[union-attr]
     labelled = with_sampled_labels(fit)
     kinds = problem.kinds(_points(problem, labelled)[0, 0])

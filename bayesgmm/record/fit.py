@@ -49,8 +49,7 @@ class Fit:
         """
         if isinstance(dt, Fit):
             return dt
-        if not hasattr(dt, "groups"):
-            dt = getattr(dt, "inference_data_", dt)
+        dt = dt if hasattr(dt, "groups") else getattr(dt, "inference_data_", dt)
         if not hasattr(dt, "groups"):
             raise ModelError(
                 f"a {type(dt).__name__} has no draws of a mixture: give the tree that bayesgmm.sample or "
@@ -60,7 +59,7 @@ class Fit:
         if missing or dt["posterior"].attrs.get("covariance_type") not in COVARIANCE_TYPES:
             raise ModelError(
                 "not a tree of a mixture's draws: it needs a posterior group with weights, means and covariances and "
-                "the attribute covariance_type, as bayesgmm.sample and MapEstimate.laplace make it."
+                "the attribute covariance_type, as bayesgmm.sample, MapEstimate.laplace and bayesgmm.adopt make it."
             )
         return cls(dt)
 
@@ -112,8 +111,7 @@ class Fit:
         attrs = {"covariance_type": specification.covariance.name, **words, **provenance.attrs}
         if table.gaps:
             attrs["missing"] = MARGINALISE
-        if table.elsewhere:
-            # Of which only those at hand are kept.
+        if table.elsewhere:  # of which only those at hand are kept
             attrs["n_rows"] = table.n_rows
         with chain_and_draw_are_right():
             tree = from_dict(groups, coords=coords, dims=dims, attrs={"/": attrs, "posterior": attrs})
@@ -162,6 +160,11 @@ class Fit:
     def n_features(self) -> int:
         return len(self.features)
 
+    @property
+    def has_rows(self) -> bool:
+        """Whether the tree holds rows."""
+        return "x" in self._group("observed_data")
+
     @cached_property
     def table(self) -> Table:
         """The rows that were fitted.
@@ -172,8 +175,8 @@ class Fit:
             The tree does not hold them.
         """
         observed, kept = self._group("observed_data"), self._group("constant_data")
-        if "x" not in observed:
-            raise ModelError("the tree holds no observed data: pass the data as X.")
+        if not self.has_rows:
+            raise ModelError("the tree holds no observed data: pass rows as X, or bayesgmm.adopt(dt, X=X).")
         return trees.table_of(observed, kept, self.features, gaps=self.gaps)
 
     @property
@@ -203,11 +206,9 @@ class Fit:
 
     def rows(self, X: Any = None, measurement_covariance: Any = None) -> Table:
         """New rows, checked against the features that were fitted; None: the rows that were fitted."""
-        return (
-            self.table
-            if X is None
-            else Table.like(X, self.features, gaps=self.gaps).with_errors(measurement_covariance)
-        )
+        if X is None:
+            return self.table
+        return Table.like(X, self.features, gaps=self.gaps).with_errors(measurement_covariance)
 
     # The draws ------------------------------------------------------------------------------------------------------
 

@@ -67,7 +67,7 @@ class Provenance:
     Attributes
     ----------
     method : str
-        "nuts", "laplace", or "" for draws from elsewhere.
+        "nuts", "laplace", "map" for the mode alone, "adopted" for chains from elsewhere, "given" for known parameters.
     library : str
         What drew them.
     backend : str
@@ -108,6 +108,11 @@ class Provenance:
     relabelled: str | None = None
     versions: dict[str, str] = field(default_factory=versions_here)
     created: str = ""
+
+    @property
+    def of_chains(self) -> bool:
+        """Whether the draws are those of Markov chains."""
+        return self.method in ("nuts", "adopted")
 
     def changed(self, **changes: Any) -> "Provenance":
         return replace(self, **changes)

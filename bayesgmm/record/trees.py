@@ -1,11 +1,12 @@
 """Trees made from trees: draws in proportion, in another order, or some of them, group by group; and their table."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from bayesgmm.data.table import Table
+from bayesgmm.exceptions import ModelError
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -19,6 +20,13 @@ SPECIFICATION = "specification"
 SELECTION = "selection"
 EACH = ("chain", "draw")
 BY_DRAW = ("posterior", "sample_stats")
+# What else stands in a tree under a name that says what a variable is.
+POSTERIOR = ("weights", "means", "scales", "covariances", "noise")
+CONSTANTS = (
+    SPECIFICATION, "resolution", "sample_weight", "labels", "noise_low", "noise_high", "measurement_covariance",
+)  # fmt: skip
+# Names that nutpie has for statistics of ArviZ's.
+NUTPIE = {"logp": LOG_POSTERIOR, "depth": "tree_depth", "maxdepth_reached": "reached_max_treedepth"}
 
 
 def in_proportion(tree: "xr.DataTree", weight: np.ndarray) -> "xr.DataTree":
@@ -91,6 +99,79 @@ def of_draws(
     result.attrs.update(attrs)
     result["posterior"].attrs.update(attrs)
     return result
+
+
+def adopted(
+    tree: "xr.DataTree",
+    beside: "xr.Dataset",
+    variables: Mapping[str, Any],
+    coords: Mapping[str, Any],
+    dims: Mapping[str, Collection[str]],
+    attrs: Mapping[str, Any],
+    rows: tuple[np.ndarray, Any, str | None] | None,
+) -> "xr.DataTree":
+    """A tree from elsewhere with a mixture's ``variables``, and ``beside`` them all else that it has.
+
+    ``dims`` are its names of ours. ``rows`` are values (N, D), their names, and what the tree calls them. What it has
+    under a name that means something else here has an underscore after it.
+    """
+    import xarray as xr
+
+    result, sizes = tree.copy(), {name: len(values) for name, values in coords.items()}
+    beside = _without_idle(beside, {name for names in dims.values() for name in names})
+    for ours, names in dims.items():
+        own = [name for name in sorted(names) if name in beside.dims and name not in (ours, f"{ours}2")]
+        if own and ours not in beside.dims:
+            beside = beside.rename({own[0]: ours})
+    beside = _underscored(beside, POSTERIOR, sizes | {"feature2": sizes["feature"]})
+    posterior = beside.assign(variables).assign_coords(coords)
+    if "feature2" in posterior.dims:
+        posterior = posterior.assign_coords(feature2=coords["feature"])
+    result["posterior"] = xr.DataTree(posterior.assign_attrs(attrs))
+    result["sample_stats"] = xr.DataTree(_statistics(tree, posterior, sizes))
+    constant = tree["constant_data"].to_dataset() if "constant_data" in tree else xr.Dataset()
+    result["constant_data"] = xr.DataTree(_underscored(constant, CONSTANTS, sizes))
+    if rows is not None:
+        values, names, source = rows
+        names = np.arange(len(values)) if names is None else names
+        observed = tree["observed_data"].to_dataset() if "observed_data" in tree else xr.Dataset()
+        observed = _without_idle(observed.drop_vars([name for name in (source,) if name in observed]))
+        observed = _underscored(observed, ("x",), sizes | {"obs_id": len(values)})
+        x = {"x": (("obs_id", "feature"), values)}
+        result["observed_data"] = xr.DataTree(observed.assign(x).assign_coords(obs_id=names, feature=coords["feature"]))
+    result.attrs.update(attrs)
+    return result
+
+
+def _statistics(tree: "xr.DataTree", posterior: "xr.Dataset", sizes: Mapping[str, int]) -> "xr.Dataset":
+    """The sampler's statistics of the draws, under ArviZ's names."""
+    import xarray as xr
+
+    draws = {name: posterior[name] for name in EACH}
+    if "sample_stats" not in tree:
+        return xr.Dataset(coords=draws)
+    group = _underscored(tree["sample_stats"].to_dataset(), (PERMUTATION, CHAIN_WEIGHT, START_MODE), sizes)
+    group = group.rename({theirs: ours for theirs, ours in NUTPIE.items() if theirs in group and ours not in group})
+    for name in EACH:
+        if group.sizes.get(name, posterior.sizes[name]) != posterior.sizes[name]:
+            raise ModelError(
+                f"sample_stats has {group.sizes[name]} of {name} and posterior {posterior.sizes[name]}: thin both "
+                "alike, dt.isel(draw=slice(None, None, 4)), or leave sample_stats out."
+            )
+    return group.assign_coords(draws)
+
+
+def _without_idle(group: "xr.Dataset", renamed: Collection[str] = ()) -> "xr.Dataset":
+    """A group without the coordinates of dims that no variable has, nor of such as get another name."""
+    kept = {*EACH, *(d for v in group.data_vars.values() for d in v.dims if d not in renamed)}
+    return group.drop_vars([name for name, coord in group.coords.items() if not kept.issuperset(coord.dims)])
+
+
+def _underscored(group: "xr.Dataset", ours: Collection[str], sizes: Mapping[str, int]) -> "xr.Dataset":
+    """A group without names of ours, nor dims of ours that have other sizes."""
+    names = [str(name) for name in group.data_vars if name in ours]
+    names += [str(dim) for dim, size in group.sizes.items() if sizes.get(str(dim), size) != size]
+    return group.rename({name: f"{name}_" for name in names})
 
 
 def _by_order(posterior: "xr.Dataset", order: np.ndarray) -> "xr.Dataset":

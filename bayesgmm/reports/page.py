@@ -29,7 +29,10 @@ if TYPE_CHECKING:
 SHOWN_FEATURES = 4
 # Models in the table of those that were compared.
 SHOWN_MODELS = 12
-METHODS = {"nuts": "NUTS", "laplace": "Laplace approximation at the mode"}
+METHODS = {
+    "nuts": "NUTS", "laplace": "Laplace approximation at the mode", "map": "the posterior mode alone",
+    "given": "parameters that were given",
+}  # fmt: skip
 
 
 def report(

@@ -29,7 +29,7 @@ def parameter_table(dt: "xr.DataTree", ci_prob: float | None = None) -> "pd.Data
     if pooled.covariance.correlated and pooled.n_features > 1:
         shown = shown.assign(_correlations(pooled))
     # Draws of chains that weigh differently are no chain: they have neither R-hat nor effective sample size.
-    kind = "all" if fit.provenance.method == "nuts" and pooled is fit else "stats"
+    kind = "all" if fit.provenance.of_chains and fit.n_draws > 1 and pooled is fit else "stats"
     # What rounds to a constant (K = 1: the weight) has no effective sample size; ArviZ divides by zero for it.
     with np.errstate(invalid="ignore", divide="ignore"):
         table = arviz_stats.summary(

@@ -203,6 +203,28 @@ class MapEstimate:
         )
         return Fit.write(self.problem.model, posterior, statistics, provenance).tree
 
+    def to_datatree(self) -> "xr.DataTree":
+        """The mode as a tree with one draw, for all that takes a tree.
+
+        Intervals have no width, and :func:`bayesgmm.diagnose` says that there are no draws. ``lp`` is
+        ``log_posterior``, without a Jacobian term.
+
+        Returns
+        -------
+        xr.DataTree
+            Groups posterior, sample_stats, observed_data, constant_data.
+
+        Examples
+        --------
+        >>> import bayesgmm as bg
+        >>> estimate = bg.find_MAP(bg.build_model(bg.datasets.load_faithful(), 2), random_seed=1)
+        >>> bg.assignments(estimate.to_datatree(), [[2.0, 50.0]])["label"].item()
+        0
+        """
+        posterior = {name: np.asarray(value)[None, None] for name, value in self.point.items()}
+        statistics = {LOG_POSTERIOR: np.array([[self.log_posterior]])}
+        return Fit.write(self.problem.model, posterior, statistics, self.provenance).tree
+
     @property
     def provenance(self) -> Provenance:
         """What a tree of draws keeps of the search."""
