@@ -96,19 +96,18 @@ def small(dt, *beside):
     """What is kept of a tree, in single precision."""
     import xarray as xr
 
-    groups = {
-        "posterior": dt["posterior"].dataset[["w", "mu", *beside]],
-        "sample_stats": dt["sample_stats"].dataset[[name for name in STATISTICS if name in dt["sample_stats"]]],
-        "observed_data": dt["observed_data"].dataset,
-    }
-    thin = {name: group.assign_coords(draw=np.arange(DRAWS)) for name, group in groups.items() if "draw" in group.dims}
-    attrs = {"inference_library": dt["posterior"].attrs["inference_library"]}
+    def single(variable):
+        return variable.astype("float32") if "draw" in variable.dims and variable.dtype == float else variable
+
+    def draws(group, names):
+        kept = group.dataset[[name for name in names if name in group]]
+        return kept.assign_coords(draw=np.arange(DRAWS)).map(single, keep_attrs=True)
+
     return xr.DataTree.from_dict(
         {
-            name: group.map(lambda v: v.astype("float32") if "draw" in v.dims and v.dtype == float else v).assign_attrs(
-                attrs
-            )
-            for name, group in (groups | thin).items()
+            "posterior": draws(dt["posterior"], ["w", "mu", *beside]),
+            "sample_stats": draws(dt["sample_stats"], STATISTICS),
+            "observed_data": dt["observed_data"].dataset,
         }
     )
 
@@ -134,6 +133,6 @@ def write_stan(dt, folder):
 
 if __name__ == "__main__":
     x = bg.datasets.load_faithful().to_numpy()
-    bg.save(small(by_pymc(in_pymc(x), 1), "cov", "chol_0", "chol_1"), FOLDER / "pymc.nc")
+    bg.save(small(by_pymc(in_pymc(x), 1), "cov"), FOLDER / "pymc.nc")
     write_stan(by_pymc(for_stan(x), 2, "pymc"), FOLDER)
     bg.save(small(by_numpyro(x, 4), "sigma"), FOLDER / "numpyro.nc")

@@ -149,8 +149,8 @@ def from_arrays(
     --------
     >>> import bayesgmm as bg
     >>> dt = bg.from_arrays([0.3, 0.7], [[0.0, 0.0], [4.0, 4.0]], [1.0, 2.0], covariance_type="spherical")
-    >>> bg.assignments(dt, [[0.5, 0.0], [3.0, 4.0]])["probability"].values.round(2)
-    array([[0.99, 0.01],
+    >>> bg.assignments(dt, [[2.0, 1.0], [3.0, 4.0]])["probability"].values.round(2)
+    array([[0.64, 0.36],
            [0.  , 1.  ]])
     """
     from arviz_base import from_dict
