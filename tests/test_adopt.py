@@ -158,17 +158,24 @@ def test_what_stands_beside_is_kept():
     dt = bg.load(FOLDER / "pymc.nc")
     posterior = dt["posterior"].to_dataset()
     posterior["size"], posterior["noise"] = 272 * posterior["w"], posterior["w"].isel(cluster=0)
-    dt["posterior"] = xr.DataTree(posterior)
+    dt["posterior"] = xr.DataTree(
+        posterior.assign(scales=posterior["w"] * 0).assign_attrs(n_rows=9, missing="marginalise")
+    )
     dt["constant_data"] = xr.DataTree(xr.Dataset({"labels": ("row", np.zeros(272)), "year": 1990}))
     dt["log_prior"] = xr.DataTree(xr.Dataset({"w": (("chain", "draw"), np.zeros((4, 250)))}))
     taken = bg.adopt(dt)
     np.testing.assert_allclose(taken["posterior"]["size"], 272 * taken["posterior"]["weights"], rtol=1e-6)
-    assert "noise_" in taken["posterior"]
+    assert {"noise_", "scales_"} <= set(taken["posterior"].data_vars)
+    assert not Fit.of(taken).is_of_more_rows
+    assert not Fit.of(taken).gaps
     assert set(taken["constant_data"].data_vars) == {"labels_", "year"}
     assert "log_prior" in taken
     assert Fit.of(taken).table.labels is None
     np.testing.assert_array_equal(taken["sample_stats"]["diverging"], dt["sample_stats"]["diverging"])
     assert taken["sample_stats"]["permutation"].shape == (4, 250, 2)
+    # nutpie's names of what ArviZ calls otherwise
+    np.testing.assert_array_equal(taken["sample_stats"]["lp"], dt["sample_stats"]["logp"])
+    assert "share at maximum tree depth" in bg.diagnose(taken).table.index
     thinned = dt.copy()
     thinned["posterior"] = xr.DataTree(posterior.isel(draw=slice(None, None, 2)))
     with pytest.raises(ModelError, match="sample_stats has 250 of draw and posterior 125: thin both"):

@@ -87,9 +87,10 @@ def test_one_feature_and_a_weight_of_two():
         dt, one = adopted({"p": p, "mu": mu, "sd": sd}, weights="p", scales="sd", covariance_type=kind)
         assert dt["posterior"].attrs["covariance_type"] == kind
         np.testing.assert_allclose(one.full_covariances[..., 0, 0], sd.reshape(6, 2) ** 2)
-    _, fixed = adopted({"mu": mu}, weights=[0.3, 0.7], scales=2.0)
-    np.testing.assert_allclose(fixed.weights, np.tile([0.3, 0.7], (6, 1)))
-    np.testing.assert_allclose(fixed.full_covariances, np.full((6, 2, 1, 1), 4.0))
+    for weights in ([0.3, 0.7], np.array([0.3, 0.7])):
+        _, fixed = adopted({"mu": mu}, weights=weights, scales=2.0)
+        np.testing.assert_allclose(fixed.weights, np.tile([0.3, 0.7], (6, 1)))
+        np.testing.assert_allclose(fixed.full_covariances, np.full((6, 2, 1, 1), 4.0))
 
 
 def test_names_of_dims_go_before_sizes():
@@ -131,6 +132,28 @@ def test_datasets_dictionaries_and_names_of_features(faithful):
     np.testing.assert_array_equal(turned["observed_data"]["x"], faithful)
     frame = faithful.set_axis([f"row {n}" for n in range(len(faithful))])
     assert bg.assignments(bg.adopt(posterior, X=frame), progressbar=False)["obs_id"][3] == "row 3"
+
+
+class InferenceData:
+    """ArviZ's former container."""
+
+    def __init__(self, posterior):
+        self.posterior = posterior
+
+    def groups(self):
+        return ["posterior"]
+
+    def __getitem__(self, name):
+        return getattr(self, name)
+
+
+@pytest.mark.parametrize("method", ["stephens", "ecr"])
+def test_a_single_component_and_arviz_former_container(method):
+    w, mu, cov = numbers(1, 2, np.random.default_rng(10))
+    posterior = from_dict({"posterior": {"w": w, "mu": mu, "cov": cov}})["posterior"].to_dataset()
+    dt = bg.adopt(InferenceData(posterior), X=np.eye(2), relabel=method)
+    np.testing.assert_array_equal(dt["posterior"]["means"], mu)
+    assert dt["posterior"].attrs["relabelled"] == method
 
 
 W, MU, COV = (v.tolist() for v in numbers(2, 2, np.random.default_rng(9)))

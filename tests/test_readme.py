@@ -1,6 +1,7 @@
 """The README's code runs as it stands."""
 
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -24,9 +25,10 @@ def test_code_blocks_run_in_order(capsys, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", ["gaps", "rows", "large", "jax"])
+@pytest.mark.parametrize("page", ["gaps", "rows", "large", "jax", "adopt", "mclust"])
 def test_code_of_pages_runs(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    shutil.copytree(Path(__file__).parent / "foreign", "output")  # CmdStan's files
     blocks = re.findall(r"```python\n(.*?)```", (README.parent / "docs" / f"{page}.md").read_text(), flags=re.DOTALL)
     scope = {}
     for block in blocks:

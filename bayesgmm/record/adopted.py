@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 # Weights that were written with a few digits add up to 1 within this.
 ROUNDING = 1e-3
+# Attributes of a posterior that stay: others might mean something else here.
+KEPT = ("created_at", "sampling_time", "tuning_steps")
 
 
 class Names(NamedTuple):
@@ -33,6 +35,12 @@ class Names(NamedTuple):
     means: Any
     kind: str
     spread: Any
+
+    @property
+    def used(self) -> list[str]:
+        """The names among them; the rest are numbers."""
+        each = [own if isinstance(own, list | tuple) else [own] for own in (self.weights, self.means, self.spread)]
+        return [name for own in each for name in own if isinstance(name, str)]
 
 
 class Parameters(NamedTuple):
@@ -54,32 +62,46 @@ def adopted(
     ------
     ModelError, InvalidDataError, InvalidDataTypeError
     """
+    import xarray as xr
+
     posterior = tree["posterior"].dataset
     found = _parameters(posterior, names, None if X is None else Table.of(X).n_features, covariance_type)
     named = _strings(posterior, found.known.features)
     table, source = _table(tree, X, named, found.means.shape[-1])
     features = named or positions(found.means.shape[-1]) if table is None else table.features
-    family = found.family
     variables = {
         "weights": (("component",), found.weights),
         "means": (("component", "feature"), found.means),
-        "scales": (family.scale_dims, scales_of(found.covariances, family)),
-        "covariances": (family.dims, found.covariances),
+        "scales": (found.family.scale_dims, scales_of(found.covariances, found.family)),
+        "covariances": (found.family.dims, found.covariances),
     }
-    used = {name for given in names for name in (given if isinstance(given, list | tuple) else [given])}
-    library, version = (str(posterior.attrs.get(f"inference_library{end}", "")) for end in ("", "_version"))
+    coords: dict[str, Any] = {name: posterior[name] for name in trees.EACH}
+    coords |= {"component": np.arange(found.means.shape[2]), "feature": list(features)}
+    if "feature2" in found.family.dims:
+        coords["feature2"] = list(features)
+    ours = xr.Dataset(
+        {name: ((*trees.EACH, *dims), value) for name, (dims, value) in variables.items()}, coords,
+        {"covariance_type": found.family.name, **_provenance(posterior, method)},
+    )  # fmt: skip
+    rows = None if table is None else _as_dataset(table)
+    used = {*names.used, *([] if source is None else [source])}
+    dims = {"component": found.known.components, "feature": found.known.features}
+    return Fit(trees.adopted(tree, ours, rows, used, dims))
+
+
+def _provenance(posterior: "xr.Dataset", method: str) -> dict[str, Any]:
+    """What is known of how the draws came about, as attributes."""
+    own = posterior.attrs
+    library, version = (str(own.get(f"inference_library{end}", "")) for end in ("", "_version"))
     provenance = Provenance(method=method, library=library, versions={library: version} if version else {})
-    return Fit(
-        trees.adopted(
-            tree,
-            posterior.drop_vars([name for name in used if isinstance(name, str) and name in posterior]),
-            {name: ((*trees.EACH, *dims), value) for name, (dims, value) in variables.items()},
-            {"component": np.arange(found.means.shape[2]), "feature": list(features)},
-            {"component": found.known.components, "feature": found.known.features},
-            {"covariance_type": family.name, **provenance.attrs},
-            None if table is None else (table.values, table.names, source),
-        )
-    )
+    return {name: own[name] for name in KEPT if name in own} | provenance.attrs
+
+
+def _as_dataset(table: Table) -> "xr.Dataset":
+    import xarray as xr
+
+    names = np.arange(table.n_rows) if table.names is None else table.names
+    return xr.Dataset({"x": (("obs_id", "feature"), table.values)}, {"obs_id": names, "feature": list(table.features)})
 
 
 def _parameters(

@@ -102,63 +102,48 @@ def of_draws(
 
 
 def adopted(
-    tree: "xr.DataTree",
-    beside: "xr.Dataset",
-    variables: Mapping[str, Any],
-    coords: Mapping[str, Any],
-    dims: Mapping[str, Collection[str]],
-    attrs: Mapping[str, Any],
-    rows: tuple[np.ndarray, Any, str | None] | None,
+    tree: "xr.DataTree", ours: "xr.Dataset", rows: "xr.Dataset | None", used: Collection[str], dims: Mapping[str, Any]
 ) -> "xr.DataTree":
-    """A tree from elsewhere with a mixture's ``variables``, and ``beside`` them all else that it has.
+    """A tree from elsewhere with a mixture's posterior variables ``ours`` and its ``rows``, and all else that it has.
 
-    ``dims`` are its names of ours. ``rows`` are values (N, D), their names, and what the tree calls them. What it has
-    under a name that means something else here has an underscore after it.
+    What it calls these is ``used`` up; ``dims`` are its names of our dims. What it has beside under a name that means
+    something else here has an underscore after it.
     """
     import xarray as xr
 
-    result, sizes = tree.copy(), {name: len(values) for name, values in coords.items()}
-    beside = _without_idle(beside, {name for names in dims.values() for name in names})
-    for ours, names in dims.items():
-        own = [name for name in sorted(names) if name in beside.dims and name not in (ours, f"{ours}2")]
-        if own and ours not in beside.dims:
-            beside = beside.rename({own[0]: ours})
-    beside = _underscored(beside, POSTERIOR, sizes | {"feature2": sizes["feature"]})
-    posterior = beside.assign(variables).assign_coords(coords)
-    if "feature2" in posterior.dims:
-        posterior = posterior.assign_coords(feature2=coords["feature"])
-    result["posterior"] = xr.DataTree(posterior.assign_attrs(attrs))
-    result["sample_stats"] = xr.DataTree(_statistics(tree, posterior, sizes))
-    constant = tree["constant_data"].to_dataset() if "constant_data" in tree else xr.Dataset()
-    result["constant_data"] = xr.DataTree(_underscored(constant, CONSTANTS, sizes))
+    def group(name: str) -> "xr.Dataset":
+        found = tree[name].to_dataset() if name in tree else xr.Dataset()
+        return found.drop_vars([variable for variable in used if variable in found.data_vars])
+
+    result, sizes = tree.copy(), {str(name): size for name, size in ours.sizes.items()}
+    beside = _without_idle(group("posterior"), {name for names in dims.values() for name in names})
+    for own, theirs in dims.items():
+        named = [name for name in sorted(theirs) if name in beside.dims and name not in (own, f"{own}2")]
+        if named and own not in beside.dims:
+            beside = beside.rename({named[0]: own})
+    beside = _underscored(beside, POSTERIOR, sizes).drop_attrs(deep=False)
+    result["posterior"] = xr.DataTree(beside.assign_coords(ours.coords).assign(ours.data_vars).assign_attrs(ours.attrs))
+    result["sample_stats"] = xr.DataTree(_statistics(group("sample_stats"), ours, sizes))
+    result["constant_data"] = xr.DataTree(_underscored(group("constant_data"), CONSTANTS, sizes))
     if rows is not None:
-        values, names, source = rows
-        names = np.arange(len(values)) if names is None else names
-        observed = tree["observed_data"].to_dataset() if "observed_data" in tree else xr.Dataset()
-        observed = _without_idle(observed.drop_vars([name for name in (source,) if name in observed]))
-        observed = _underscored(observed, ("x",), sizes | {"obs_id": len(values)})
-        x = {"x": (("obs_id", "feature"), values)}
-        result["observed_data"] = xr.DataTree(observed.assign(x).assign_coords(obs_id=names, feature=coords["feature"]))
-    result.attrs.update(attrs)
+        observed = _underscored(_without_idle(group("observed_data")), ("x",), sizes | {"obs_id": rows.sizes["obs_id"]})
+        result["observed_data"] = xr.DataTree(observed.assign_coords(rows.coords).assign(rows.data_vars))
+    result.attrs.update(ours.attrs)
     return result
 
 
-def _statistics(tree: "xr.DataTree", posterior: "xr.Dataset", sizes: Mapping[str, int]) -> "xr.Dataset":
+def _statistics(group: "xr.Dataset", posterior: "xr.Dataset", sizes: Mapping[str, int]) -> "xr.Dataset":
     """The sampler's statistics of the draws, under ArviZ's names."""
-    import xarray as xr
-
-    draws = {name: posterior[name] for name in EACH}
-    if "sample_stats" not in tree:
-        return xr.Dataset(coords=draws)
-    group = _underscored(tree["sample_stats"].to_dataset(), (PERMUTATION, CHAIN_WEIGHT, START_MODE), sizes)
-    group = group.rename({theirs: ours for theirs, ours in NUTPIE.items() if theirs in group and ours not in group})
+    others = {name: size for name, size in sizes.items() if name not in EACH}
+    group = _underscored(group, (PERMUTATION, CHAIN_WEIGHT, START_MODE), others)
+    group = group.rename({theirs: own for theirs, own in NUTPIE.items() if theirs in group and own not in group})
     for name in EACH:
         if group.sizes.get(name, posterior.sizes[name]) != posterior.sizes[name]:
             raise ModelError(
                 f"sample_stats has {group.sizes[name]} of {name} and posterior {posterior.sizes[name]}: thin both "
                 "alike, dt.isel(draw=slice(None, None, 4)), or leave sample_stats out."
             )
-    return group.assign_coords(draws)
+    return group.assign_coords({name: posterior[name] for name in EACH})
 
 
 def _without_idle(group: "xr.Dataset", renamed: Collection[str] = ()) -> "xr.Dataset":
