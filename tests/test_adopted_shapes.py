@@ -170,6 +170,7 @@ FACTOR = np.linalg.cholesky(COV)
         ({"cov": FACTOR}, {}, ModelError, "not symmetric.*give Cholesky factors as cholesky="),
         ({"cov": FACTOR}, {"precisions": "cov"}, ModelError, "not symmetric, and so no precisions"),
         ({}, {"cholesky": "cov"}, ModelError, "not lower triangular.*give covariances as covariances="),
+        ({"cov": np.swapaxes(FACTOR, -1, -2)}, {"cholesky": "cov"}, ModelError, "not lower.*transpose upper factors"),
         ({"cov": -np.array(COV)}, {}, ModelError, "not positive definite"),
         ({"cov": np.array(COV)[:, :, 0]}, {}, ModelError, "may be covariance_type='tied' or 'diag'. Say which"),
         ({"s": np.ones((2, 3, 2))}, {"scales": "s"}, ModelError, "may be covariance_type='spherical' or 'tied'"),
