@@ -6,7 +6,8 @@ The density of the entries below the diagonal of L, where :math:`R = L L^\top \s
           b_i = \eta + \frac{D - 1 - i}{2}, \quad i = 0, \dots, D - 1,
 
 so the rows are independent: row i points in a uniform direction, and the square of its part below the diagonal is
-Beta(i / 2, b_i). It is the distribution of ``pm.LKJCorr``, which draws by a scan that takes as long to build as the
+Beta(i / 2, b_i). At eta = 0, which is no LKJ distribution, all b_i are 1, and the density is the same for every L.
+It is the distribution of ``pm.LKJCorr``, which draws by a scan that takes as long to build as the
 rest of the model, and whose D must be a constant of the graph (PyMC 6.4).
 
 Lewandowski, Kurowicka and Joe (2009), Generating random correlation matrices based on vines and extended onion method,
@@ -46,7 +47,8 @@ class LKJCholeskyRV(RandomVariable):
         for i in range(1, d):
             direction = rng.standard_normal((*shape, i))
             direction /= np.linalg.norm(direction, axis=-1, keepdims=True)
-            square = rng.beta(i / 2, np.broadcast_to(eta, shape) + (d - 1 - i) / 2)
+            eta_i = np.broadcast_to(eta, shape)
+            square = rng.beta(i / 2, np.where(eta_i > 0, eta_i + (d - 1 - i) / 2, 1.0))
             factor[..., i, :i] = np.sqrt(square)[..., None] * direction
             factor[..., i, i] = np.sqrt(1 - square)
         return factor
@@ -61,7 +63,7 @@ def _numba_draw(op, node):
         factor[0, 0] = 1.0
         for i in range(1, d):
             direction = rng.normal(size=i)
-            square = rng.beta(i / 2, eta.item() + (d - 1 - i) / 2)
+            square = rng.beta(i / 2, eta.item() + (d - 1 - i) / 2 if eta.item() > 0 else 1.0)
             factor[i, :i] = direction * np.sqrt(square / (direction**2).sum())
             factor[i, i] = np.sqrt(1 - square)
         return factor
@@ -86,7 +88,7 @@ def _log_density(op, values, rng, size, n_features, eta, **kwargs):
     (factor,) = values
     n_features = pt.squeeze(n_features)
     i = pt.arange(n_features)
-    b = pt.squeeze(eta) + (n_features - 1 - i) / 2
+    b = pt.switch(pt.squeeze(eta) > 0, pt.squeeze(eta) + (n_features - 1 - i) / 2, 1.0)
     constant = (pt.gammaln(b + i / 2) - pt.gammaln(b) - np.log(np.pi) * i / 2).sum()
     # JAX takes no lengths but numbers: those of the diagonal's own gradient are the factor's.
     log_diagonal = pt.log((factor * pt.eye(n_features)).sum(axis=-1))

@@ -122,7 +122,10 @@ class LogPosterior:
             for rv in free
         ]
         by_value = dict(zip((model.rvs_to_values[rv] for rv in free), (v.shape for v in variables), strict=True))
-        shapes = Interpreted([], [by_value[v] for v in self.variables])()
+        # What has no integral cannot be drawn, and has as many entries as it is asked for.
+        improper = (type(pm.Flat.rv_op), type(pm.HalfFlat.rv_op))
+        undrawn = {rv: pt.ones(rv.owner.inputs[1]) for rv in free if isinstance(rv.owner.op, improper)}
+        shapes = Interpreted([], graph_replace([by_value[v] for v in self.variables], undrawn, strict=False))()
         return [tuple(int(n) for n in shape) for shape in shapes]
 
     def _split(self, q: Variable) -> dict[Variable, Variable]:

@@ -300,7 +300,7 @@ def _users_variable(
     if initial is not None and not has_density_at(made, initial):
         initial = None
     variable = prior.variable_of(shape, given) if given else made
-    if given and whole:
+    if whole and prior.distribution is not None:
         # Not numbers in the graph, which of one feature or one component would be compiled anew for every other K or D.
         lengths = pm.modelcontext(None).dim_lengths
         variable = resized(variable, tuple(lengths[dim] for dim in dims))

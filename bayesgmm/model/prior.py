@@ -14,6 +14,8 @@ VARIANCE_SHAPE = 1.5
 STICKS = "StickBreaking"
 # That of a covariance within clusters of which there is one: the reference, or the covariance itself.
 WITHIN = "WithinCovariance"
+# Names of distributions that have no integral.
+IMPROPER = ("Flat", "HalfFlat")
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +62,7 @@ class Prior:
         if self.variable == "noise":
             return f"Beta({', '.join(brief_number(value[0]) for value in numbers)})"
         if self.variable == "correlations":
-            return f"LKJ({brief_number(numbers[0][0])})"
+            return f"LKJ({brief_number(numbers[0][0])})" if numbers[0][0] > 0 else "flat"
         if self.distribution == WITHIN:
             scales = f"standard deviations {_scales(np.asarray(self.numbers['total_cholesky']))}"
             within = brief_number(self.numbers["within_spread"])
@@ -79,6 +81,11 @@ class Prior:
         else:
             each = [f"InverseGamma({VARIANCE_SHAPE:g}, {brief_number(s)})" for s in numbers[0]]
         return each[0] if len(each) < len(features) else by_feature(features, each)
+
+    @property
+    def improper(self) -> bool:
+        """Whether the density has no integral."""
+        return self.users and self.distribution in IMPROPER
 
     @property
     def _likeness(self) -> str:

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 WEIGHTS = ("dirichlet", "stick-breaking")
 # A concentration under which components that the rows do not ask for stay empty.
 SPARSE = "sparse"
+# Of correlations whose density is the same everywhere.
+FLAT = "flat"
 
 
 @dataclass(frozen=True)
@@ -59,9 +61,10 @@ class Priors:
         InverseGamma(3/2, :math:`s_j^2 / (2 K^{2/D})`).
     scales : PyMC distribution, optional
         Of every standard deviation instead: ``pm.HalfNormal.dist(2)``. Not together with ``variances``.
-    lkj_eta : float, optional
+    lkj_eta : float or "flat", optional
         Of the LKJ prior of every correlation matrix: there is no reference then. Default without a reference
-        (D + 3) / 2. At 1 + D/2 or less the posterior may have no mode.
+        (D + 3) / 2. At 1 + D/2 or less the posterior may have no mode. "flat": the density is the same for every
+        Cholesky factor of a correlation matrix.
     reference : "auto", None or (D, D) array, default "auto"
         The covariance that the components' covariances are centred on, in squared units of the features. "auto": it is
         learned with them, unless ``variances``, ``scales``, ``variance_scale`` or ``lkj_eta`` are given. None: priors
@@ -103,10 +106,29 @@ class Priors:
     means: "TensorVariable | None" = None
     variances: "TensorVariable | None" = None
     scales: "TensorVariable | None" = None
-    lkj_eta: float | None = None
+    lkj_eta: float | str | None = None
     reference: Any = "auto"
     weights: str = "dirichlet"
     variance_scale: "TensorVariable | None" = None
+
+    @classmethod
+    def flat(cls) -> "Priors":
+        r"""Priors under which the MAP is the maximum of the likelihood.
+
+        .. math:: p(\pi, \mu, \sigma, L) \propto 1, \qquad \Sigma_k = S_k L_k L_k^\top S_k .
+
+        The likelihood of a mixture has no highest value, as a component may collapse on a row, and under flat means
+        there is no posterior, as a component without rows may be anywhere: they are for
+        ``GaussianMixture(inference="map")`` and :func:`bayesgmm.find_MAP`.
+
+        Returns
+        -------
+        Priors
+            ``Priors(means=pm.Flat.dist(), scales=pm.HalfFlat.dist(), lkj_eta="flat")``.
+        """
+        import pymc as pm
+
+        return cls(means=pm.Flat.dist(), scales=pm.HalfFlat.dist(), lkj_eta=FLAT)
 
     def __post_init__(self):
         if self.weights not in WEIGHTS:
@@ -116,8 +138,9 @@ class Priors:
         elif not _is_distribution(self.concentration):
             self._check_concentration()
         eta = self.lkj_eta
-        if eta is not None and not (isinstance(eta, numbers.Real) and np.isfinite(eta) and eta > 0):
-            raise InvalidPriorError(f"lkj_eta = {eta!r} must be positive; the default is (D + 3) / 2.")
+        positive = isinstance(eta, numbers.Real) and np.isfinite(eta) and eta > 0
+        if eta is not None and not positive and not (isinstance(eta, str) and eta == FLAT):
+            raise InvalidPriorError(f'lkj_eta = {eta!r} must be positive, or "flat"; the default is (D + 3) / 2.')
         if self.variances is not None and self.scales is not None:
             raise InvalidPriorError(
                 "give a prior for variances or for scales, not both: one is the square of the other."
@@ -210,7 +233,7 @@ class Priors:
             numbers = {"variance_scale": scale if covariance.per_feature else np.asarray(scale.mean())}
             priors.append(Prior("variances", "InverseGamma", numbers))
         if covariance.correlated and n_features > 1:
-            eta = (n_features + 3) / 2 if self.lkj_eta is None else float(self.lkj_eta)
+            eta = (n_features + 3) / 2 if self.lkj_eta is None else 0.0 if self.lkj_eta == FLAT else float(self.lkj_eta)
             priors.append(Prior("correlations", "LKJ", {"lkj_eta": np.array(eta)}))
         return tuple(priors)
 

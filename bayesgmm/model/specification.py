@@ -28,6 +28,9 @@ from bayesgmm.model.within import WithinPrior
 if TYPE_CHECKING:
     from bayesgmm.model.mixture_model import MixtureModel
 
+# Variances of a component that rows leave without width, in EM without priors, as a part of those within components.
+LEAST_SHARE = 1e-6
+
 
 @dataclass(frozen=True, eq=False)
 class Specification:
@@ -131,7 +134,7 @@ class Specification:
 
     @property
     def eta(self) -> float | None:
-        """LKJ's eta; None where there are no correlations."""
+        """LKJ's eta, 0 where the density of the correlations is flat; None where there are none."""
         prior = self.prior("correlations")
         return None if prior is None else float(prior.numbers["lkj_eta"])
 
@@ -158,6 +161,14 @@ class Specification:
         spread, wall = (float(numbers[f"scale_{name}"]) for name in ("spread", "wall"))
         return RelativePrior(self.covariance, outer, rows, shares, spread, wall, reference is not None)
 
+    @property
+    def flat(self) -> bool:
+        """Whether the log posterior is the log-likelihood, but for a constant (:meth:`Priors.flat`)."""
+        concentration = self.weights_prior.concentration
+        even = not self.weights_prior.sticks and concentration is not None and bool((concentration == 1).all())
+        names = [prior.distribution for prior in self.priors if prior.improper]
+        return even and names == ["Flat", "HalfFlat"] and self.prior("scales") is not None and not self.eta
+
     def covariance_step(self, counts: np.ndarray, scatter: np.ndarray, last: Mixture | None) -> np.ndarray:
         """EM's M-step of the covariances: what the priors make of counts (K,) and scatter (K, D, D).
 
@@ -172,6 +183,16 @@ class Specification:
         covariances = (scatter + np.diag(2 * scale)) / (counts + 2 * VARIANCE_SHAPE + 2)[:, None, None]
         return self.covariance.expand(self.covariance.pool(covariances, counts + EMPTY_COUNT), *scatter.shape[:2])
 
+    def likeliest_covariances(self, counts: np.ndarray, scatter: np.ndarray, last: Mixture | None) -> np.ndarray:
+        """EM's M-step of the covariances without priors, with some width where a component's rows show none."""
+        covariances = scatter / (counts + EMPTY_COUNT)[:, None, None]
+        within = np.einsum("kii->i", scatter) / counts.sum()
+        units = np.sqrt(np.where(within > 0, within, 1.0))
+        if np.isfinite(covariances).all():
+            narrow = np.linalg.eigvalsh(covariances / np.outer(units, units))[:, 0] < LEAST_SHARE
+            covariances += narrow[:, None, None] * np.diag(np.maximum(self.rounding, LEAST_SHARE * units**2))
+        return self.covariance.expand(self.covariance.pool(covariances, counts + EMPTY_COUNT), *scatter.shape[:2])
+
     @property
     def unbounded_because(self) -> tuple[str, ...]:
         """Reasons why the posterior density may have no maximum; empty where one must exist."""
@@ -183,10 +204,8 @@ class Specification:
             )
         least = 1 + self.n_features / 2
         if self.eta is not None and self.covariance.per_component and self.eta <= least:
-            reasons.append(
-                f"lkj_eta = {self.eta:g} is not above 1 + D/2 = {least:g}: a component on rows that lie on a "
-                "hyperplane may collapse"
-            )
+            given = f"{self.eta:g} is not above 1 + D/2 = {least:g}" if self.eta > 0 else '"flat"'
+            reasons.append(f"lkj_eta = {given}: a component on rows that lie on a hyperplane may collapse")
         # What the variances are kept away from 0 by: their own prior, or that of its scale.
         prior = self.prior("variance_scale") or self.prior("variances", "scales")
         rounded = (self.resolution > 0).all()
@@ -196,6 +215,15 @@ class Specification:
                 "feature has a recording resolution: a component may collapse on tied rows"
             )
         return tuple(reasons)
+
+    def check_proper(self) -> None:
+        """Raise InvalidPriorError where a component without rows could be anywhere, so that there is no posterior."""
+        improper = [prior.variable for prior in self.priors if prior.improper]
+        if improper and self.n_components > 1:
+            raise InvalidPriorError(
+                f"the prior of the {improper[0]} has no integral, so there is no posterior to draw from: a component "
+                "without rows could be anywhere. Use priors that have one, such as the default, or find_MAP alone."
+            )
 
     def with_numbers(self, numbers: Mapping[str, np.ndarray], terms: tuple[str, ...] = ()) -> "Specification":
         """The same assumptions with other numbers, by the names under which the model keeps them."""
@@ -270,7 +298,7 @@ class Specification:
             elif prior.users:
                 missing.append(f"  # and your prior of the {prior.variable}: {prior.words}")
         if self.eta is not None and self.eta != (self.n_features + 3) / 2:
-            given.append(f"lkj_eta={self.eta:g}")
+            given.append(f"lkj_eta={self.eta:g}" if self.eta > 0 else 'lkj_eta="flat"')
         given += self._reference_argument()
         if given or missing:
             said.append(f"priors=bg.Priors({', '.join(given)}){''.join(missing)}")

@@ -67,7 +67,7 @@ def _beyond(fit: Fit, prior: Prior) -> tuple[np.ndarray, np.ndarray] | None:
     if prior.variable == "covariances":
         return _scales(fit)
     if prior.variable == "correlations":
-        return _correlations(fit, prior)
+        return _correlations(fit, prior) if prior.numbers["lkj_eta"] > 0 else None
     if prior.variable not in fit.tree["posterior"]:
         return None
     values = _median(fit, prior.variable)

@@ -41,6 +41,7 @@ def run_nuts(
 ) -> Run:
     """Draws of the posterior, started at the modes, labels as the sampler left them; see :func:`bayesgmm.sample`."""
     problem = Problem.of(model)
+    problem.specification.check_proper()
     if store is not None:
         check_new_store(store)
     in_jax = check_backend(backend, SAMPLERS_BACKENDS) != "numba"

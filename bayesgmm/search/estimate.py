@@ -137,6 +137,8 @@ class MapEstimate:
         """This estimate for "auto", with a warning where it holds little; for "heaviest" that which holds most."""
         if len(self.optima.found) == 1:  # there is nothing to compare, and no curvature needed
             return self
+        if self.problem.specification.flat:  # nor is there a posterior to have shares of
+            return self
         if start == "heaviest":
             return self.modes[0]
         if self.share < LITTLE_SHARE and self.modes[0].share > self.share:

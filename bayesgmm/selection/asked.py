@@ -11,9 +11,6 @@ from bayesgmm.model.covariance import COVARIANCE_TYPES
 from bayesgmm.model.specification import Specification
 from bayesgmm.selection.ladder import Model
 
-# Names of priors that have no integral.
-IMPROPER = ("Flat", "HalfFlat")
-
 
 def check_numbers(n_components: Any) -> tuple[int, ...]:
     """Numbers of components, ascending, each once."""
@@ -60,7 +57,7 @@ def check_shortlist(shortlist: Any, numbers: tuple[int, ...], names: tuple[str, 
 def check_proper(assumed: Specification) -> None:
     """Raise InvalidPriorError where a prior has no integral, and so the model no evidence."""
     for prior in assumed.priors:
-        if prior.users and prior.distribution in IMPROPER:
+        if prior.improper:
             raise InvalidPriorError(
                 f"the prior of the {prior.variable} ({prior.words}) has no integral, so there is no evidence: give a "
                 "prior that has one, or compare at the maximum of the likelihood alone, with shortlist=0."
