@@ -2,17 +2,17 @@
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from sklearn.base import BaseEstimator, DensityMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from bayesgmm.arguments import check_choice, check_count
-from bayesgmm.data.table import MARGINALISE, Table
-from bayesgmm.exceptions import InvalidArgumentError
+from bayesgmm.data.table import Table
+from bayesgmm.exceptions import InvalidArgumentError, ModelError
 from bayesgmm.posterior.suited import affordable, kept, suited
-from bayesgmm.prediction import LARGEST_SEED, Predictions
+from bayesgmm.prediction import LARGEST_SEED, Point, Predictions
 from bayesgmm.record.fit import Fit
+from bayesgmm.scikit_learn import ScikitLearn
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -30,7 +30,7 @@ LAPLACE_DRAWS = 1000
 MOST_COMPONENTS = 9
 
 
-class GaussianMixture(Predictions, DensityMixin, BaseEstimator):
+class GaussianMixture(ScikitLearn, Predictions, DensityMixin, BaseEstimator):
     r"""A Gaussian mixture whose answers come with their uncertainty.
 
     .. math:: p(x) = \sum_{k=1}^K \pi_k\, N(x \mid \mu_k, \Sigma_k)
@@ -58,6 +58,15 @@ class GaussianMixture(Predictions, DensityMixin, BaseEstimator):
         (or "noise", where components have names). ``predict_proba`` then adds up to less than 1.
     n_init : int or "auto", default "auto"
         Starts of the search for the mode; see :func:`bayesgmm.find_MAP`.
+    max_iter : int, optional
+        Iterations of every climb to the mode; see :func:`bayesgmm.find_MAP`. Default: to the top.
+    init_params : {"kmeans", "k-means++", "random", "random_from_data"}, optional
+        The first ``n_init`` starts (of "auto" one) are scikit-learn's. Default: the search's own.
+    weights_init, means_init, precisions_init : arrays, optional
+        Parameters of those starts, in the shapes of ``weights_``, ``means_`` and ``precisions_``; what is left out is
+        that of ``init_params``, "kmeans" by default. ``n_init=1``: the climb from there alone.
+    warm_start : bool, default False
+        Whether a fit begins at the mode of the last one, and climbs from there alone.
     draws, tune, chains, cores : int
         Of NUTS; see :func:`bayesgmm.sample`.
     start : {"auto", "heaviest", "dispersed"}, default "auto"
@@ -114,6 +123,12 @@ class GaussianMixture(Predictions, DensityMixin, BaseEstimator):
         missing="error",
         noise=False,
         n_init="auto",
+        max_iter=None,
+        init_params=None,
+        weights_init=None,
+        means_init=None,
+        precisions_init=None,
+        warm_start=False,
         draws=1000,
         tune=None,
         chains=4,
@@ -130,6 +145,12 @@ class GaussianMixture(Predictions, DensityMixin, BaseEstimator):
         self.missing = missing
         self.noise = noise
         self.n_init = n_init
+        self.max_iter = max_iter
+        self.init_params = init_params
+        self.weights_init = weights_init
+        self.means_init = means_init
+        self.precisions_init = precisions_init
+        self.warm_start = warm_start
         self.draws = draws
         self.tune = tune
         self.chains = chains
@@ -137,11 +158,6 @@ class GaussianMixture(Predictions, DensityMixin, BaseEstimator):
         self.start = start
         self.random_state = random_state
         self.progressbar = progressbar
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = self.missing == MARGINALISE
-        return tags
 
     # Fitting --------------------------------------------------------------------------------------------------------
 
@@ -208,14 +224,18 @@ class GaussianMixture(Predictions, DensityMixin, BaseEstimator):
         self.components_ = model.specification.components
         self._remember_features(X, model.table)
         random = check_random_state(self.random_state)
+        starts, n_init = self._starts(model.table, random)
         seeds = [int(random.randint(LARGEST_SEED)) for _ in range(2 if self.inference == "map" else 3)]
-        self.map_ = find_MAP(model, n_init=self.n_init, random_seed=seeds[0], progressbar=self.progressbar)
+        self.map_ = find_MAP(
+            model, n_init=n_init, start=starts, max_iter=self.max_iter, random_seed=seeds[0],
+            progressbar=self.progressbar,
+        )  # fmt: skip
         if self.inference in ("map", "laplace"):
             self.map_ = self.map_.taken(self.start)
         self._laplace_seed = seeds[1]
         self.converged_ = self.map_.converged
         self.n_iter_ = int(self.map_.starts.iterations[self.map_.starts.best])
-        point = self.map_.point
+        self._point, point = Point.of(self.map_), self.map_.point
         self.weights_, self.means_, self.covariances_ = point["weights"], point["means"], point["covariances"]
         self._inference_data: xr.DataTree | None = None
         self.inference_, self.inference_reason_ = self.inference, "asked for"
@@ -233,6 +253,7 @@ class GaussianMixture(Predictions, DensityMixin, BaseEstimator):
         return self
 
     def _check_arguments(self) -> None:
+        self._check_starts()
         check_choice(self.inference, "inference", INFERENCES)
         check_choice(self.start, f"start (inference={self.inference!r})", STARTS[self.inference])
         if self.inference != "map":
@@ -288,41 +309,19 @@ class GaussianMixture(Predictions, DensityMixin, BaseEstimator):
         self.means_ = means["means"].transpose("component", "feature").values
         self.covariances_ = means["covariances"].transpose(*fit.covariance.dims).values
 
-    def fit_predict(
-        self,
-        X: Any,
-        y: Any = None,
-        sample_weight: Any = None,
-        *,
-        labels: Any = None,
-        measurement_covariance: Any = None,
-    ) -> np.ndarray:
-        """Fit, and return the most probable component of every row of ``X``, (N,), as if no label were known."""
-        self.fit(X, y, sample_weight, labels=labels, measurement_covariance=measurement_covariance)
-        return self.predict(X, measurement_covariance=measurement_covariance)
-
     @property
     def inference_data_(self) -> "xr.DataTree":
         """Draws: of NUTS, or of the Laplace approximation after a MAP fit."""
         check_is_fitted(self)
         if self._inference_data is None:
+            if not hasattr(self, "map_"):
+                raise ModelError(
+                    "this GaussianMixture came from scikit-learn with its parameters alone, so it has no posterior and "
+                    "no draws: fit it to the data, as set_params(priors=None, inference='nuts').fit(X), say."
+                )
             drawn = self.map_.laplace(LAPLACE_DRAWS, random_seed=self._laplace_seed)
             self._inference_data = self._with_selection(drawn)
         return self._inference_data
 
     def _with_selection(self, dt: "xr.DataTree") -> "xr.DataTree":
         return dt if self.selection_ is None else Fit.of(dt).selected_from(self.selection_.table).tree
-
-    @property
-    def precisions_(self) -> np.ndarray:
-        """Inverses of ``covariances_``, in their shape."""
-        check_is_fitted(self)
-        return np.linalg.inv(self.covariances_) if self._correlated else 1 / self.covariances_
-
-    @property
-    def precisions_cholesky_(self) -> np.ndarray:
-        """Upper-triangular factors U of the precisions, U @ U.T, as scikit-learn has them."""
-        check_is_fitted(self)
-        if not self._correlated:
-            return 1 / np.sqrt(self.covariances_)
-        return np.swapaxes(np.linalg.inv(np.linalg.cholesky(self.covariances_)), -1, -2)

@@ -1,5 +1,6 @@
 """What a fitted mixture says of new rows, as scikit-learn's estimators do."""
 
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +13,10 @@ from bayesgmm.data.blocks import Blocks, are_elsewhere
 from bayesgmm.data.checks import finite, positions
 from bayesgmm.data.observations import Rows
 from bayesgmm.data.reading import column_names
-from bayesgmm.data.table import Table
+from bayesgmm.data.table import MARGINALISE, Table
 from bayesgmm.exceptions import InvalidDataError, InvalidDataTypeError
 from bayesgmm.mixture.mixture import Mixture
+from bayesgmm.model.covariance import CovarianceType
 from bayesgmm.posterior.assignments import named
 from bayesgmm.record.fit import Fit
 
@@ -22,6 +24,43 @@ if TYPE_CHECKING:
     from bayesgmm.search.estimate import MapEstimate
 
 LARGEST_SEED = 2**31 - 1
+
+
+@dataclass(frozen=True, eq=False)
+class Point:
+    """One mixture, and what rows it takes: all that predictions at it need.
+
+    Attributes
+    ----------
+    mixture : Mixture
+    features : tuple of D str
+    covariance : CovarianceType
+    gaps : bool
+        Whether rows may lack values.
+    n_parameters : int
+    log_likelihood : float
+        Mean of the rows that were fitted, nats.
+    """
+
+    mixture: Mixture
+    features: tuple[str, ...]
+    covariance: CovarianceType
+    gaps: bool
+    n_parameters: int
+    log_likelihood: float
+
+    @classmethod
+    def of(cls, estimate: "MapEstimate") -> "Point":
+        """That of an estimate."""
+        specification, table = estimate.problem.specification, estimate.problem.table
+        return cls(
+            mixture=estimate.mixture,
+            features=specification.features,
+            covariance=specification.covariance,
+            gaps=table.gaps,
+            n_parameters=specification.n_parameters,
+            log_likelihood=estimate.log_likelihood / table.total,
+        )
 
 
 class Predictions:
@@ -32,9 +71,16 @@ class Predictions:
     """
 
     inference: str
+    missing: str
+    fit: Any
     random_state: Any
-    map_: "MapEstimate"
     components_: np.ndarray
+    _point: Point
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()  # type: ignore[misc]
+        tags.input_tags.allow_nan = self.missing == MARGINALISE
+        return tags
 
     def _remember_features(self, X: Any, table: Table) -> None:
         """The number and the names of the features that are fitted, as scikit-learn has them."""
@@ -54,18 +100,14 @@ class Predictions:
         except ValueError as error:
             raise InvalidDataError(str(error)) from error
 
-    @property
-    def _correlated(self) -> bool:
-        return self.map_.problem.specification.covariance.correlated
-
     def _new_rows(self, X: Any, measurement_covariance: Any = None) -> Rows:
-        """New rows: a frame that has the fitted columns by their names, whatever it has else; others as fitted."""
+        """New rows: as scikit-learn has it a frame with the fitted columns in their order, or as many without names."""
         check_is_fitted(self)
-        features, gaps = self.map_.problem.specification.features, self.map_.problem.table.gaps
-        if set(features) <= set(column_names(X) or ()):
-            table = Table.like(X, features, gaps=gaps)
-        else:
-            table = Table.of(X, gaps=gaps)
+        named_columns = column_names(X) is not None
+        if named_columns:  # before those are read that may be too many
+            self._check_names(X, reset=False)
+        table = Table.of(X, gaps=self._point.gaps)
+        if not named_columns:
             self._check_names(X, reset=False)
         return table.with_errors(measurement_covariance).observations
 
@@ -73,17 +115,30 @@ class Predictions:
     def _mixture(self) -> Mixture:
         """What predictions are of: the posterior's draws, or the mode alone."""
         check_is_fitted(self)
-        return self.map_.mixture if self.inference == "map" else Fit.of(self).mixture
+        return self._point.mixture if self.inference == "map" else Fit.of(self).mixture
 
     def _by_blocks(self, X: Any, function: Any, width: int | None = None, dtype: Any = np.float64) -> Any:
         """What a function of a mixture and rows gives of rows that are not in memory, as a dask array."""
         check_is_fitted(self)
-        features = self.map_.problem.specification.features
+        features = self._point.features
         return (
             Blocks.of(X)
             .of_features(features)
             .lazily(partial(_checked, function, self._mixture, features), width, dtype)
         )
+
+    def fit_predict(
+        self,
+        X: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        *,
+        labels: Any = None,
+        measurement_covariance: Any = None,
+    ) -> np.ndarray:
+        """Fit, and return the most probable component of every row of ``X``, (N,), as if no label were known."""
+        self.fit(X, y, sample_weight, labels=labels, measurement_covariance=measurement_covariance)
+        return self.predict(X, measurement_covariance=measurement_covariance)
 
     def predict_proba(self, X: Any, *, measurement_covariance: Any = None) -> np.ndarray:
         """Probability of every component for every row, (N, K): averaged over the posterior under "nuts".
@@ -131,25 +186,22 @@ class Predictions:
     def bic(self, X: Any) -> float:
         """Bayesian information criterion at the mode, scikit-learn's sign: smaller is better."""
         log_likelihood, n_rows = self._log_likelihood(X)
-        return -2 * log_likelihood + self._n_parameters * float(np.log(n_rows))
+        return -2 * log_likelihood + self._point.n_parameters * float(np.log(n_rows))
 
     def aic(self, X: Any) -> float:
         """Akaike's information criterion at the mode: smaller is better."""
-        return -2 * self._log_likelihood(X)[0] + 2 * self._n_parameters
-
-    @property
-    def _n_parameters(self) -> int:
-        return self.map_.problem.specification.n_parameters
+        log_likelihood, _ = self._log_likelihood(X)
+        return -2 * log_likelihood + 2 * self._point.n_parameters
 
     def _log_likelihood(self, X: Any) -> tuple[float, int]:
         """The log-likelihood of rows at the mode, and how many there are."""
         check_is_fitted(self)
         if not are_elsewhere(X):
             x = self._new_rows(X)
-            return float(self.map_.mixture.log_density(x).sum()), len(x)
-        features = self.map_.problem.specification.features
+            return float(self._point.mixture.log_density(x).sum()), len(x)
+        features = self._point.features
         blocks = Blocks.of(X).of_features(features)
-        total = blocks.total(partial(_checked, _sum_of_log_density, self.map_.mixture, features))
+        total = blocks.total(partial(_checked, _sum_of_log_density, self._point.mixture, features))
         return float(total), blocks.n_rows
 
 

@@ -1,8 +1,9 @@
 """A search under way: ascents from one start after another, until the best optimum has been found often enough."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from bayesgmm.search.mode import SAME_PARAMETERS
 from bayesgmm.search.order import climb_in_order
 from bayesgmm.search.ordered import ROUNDING
 from bayesgmm.search.problem import Problem
-from bayesgmm.search.starts import FROM_THE_BEST, StartingMixtures
+from bayesgmm.search.starts import FROM_THE_BEST, GIVEN, StartingMixtures
 
 # Two optima are one if they agree to this in log posterior (nats), and their mixtures match.
 SAME_LOG_POSTERIOR = 1e-2
@@ -65,20 +66,24 @@ class Ascents:
     rng : numpy.random.Generator
     checkpoint : Checkpoint
         Where climbs are kept.
+    max_iter : int, optional
+        Iterations of each at most.
     """
 
-    def __init__(self, problem: Problem, rng: np.random.Generator, checkpoint: Checkpoint):
+    def __init__(self, problem: Problem, rng: np.random.Generator, checkpoint: Checkpoint, max_iter: int | None = None):
         self.problem, self.all = problem, list[Ascent]()
-        self._checkpoint = checkpoint
-        self._rng = rng
+        self._checkpoint, self._rng, self._max_iter = checkpoint, rng, max_iter
         self._starting = StartingMixtures.of(problem.specification, problem.table, rng)
 
-    def run(self, n_init: int | None, done: Callable[[], None]) -> "Ascents":
-        """So many starts; None: until :attr:`enough`."""
+    def run(self, n_init: int | None, done: Callable[[], None], given: Sequence[Mixture] = ()) -> "Ascents":
+        """So many starts, those that are ``given`` first; None: until :attr:`enough`."""
+        for mixture in given:
+            self.all.append(self._ascent(GIVEN, *self._starting.given(mixture, self._max_iter)))
+            done()
         while len(self.all) < (MOST_STARTS if n_init is None else n_init) and not (n_init is None and self.enough):
             best = [] if self.best is None else [self.best, *(a for a in self.distinct if not a.same(self.best))]
             kind, begin, gain = self._starting.make(
-                len(self.all), [a.mixture for a in best], around=n_init is None and self._enough_anywhere
+                len(self.all) - len(given), [a.mixture for a in best], around=n_init is None and self._enough_anywhere
             )
             self.all.append(self._ascent(kind, begin, gain))
             done()
@@ -133,13 +138,14 @@ class Ascents:
             value = problem.parameter_density(q)[0]
             if value + STEPS_AHEAD * gain + NATS_AHEAD < best.optimum.log_posterior:
                 return Ascent(kind, begin, Optimum.given_up(q, value), begin, given_up=True)
-        optimum = self._checkpoint.climbed(
-            problem, q, partial(climb_in_order, known=lambda q, value: self._reached(q, value) is not None)
-        )
+        optimum = self._climbed(problem, q, known=lambda q, value: self._reached(q, value) is not None)
         found = self._reached(optimum.q, optimum.log_posterior)
         if found is not None:
             return replace(found, kind=kind, begin=begin)
         return Ascent(kind, begin, optimum, problem.mixture(optimum.q))
+
+    def _climbed(self, problem: Problem, begin: np.ndarray, **how: Any) -> Optimum:
+        return self._checkpoint.climbed(problem, begin, partial(climb_in_order, **how), max_iter=self._max_iter)
 
     def _reached(self, q: np.ndarray, log_posterior: float) -> Ascent | None:
         """The optimum found before at whose top a climb is, if there is one."""
@@ -169,7 +175,7 @@ class Ascents:
     def on(self, problem: Problem, done: Callable[[], None]) -> "Ascents":
         """The same ascents gone on with on another problem, which has more rows: one climb from each optimum."""
         climbed: list[tuple[Ascent, Ascent]] = []
-        following = Ascents(problem, self._rng, self._checkpoint)
+        following = Ascents(problem, self._rng, self._checkpoint, self._max_iter)
         for ascent in self.all:
             known = [new for old, new in climbed if old.same(ascent)]
             if known:
@@ -179,8 +185,7 @@ class Ascents:
                 value = ascent.optimum.log_posterior * problem.table.total / self.problem.table.total
                 new = replace(ascent, optimum=Optimum.given_up(q, value), given_up=True)
             else:
-                climb = partial(climb_in_order, curvature=self.problem.parameter_density)
-                optimum = self._checkpoint.climbed(problem, ascent.optimum.q, climb)
+                optimum = self._climbed(problem, ascent.optimum.q, curvature=self.problem.parameter_density)
                 new = replace(ascent, optimum=optimum, mixture=problem.mixture(optimum.q))
             climbed.append((ascent, new))
             following.all.append(replace(new, kind=ascent.kind, begin=ascent.begin))

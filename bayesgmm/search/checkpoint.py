@@ -57,18 +57,21 @@ class Checkpoint:
         problem: Problem,
         start: np.ndarray,
         climb: Callable[..., Optimum],
+        *,
+        max_iter: int | None = None,
     ) -> Optimum:
-        """The optimum above a start: what was kept of it, or where ``climb(problem, q, each=)`` ends from there.
+        """The optimum above a start: what was kept, or where ``climb(problem, q, max_iter=, each=)`` ends from there.
 
         ``each`` is to be called with every q that the climb comes to, and its log posterior.
         """
         if self.path is None:
-            return climb(problem, start)
-        place = self.path / f"{hashlib.sha256(start.tobytes() + str(problem.table.n_rows).encode()).hexdigest()}.npz"
+            return climb(problem, start, max_iter=max_iter)
+        asked = start.tobytes() + f"{problem.table.n_rows} {max_iter}".encode()
+        place = self.path / f"{hashlib.sha256(asked).hexdigest()}.npz"
         kept = _read(place, problem)
         if kept is not None and kept["ended"]:
             return Optimum(**{name: kept[name].item() for name in _NUMBERS}, q=kept["q"], message=str(kept["message"]))
-        optimum = climb(problem, start if kept is None else kept["q"], each=_Kept(place))
+        optimum = climb(problem, start if kept is None else kept["q"], max_iter=max_iter, each=_Kept(place))
         numbers = {name: getattr(optimum, name) for name in _NUMBERS}
         _write(place, q=optimum.q, **numbers, message=optimum.message, ended=True)
         return optimum

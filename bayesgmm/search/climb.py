@@ -73,11 +73,13 @@ def climb(
     curvature: LogDensity | None = None,
     known: Callable[[np.ndarray, float], bool] | None = None,
     each: Callable[[np.ndarray, float], None] | None = None,
+    max_iter: int | None = None,
 ) -> Optimum:
     """Maximise a log-density from ``start`` by L-BFGS, first in units of ``scales``, then in its curvature's axes.
 
     The curvature is that of ``curvature``, the same density with fewer rows, if one is given. A climb goes no further
-    than a round that ends at a point and a value that are ``known``; ``each`` is called with those of every iteration.
+    than a round that ends at a point and a value that are ``known``, nor than ``max_iter`` iterations; ``each`` is
+    called with the point and value of every iteration.
     """
     q = start
     coordinates = Regressions.none(q.size) if coordinates is None else coordinates
@@ -85,11 +87,16 @@ def climb(
     iterations, message, decrement = 0, "", np.inf
     enough = NEGLIGIBLE_DECREMENT if _term_of_many(density) is None else NEGLIGIBLE_OF_MANY
     for i in range(1 + ROUNDS):
+        if max_iter is not None and iterations >= max_iter:
+            message = f"max_iter = {max_iter} iterations"
+            break
         try:
             axes, most = _axes(density, q, scales, coordinates, first=i == 0, curvature=curvature)
         except np.linalg.LinAlgError:  # not finite there
             break
-        result, q = _maximise(density, q, axes, coordinates, most, each)
+        result, q = _maximise(
+            density, q, axes, coordinates, most if max_iter is None else min(most, max_iter - iterations), each
+        )
         gradient = np.asarray(result.jac)
         decrement = 0.5 * float(gradient @ (result.hess_inv @ gradient))
         iterations += int(result.nit)

@@ -7,6 +7,7 @@ that of ``pm.find_MAP``.
 
 import os
 import warnings
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,7 @@ from bayesgmm.search.ascents import LEAST_STARTS, Ascents
 from bayesgmm.search.checkpoint import Checkpoint
 from bayesgmm.search.climb import Optimum
 from bayesgmm.search.estimate import MapEstimate
+from bayesgmm.search.given import given_starts
 from bayesgmm.search.optima import Optima
 from bayesgmm.search.planes import check_components, check_data
 from bayesgmm.search.problem import SAME, Problem
@@ -49,6 +51,8 @@ def find_MAP(
     model: "pm.Model",
     *,
     n_init: int | str = "auto",
+    start: Any = None,
+    max_iter: int | None = None,
     random_seed: Any = None,
     progressbar: bool = True,
     backend: str = "numba",
@@ -74,6 +78,12 @@ def find_MAP(
         (six, unless two kinds of starts found it that do not begin at it) have found nothing better; at least 18, and
         besides these the starts of reweighted rows, ten more of them where one of them found the best; at most 200,
         and 1 of a single component.
+    start : dict, MapEstimate, or list of these, optional
+        Where the search begins: ``weights``, ``means`` and ``covariances`` as ``point`` has them, or an estimate. They
+        are the first of ``n_init`` starts; with ``n_init=1`` a search from one start is that climb alone.
+    max_iter : int, optional
+        Iterations of every climb at most, and EM steps of a given ``start`` before it. 0: the best start as it is.
+        Default: as many as it takes.
     random_seed : int or numpy.random.Generator, optional
     progressbar : bool, default True
         Show a bar where there is much to compute.
@@ -125,11 +135,16 @@ def find_MAP(
     """
     number = None if isinstance(n_init, str) and n_init == "auto" else _number(n_init)
     problem = Problem.of(model, check_backend(backend))
+    if max_iter is not None:
+        check_count(max_iter, "max_iter", least=0)
+    given = given_starts(start, problem.specification)
     _warn_if_unbounded(problem)
     check_data(problem.specification, problem.table)
     checkpoint = Checkpoint(None if store is None else Path(store))
     random_seed = checkpoint.seed(random_seed)
-    ascents = _search(problem, number, np.random.default_rng(random_seed), checkpoint, progressbar)
+    rng = np.random.default_rng(random_seed)
+    begun = Ascents(problem.on_fewer_rows(rng), rng, checkpoint, max_iter)
+    ascents = _search(problem, number, begun, given, progressbar)
     if ascents.best is None:
         raise ModelError(
             "the log posterior is not finite at any start: check the priors (is the data inside their support?) "
@@ -137,7 +152,8 @@ def find_MAP(
         )
     distinct = ascents.distinct
     check_components(problem.specification, problem.table, [ascent.mixture for ascent in distinct])
-    _warn_if_not_converged(distinct[0].optimum)
+    if max_iter != 0:
+        _warn_if_not_converged(distinct[0].optimum)
     _warn_if_collapsed(distinct[0].mixture, problem.table.filled, problem.specification)
     return MapEstimate.at(_optima(problem, ascents), 0, random_seed)
 
@@ -149,15 +165,15 @@ def _number(n_init: Any) -> int:
 
 
 def _search(
-    problem: Problem, n_init: int | None, rng: np.random.Generator, checkpoint: Checkpoint, progressbar: bool
+    problem: Problem, n_init: int | None, ascents: Ascents, given: Sequence[Mixture], progressbar: bool
 ) -> Ascents:
     """All ascents: on some of the rows first, where there are very many."""
-    few = problem.on_fewer_rows(rng)
+    few = ascents.problem
     stages = 1 + (few is not problem)
     expected = LEAST_STARTS if n_init is None else n_init
     work = float(OPERATIONS * PASSES * expected * problem.table.values.size * problem.specification.n_components)
     with progress("Climbing", stages * expected, work=work, show=progressbar) as done:
-        ascents = Ascents(few, rng, checkpoint).run(n_init, done)
+        ascents.run(n_init, done, given)
         return ascents if few is problem else ascents.on(problem, done)
 
 
@@ -185,7 +201,7 @@ def _warn_if_not_converged(optimum: Optimum) -> None:
 
         warnings.warn(
             f"the optimiser stopped before a maximum, with gradient norm {optimum.gradient_norm:.3g} "
-            f"({optimum.message}). Try more starts (n_init) or fewer components.",
+            f"({optimum.message}). Try more starts (n_init), fewer components, or a larger max_iter if you gave one.",
             ConvergenceWarning,
             stacklevel=3,
         )

@@ -20,6 +20,7 @@ def climb_in_order(
     curvature: LogDensity | None = None,
     known: Callable[[np.ndarray, float], bool] | None = None,
     each: Callable[[np.ndarray, float], None] | None = None,
+    max_iter: int | None = None,
 ) -> Optimum:
     """The optimum above a start in the best order of its components; see :func:`bayesgmm.search.climb.climb`."""
     optimum, iterations = None, 0
@@ -35,6 +36,7 @@ def climb_in_order(
             curvature=curvature,
             known=known,
             each=each,
+            max_iter=max_iter,
         )
         iterations += optimum.iterations
     assert optimum is not None

@@ -21,6 +21,8 @@ EM_TOLERANCE = 1e-6
 # The kinds in their order; then, again and again, some moves from the best so far, and one of these in turn.
 FRESH = ("k-means", "whitened k-means", "random rows", "k-means within clusters", "k-means of projections")
 SPLIT_AND_MERGE, CROSSING = "split and merge", "crossing"
+# What a user has the search begin with.
+GIVEN = "given"
 # With two components most of the mistakes are in both; and optima of few do not differ in several places.
 MANY_COMPONENTS = 4
 MOVES_OF_FEW = (SPLIT_AND_MERGE, SPLIT_AND_MERGE, AROUND_THE_BEST)
@@ -62,13 +64,17 @@ class StartingMixtures:
         self.em, self._moves = em, moves
         self._n_components, self._rng, self._table = n_components, moves.rng, em.table
         self._views = Views(em.table, moves.rng) if views is None else views
+        self._of_given = em
 
     @classmethod
     def of(cls, specification: Specification, table: Table, rng: np.random.Generator) -> "StartingMixtures":
         """Those by what a specification assumes."""
         em = ExpectationMaximisation(table, specification.covariance_step, specification.weights_prior.step)
         counted = ExpectationMaximisation(table, specification.covariance_step)  # of any number of components
-        return cls(specification.n_components, em, SplitAndMerge(table, counted, specification.covariance, rng))
+        starting = cls(specification.n_components, em, SplitAndMerge(table, counted, specification.covariance, rng))
+        if specification.flat:  # EM's own steps, as a user who gives a start expects them
+            starting._of_given = replace(em, covariances=specification.likeliest_covariances)
+        return starting
 
     def make(self, index: int, best: Sequence[Mixture] = (), *, around: bool = False) -> tuple[str, Mixture, float]:
         """A start by its place in the search and the best mixtures so far: its kind, the mixture, EM's last gain.
@@ -100,6 +106,11 @@ class StartingMixtures:
             return SPLIT_AND_MERGE, *self._settled(self._moves.moved(first))
         kind = FRESH[(index if turn < 0 else turn) % len(FRESH)]
         return kind, *self._settled(makers[kind]())
+
+    def given(self, mixture: Mixture, most: int | None = None) -> tuple[Mixture, float]:
+        """A mixture that a user gave, after so many EM steps at most, and the last one's gain."""
+        steps = EM_STEPS if most is None else min(EM_STEPS, most)
+        return self._of_given.run(mixture, max_steps=steps, tolerance=EM_TOLERANCE)
 
     def _between(self, best: Sequence[Mixture]) -> Mixture | None:
         """A mixture between two of the best; None where there are not two that differ in more than one place."""
