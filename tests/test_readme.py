@@ -25,7 +25,7 @@ def test_code_blocks_run_in_order(capsys, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", ["gaps", "rows", "large", "jax", "adopt", "mclust"])
+@pytest.mark.parametrize("page", ["gaps", "rows", "large", "jax", "adopt", "mclust", "sklearn"])
 def test_code_of_pages_runs(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     shutil.copytree(Path(__file__).parent / "foreign", "output")  # CmdStan's files
