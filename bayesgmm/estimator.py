@@ -96,6 +96,8 @@ class GaussianMixture(ScikitLearn, Predictions, DensityMixin, BaseEstimator):
         Whether the mode was reached.
     n_iter_ : int
         Iterations of the optimiser from the best start.
+    lower_bound_ : float
+        Mean log-likelihood of the rows at the mode, in nats.
     map_ : MapEstimate
         The mode; NUTS starts from it.
     inference_data_ : xarray.DataTree

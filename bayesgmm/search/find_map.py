@@ -106,6 +106,8 @@ def find_MAP(
         Rows lie exactly on a slanted line or plane, more of them than the priors can bear.
     StorageError
         Nothing can be written at ``store``.
+    InvalidArgumentError
+        ``start`` is no mixture of the model's components and features; ``n_init`` or ``max_iter`` is out of range.
     MissingPackageError
         JAX was asked for and is not installed.
 
