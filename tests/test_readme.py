@@ -25,6 +25,7 @@ def test_code_blocks_run_in_order(capsys, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::bayesgmm.exceptions.UnboundedPosteriorWarning")  # of flat priors
 @pytest.mark.parametrize("page", ["gaps", "rows", "large", "jax", "adopt", "mclust", "sklearn"])
 def test_code_of_pages_runs(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
