@@ -73,7 +73,7 @@ class Ascents:
     def __init__(self, problem: Problem, rng: np.random.Generator, checkpoint: Checkpoint, max_iter: int | None = None):
         self.problem, self.all = problem, list[Ascent]()
         self._checkpoint, self._rng, self._max_iter = checkpoint, rng, max_iter
-        self._starting = StartingMixtures.of(problem.specification, problem.table, rng)
+        self._starting = StartingMixtures.of(problem.specification, problem.table, rng, self._height)
 
     def run(self, n_init: int | None, done: Callable[[], None], given: Sequence[Mixture] = ()) -> "Ascents":
         """So many starts, those that are ``given`` first; None: until :attr:`enough`."""
@@ -146,6 +146,11 @@ class Ascents:
 
     def _climbed(self, problem: Problem, begin: np.ndarray, **how: Any) -> Optimum:
         return self._checkpoint.climbed(problem, begin, partial(climb_in_order, **how), max_iter=self._max_iter)
+
+    def _height(self, begin: Mixture) -> float:
+        """The log posterior of a mixture, whatever the order of its components."""
+        value = self.problem.parameter_density(self._in_an_order(begin))[0]
+        return -np.inf if np.isnan(value) else value
 
     def _reached(self, q: np.ndarray, log_posterior: float) -> Ascent | None:
         """The optimum found before at whose top a climb is, if there is one."""

@@ -1,6 +1,6 @@
 """Where to start: k-means in four metrics, random rows, and the moves from the best optimum so far."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -18,8 +18,13 @@ from bayesgmm.search.split_and_merge import SplitAndMerge, within
 # Enough for EM to settle on one optimum's hillside; the optimiser climbs the rest faster.
 EM_STEPS = 30
 EM_TOLERANCE = 1e-6
-# The kinds in their order; then, again and again, some moves from the best so far, and one of these in turn.
-FRESH = ("k-means", "whitened k-means", "random rows", "k-means within clusters", "k-means of projections")
+# The kinds in their order; then, again and again, some moves from the best so far, and the highest of all kinds, one
+# of each, after a few EM steps.
+FRESH = (
+    "k-means", "whitened k-means", "random rows", "k-means within clusters", "k-means of projections",
+    "k-means in random units",
+)  # fmt: skip
+SHORT_STEPS = 5
 SPLIT_AND_MERGE, CROSSING = "split and merge", "crossing"
 # What a user has the search begin with.
 GIVEN = "given"
@@ -59,19 +64,32 @@ class StartingMixtures:
     """
 
     def __init__(
-        self, n_components: int, em: ExpectationMaximisation, moves: SplitAndMerge, views: "Views | None" = None
+        self,
+        n_components: int,
+        em: ExpectationMaximisation,
+        moves: SplitAndMerge,
+        views: "Views | None" = None,
+        height: Callable[[Mixture], float] | None = None,
     ):
         self.em, self._moves = em, moves
+        self._height = self._log_likelihood if height is None else height
         self._n_components, self._rng, self._table = n_components, moves.rng, em.table
         self._views = Views(em.table, moves.rng) if views is None else views
         self._of_given = em
 
     @classmethod
-    def of(cls, specification: Specification, table: Table, rng: np.random.Generator) -> "StartingMixtures":
-        """Those by what a specification assumes."""
+    def of(
+        cls,
+        specification: Specification,
+        table: Table,
+        rng: np.random.Generator,
+        height: Callable[[Mixture], float] | None = None,
+    ) -> "StartingMixtures":
+        """Those by what a specification assumes; ``height`` is what is to be high, the log-likelihood if not said."""
         em = ExpectationMaximisation(table, specification.covariance_step, specification.weights_prior.step)
         counted = ExpectationMaximisation(table, specification.covariance_step)  # of any number of components
-        starting = cls(specification.n_components, em, SplitAndMerge(table, counted, specification.covariance, rng))
+        moves = SplitAndMerge(table, counted, specification.covariance, rng)
+        starting = cls(specification.n_components, em, moves, height=height)
         if specification.flat:  # EM's own steps, as a user who gives a start expects them
             starting._of_given = replace(em, covariances=specification.likeliest_covariances)
         return starting
@@ -95,6 +113,7 @@ class StartingMixtures:
             FRESH[4]: lambda: self._k_means(
                 self._views.projected(self._n_components - 1, None if index < len(FRESH) else self._rng)
             ),
+            FRESH[5]: lambda: self._k_means(self._views.in_random_units(self._rng)),
         }
         moves = MOVES if self._n_components >= MANY_COMPONENTS else MOVES_OF_FEW[-self._n_components :]
         turn, place = divmod(index - len(FRESH), len(moves) + 1)
@@ -104,8 +123,23 @@ class StartingMixtures:
             if moves[place] == AROUND_THE_BEST:
                 return AROUND_THE_BEST, *self._settled(self._reweighted(first))
             return SPLIT_AND_MERGE, *self._settled(self._moves.moved(first))
-        kind = FRESH[(index if turn < 0 else turn) % len(FRESH)]
-        return kind, *self._settled(makers[kind]())
+        if turn < 0:
+            return FRESH[index], *self._settled(makers[FRESH[index]]())
+        return self._highest(makers)
+
+    def _highest(self, makers: Mapping[str, Callable[[], Mixture]]) -> tuple[str, Mixture, float]:
+        """The highest of one start of each kind after a few EM steps, gone on with (Biernacki and others 2003)."""
+        best: tuple[float, str, Mixture] | None = None
+        for kind, make in makers.items():
+            mixture, _ = self._settled(make(), SHORT_STEPS)
+            height = self._height(mixture)
+            if best is None or height > best[0]:
+                best = height, kind, mixture
+        assert best is not None
+        return best[1], *self._settled(best[2])
+
+    def _log_likelihood(self, mixture: Mixture) -> float:
+        return self.em.expect(mixture).log_likelihood
 
     def given(self, mixture: Mixture, most: int | None = None) -> tuple[Mixture, float]:
         """A mixture that a user gave, after so many EM steps at most, and the last one's gain."""
@@ -153,8 +187,13 @@ class Views:
         self._table = table
         self._least = Projections(self.whitened, table.row_weights, rng)
 
-    def projected(self, n_directions: int, rng: np.random.Generator | None) -> np.ndarray:
-        """Rows in so many directions of least kurtosis; with ``rng`` in any minima, as the least stay the same."""
+    def projected(self, most: int, rng: np.random.Generator | None) -> np.ndarray:
+        """Rows in so many directions of least kurtosis; with ``rng`` in fewer, and any minima, as the least stay."""
         if rng is None:
-            return self._least.rows(n_directions)
-        return Projections(self.whitened, self._table.row_weights, rng, tries=1).rows(n_directions)
+            return self._least.rows(most)
+        some = int(rng.integers(1, most + 1)) if most > 1 else 1
+        return Projections(self.whitened, self._table.row_weights, rng, tries=1).rows(some)
+
+    def in_random_units(self, rng: np.random.Generator) -> np.ndarray:
+        """Rows with some features stretched, and others shrunk."""
+        return self.standardised * np.exp(rng.normal(size=self.standardised.shape[1]))
