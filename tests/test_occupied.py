@@ -193,9 +193,14 @@ def test_concentrations_that_make_no_sense(few_rows, faithful):
 
 
 def test_the_plot_says_the_probabilities(few_rows):
-    ax = bg.plot_occupied(few_rows)
+    pc = bg.plot_occupied(few_rows)
     found = bg.occupied(few_rows)
-    np.testing.assert_allclose([bar.get_height() for bar in ax.patches], found["probability"])
-    assert bg.plot_occupied(found, ax=ax) is ax
+    for k in (1, 2, 3):
+        bar = pc.viz["bar"]["probability"].sel(k_plus=k).item().get_paths()[0].vertices
+        assert bar[:, 1].max() == pytest.approx(found["probability"].sel(k_plus=k).item())
+        assert bar[:, 0].mean() == pytest.approx(k, abs=0.1)
+    ax = pc.viz["plot"].item()
+    said = [text.get_text() for text in ax.texts]
+    assert said == [f"{p:.2f}" if p >= 0.005 else "" for p in found["probability"].values]
+    assert bg.plot_occupied(found, ax=ax).viz["plot"].item() is ax
     assert ax.get_xlabel() == "occupied components"
-    assert pd.Index(found["k_plus"].values).tolist() == [1, 2, 3]

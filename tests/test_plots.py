@@ -14,11 +14,11 @@ import bayesgmm as bg
 from bayesgmm.exceptions import InvalidArgumentError, ModelError
 from bayesgmm.record.fit import Fit
 from bayesgmm.record.starts import Starts
-from bayesgmm.reports.axes import Histogram, plain
+from bayesgmm.reports.axes import Histogram, figure_of, plain
 from bayesgmm.reports.clusters import ellipse
-from bayesgmm.reports.densities import Replicates
 from bayesgmm.reports.modes import Search
-from bayesgmm.reports.palette import certainty_colours, colours, unsure
+from bayesgmm.reports.palette import certainty_colours, colours, marker, unsure
+from bayesgmm.reports.replicates import Replicates
 from bayesgmm.reports.weights import Weights
 
 
@@ -155,7 +155,7 @@ def test_uncertainty_is_the_assignments(faithful_draws, faithful, soft, quantity
     order = np.argsort(soft[quantity].values, kind="stable")
     np.testing.assert_allclose(points.get_array(), soft[quantity].values[order])
     np.testing.assert_allclose(points.get_offsets(), faithful.to_numpy()[order])
-    assert points.get_clim() == (0, np.log(2))
+    assert points.get_clim() == (0, pytest.approx(max(soft[quantity].max(), 0.1 * np.log(2))))
     assert (np.diff(points.get_sizes()) >= 0).all()
 
 
@@ -168,24 +168,50 @@ def test_one_feature_has_its_uncertainty_on_the_other_axis(faithful_draws, faith
 
 @pytest.mark.parametrize("arguments", [{"features": ["waiting"]}, {"given": {"waiting": 68}}])
 def test_density_of_one_feature_has_line_and_band(faithful_draws, arguments):
-    ax = bg.plot_density(faithful_draws, **arguments, ci_prob=0.5)
+    pc = bg.plot_density(faithful_draws, **arguments, ci_prob=0.5)
     expected = bg.density(faithful_draws, **arguments, ci_prob=0.5)
-    np.testing.assert_allclose(ax.lines[0].get_ydata(), expected["density"])
-    band = ax.collections[0].get_paths()[0].vertices
+    np.testing.assert_allclose(pc.viz["density"]["density"].item().get_ydata(), expected["density"])
+    band = pc.viz["band"]["density"].item().get_paths()[0].vertices
     for end in ("lower", "upper"):
         assert np.isin(expected[end].values.round(12), band[:, 1].round(12)).all()
-    assert bool(ax.patches) == ("given" not in arguments)  # the histogram
+    assert ("data" in pc.viz.children) == ("given" not in arguments)  # the histogram
+    axes = pc.viz["plot"].item()
+    assert axes.get_ylabel() == ("density given waiting = 68" if "given" in arguments else "density")
 
 
 def test_density_of_two_features_has_lines_that_hold_their_share(faithful_draws):
-    ax = bg.plot_density(faithful_draws)
+    pc = bg.plot_density(faithful_draws)
     grid = bg.density(faithful_draws)
-    lines = ax.collections[1]
-    levels = lines.levels if hasattr(lines, "levels") else lines.get_array()
     heights = grid["density"].values
+    levels = pc.viz["density"]["density"].item().levels
     shares = [heights[heights >= level].sum() / heights.sum() for level in levels]
     np.testing.assert_allclose(sorted(shares), [0.2, 0.5, 0.8, 0.95], atol=0.01)
-    assert len(ax.collections) == 5  # shades, mean, lower, upper, data
+    points = pc.viz["data"]["density"].item().get_offsets()
+    np.testing.assert_allclose(np.sort(points[:, 1]), np.sort(bg.datasets.load_faithful()["waiting"]))
+    axes = pc.viz["plot"].item()
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("eruptions", "waiting")
+
+
+def test_densities_of_many_features_are_a_plot_each():
+    dt = laplace(2, 5)
+    pc = bg.plot_density(dt)
+    assert pc.viz["plot"].sizes == {"feature": 5}
+    for name in ("x0", "x4"):
+        own = bg.density(dt, features=[name])
+        line = pc.viz["density"]["density"].sel(feature=name).item()
+        np.testing.assert_allclose(line.get_xdata(), own[name])
+        np.testing.assert_allclose(line.get_ydata(), own["density"])
+        assert line.axes.get_xlabel() == name
+        # the histogram holds all rows
+        bars = pc.viz["data"]["density"].sel(feature=name).item().get_paths()[0].vertices
+        assert np.abs(np.trapezoid(bars[:, 1], bars[:, 0])) == pytest.approx(1, abs=1e-9)
+    with pytest.raises(InvalidArgumentError, match="this picture has 5 plots, and ax is one"):
+        bg.plot_density(dt, ax=plt.subplots()[1])
+    with (
+        az.rc_context({"plot.max_subplots": 4}),
+        pytest.raises(InvalidArgumentError, match="name up to 4 with features"),
+    ):
+        bg.plot_density(dt)
 
 
 def test_assignments_are_the_least_certain_rows_with_their_intervals(faithful_draws, soft):
@@ -228,14 +254,15 @@ def test_weights_are_arvizs_forest_of_the_weights(faithful_draws):
 
 @pytest.mark.parametrize("ci_prob", [0.3, 0.5, 0.945])
 def test_the_pages_weights_have_the_intervals_asked_for(faithful_draws, ci_prob):
-    numbers = Weights.of(Fit.of(faithful_draws), ci_prob)
+    pc = Weights.of(Fit.of(faithful_draws), ci_prob).draw()
     weights = faithful_draws["posterior"]["weights"].stack(sample=("chain", "draw")).transpose("sample", ...).values
-    ax = numbers.draw()
-    for lines, share in zip(ax.collections, (ci_prob, min(0.5, ci_prob)), strict=False):
-        drawn = np.array([segment[:, 0] for segment in lines.get_segments()]).T
-        np.testing.assert_allclose(drawn, np.quantile(weights, [(1 - share) / 2, (1 + share) / 2], axis=0))
+    for part, share in (("twig", ci_prob), ("trunk", min(0.5, ci_prob))):
+        drawn = np.array([line.get_xdata() for line in pc.viz[part]["weights"].values]).T
+        np.testing.assert_allclose(drawn, np.quantile(weights, [(1 - share) / 2, (1 + share) / 2], axis=0), atol=1e-9)
+    ax = pc.viz["plot"].item()
     assert f"{100 * ci_prob:g} % interval" in ax.get_xlabel()
-    assert [t.get_text() for t in ax.get_yticklabels()] == ["component 0", "component 1"]
+    assert [t.get_text() for t in ax.get_yticklabels()] == ["0", "1"]
+    assert len(ax.figure.axes) == 1  # no column of names beside it
 
 
 def test_simulated_data_sets_come_from_the_posterior(faithful_draws, faithful):
@@ -264,6 +291,7 @@ def test_rows_that_count_double_stand_double_in_the_histogram():
 def test_intervals_follow_arvizs_rcparams(faithful_draws):
     with az.rc_context({"stats.ci_prob": 0.5}):
         rows, density = bg.plot_assignments(faithful_draws, n_rows=2), bg.plot_density(faithful_draws)
+        density = density.viz["plot"].item()
         twig = bg.plot_weights(faithful_draws).viz["twig"]["weights"].sel(component=0).item()
     assert rows.get_xlabel() == "probability, 50 % interval"
     assert density.get_legend().get_texts()[1].get_text() == "50 % band"
@@ -306,22 +334,26 @@ def test_every_plot_can_be_drawn_of_small_and_large_fits(n_components, n_feature
     dt = laplace(n_components, n_features)
     drawn = [
         bg.plot_clusters(dt), bg.plot_uncertainty(dt), bg.plot_assignments(dt), bg.plot_coclustering(dt),
-        bg.plot_density(dt), bg.plot_modes(dt),
+        bg.plot_modes(dt),
     ]  # fmt: skip
     for ax in drawn:
         assert isinstance(ax, Axes)
         ax.figure.canvas.draw()  # warnings are errors
     legend = [t.get_text() for t in drawn[0].get_legend().get_texts()]
     assert sum(t.startswith("component") for t in legend) == n_components
-    bg.plot_weights(dt)
+    for draw in (bg.plot_weights, bg.plot_density, bg.plot_occupied):
+        draw(dt).viz["figure"].item().canvas.draw()
 
 
-def test_a_density_is_drawn_of_the_first_two_features_unless_others_are_named():
+def test_a_density_is_of_the_features_that_are_not_given_unless_others_are_named():
     dt = laplace(3, 4)
-    ax = bg.plot_density(dt, given={"x0": 0.0})
-    assert (ax.get_xlabel(), ax.get_ylabel()) == ("x1", "x2")
-    with pytest.raises(InvalidArgumentError, match=r"must name one or two of: x0, x1, x2, x3"):
-        bg.plot_density(dt, features=["x0", "x1", "x3"])
+    pc = bg.plot_density(dt, given={"x0": 0.0})
+    assert pc.viz["plot"]["feature"].values.tolist() == ["x1", "x2", "x3"]
+    ax = bg.plot_density(dt, given={"x0": 0.0}, features=["x1", "x3"]).viz["plot"].item()
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("x1", "x3")
+    assert "given x0 = 0" in ax.get_legend().get_texts()[0].get_text()
+    with pytest.raises(InvalidArgumentError, match="there is no feature 'x9'"):
+        bg.plot_density(dt, features=["x0", "x1", "x9"])
 
 
 def test_names_from_the_data_are_shown_as_text():
@@ -336,7 +368,7 @@ def test_names_from_the_data_are_shown_as_text():
         20, random_seed=0
     )
     for draw in (bg.plot_clusters, bg.plot_uncertainty, bg.plot_density):
-        draw(dt).figure.canvas.draw()
+        figure_of(draw(dt)).canvas.draw()
 
 
 def test_arvizs_own_plots_work_on_our_trees_as_they_are(faithful_model, faithful_draws):

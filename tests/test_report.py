@@ -19,7 +19,7 @@ from bayesgmm.model.paper import to_json
 from bayesgmm.record.fit import Fit
 from bayesgmm.reports import pictures, recipe
 from bayesgmm.reports.findings import Findings
-from bayesgmm.reports.page import number
+from bayesgmm.reports.numbers import aligned, estimates, number
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 HOSTILE = ["<script>window.pwned = 1</script>", "'\"><img src=x onerror='window.pwned = 2'>", "\U0001f600 {{ 7 * 7 }}"]
@@ -78,13 +78,17 @@ def test_page_says_verdict_numbers_and_how_to_make_it_again(page, faithful_draws
     words = " ".join(" ".join(tags.text).split())
     assert words.index("Nothing speaks against these results") < words.index("Weights and means")
     posterior = faithful_draws["posterior"]
-    for value in (
-        posterior["weights"][..., 0].mean(),
-        posterior["means"][..., 1, 0].quantile(0.055),
-        posterior["covariances"][..., 1, 0, 1].mean(),
-        np.sqrt(posterior["covariances"][..., 0, 1, 1]).quantile(0.945),
+    deviations = np.sqrt(posterior["covariances"][..., 1, 1])
+    for column, k, quantity in (
+        (posterior["weights"], 0, 0),
+        (posterior["means"][..., 0], 1, 1),
+        (posterior["covariances"][..., 1:, 0, 1], 0, 0),
+        (deviations, 0, 2),
     ):
-        assert number(float(value)) in words
+        table = np.array([column.mean(("chain", "draw")), *column.quantile([0.055, 0.945], ("chain", "draw"))])
+        # Two digits of the narrowest interval.
+        decimals = max(0, 1 - int(np.floor(np.log10((table[2] - table[1]).min()))))
+        assert f"{table[quantity, k]:.{decimals}f}" in words
     for prior in (
         "Dirichlet(1, 1)",
         "eruptions: Normal(3.35, sd 3.5)",
@@ -200,12 +204,12 @@ def test_every_interval_on_the_page_is_the_one_asked_for(faithful_draws, tmp_pat
     (found,) = seen
     posterior = faithful_draws["posterior"]
     quartiles = posterior["weights"].quantile([0.25, 0.75], ("chain", "draw")).transpose("quantile", ...)
-    np.testing.assert_allclose(found.weights.outer, quartiles)
+    np.testing.assert_allclose(found.weights.outer["weights"].transpose("ci_bound", ...), quartiles)
     np.testing.assert_allclose([c.weight[1:] for c in found.components], quartiles.T)
     assert found.unsure_rows.ci_prob == 0.5
     for line in found.densities:
-        expected = bg.density(faithful_draws, features=[line.feature], ci_prob=0.5)
-        np.testing.assert_allclose(line.grid["lower"], expected["lower"])
+        expected = bg.density(faithful_draws, features=line.features, ci_prob=0.5)
+        np.testing.assert_allclose(line.grid["lower"].squeeze(), expected["lower"])
 
 
 def test_the_numbers_are_computed_once_for_both_themes(faithful_draws, tmp_path, monkeypatch):
@@ -311,6 +315,16 @@ def test_numbers_are_read_easily():
     assert shown == ["0", "3", "0.3581", "54.49", "1235", "123\u202f456", "1.000e-09", "\u2013", "\u2013"]
 
 
+def test_numbers_of_a_column_have_the_same_decimals():
+    assert aligned(np.array([15.0, 15.2, np.nan])) == ["15.0", "15.2", "\u2013"]
+    assert aligned(np.array([15.0, 3.0])) == ["15", "3"]
+    assert aligned(np.array([0.123456, -0.5])) == ["0.1235", "-0.5000"]
+    assert aligned(np.array([2.5e7, 1.0])) == ["25\u202f000\u202f000", "1"]
+    wide, narrow = np.array([15.204, 10.0, 20.0]), np.array([-0.001, -0.52, 0.52])
+    assert estimates([wide, narrow]) == [("15.2", "10.0", "20.0"), ("0.0", "-0.5", "0.5")]
+    assert estimates([np.ones(3)]) == [("1", "1", "1")]
+
+
 # In a browser -------------------------------------------------------------------------------------------------------
 
 
@@ -411,6 +425,18 @@ def test_hostile_names_show_as_text(browser, hostile_page):
     assert "x" * 59 + "\u2026" in shown
     assert tab.locator(f"th[title='{'x' * 500}']").count() > 0
     assert tab.title() == "</title><script>window.pwned = 3</script>"
+
+
+def test_tables_of_estimates_are_whole_in_a_window_of_1100_dots(browser, hostile_page):
+    """Negative control: with the intervals beside the means, as they once stood, the columns are cut off."""
+    tab, _ = opened(browser, hostile_page)
+    tab.set_viewport_size({"width": 1100, "height": 800})
+    widest = (
+        "Math.max(...[...document.querySelectorAll('.grid')].map(t => t.offsetWidth / t.parentElement.clientWidth))"
+    )
+    assert tab.evaluate(widest) <= 1
+    tab.evaluate("document.querySelectorAll('.grid .interval').forEach(e => { e.style.display = 'inline' })")
+    assert tab.evaluate(widest) > 1
 
 
 @pytest.mark.parametrize("width", [360, 1200])

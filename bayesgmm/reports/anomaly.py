@@ -7,7 +7,7 @@ import numpy as np
 
 from bayesgmm.arguments import check_count
 from bayesgmm.posterior.anomaly import anomaly
-from bayesgmm.reports.axes import new_axes, open_frame, percent, plain
+from bayesgmm.reports.axes import drawn, finish, name_rows, new_axes, percent, ticked
 from bayesgmm.reports.palette import behind, colours, ink, paper
 
 if TYPE_CHECKING:
@@ -63,17 +63,17 @@ class Unusual:
         ax.axvspan(low, high, color=behind(), linewidth=0, zorder=0)
         ax.hlines(height, self.lower, self.upper, color=colour, linewidth=1.8)
         ax.scatter(self.log_density, height, color=[colour], s=22, zorder=3, edgecolors=[paper()], linewidths=0.6)
-        ax.set_yticks(height, [plain(name, 20) for name in self.names])
-        ax.set_ylim(n - 0.4, -0.6)
+        name_rows(ax, self.names)
         ax.set(xlabel=f"log-density, nats, {percent(self.ci_prob)} interval; the middle half of all rows shaded")
         ax.set_ylabel("row")
         tails = ax.secondary_yaxis("right")
-        tails.set_yticks(height, [f"{'\u2264 ' * int(p <= self.least)}{p:.1g}" for p in self.tail])
+        own = ticked(ax, n)
+        tails.set_yticks(own, [f"{'\u2264 ' * int(p <= self.least)}{p:.1g}" for p in self.tail[own]])
         tails.set_ylabel("tail probability")
         tails.tick_params(length=0)
         tails.spines["right"].set_visible(False)
         ax.grid(axis="y", linewidth=0.3, color=ink(), alpha=0.3)
-        open_frame(ax)
+        finish(ax)
         return ax
 
 
@@ -86,6 +86,7 @@ def plot_anomaly(
     ci_prob: float | None = None,
     random_seed: Any = 0,
     ax: "Axes | None" = None,
+    figsize: tuple[float, float] | None = None,
     progressbar: bool = True,
 ) -> "Axes":
     """The least likely rows with their log-densities and tail probabilities; see :func:`bayesgmm.anomaly`.
@@ -99,11 +100,13 @@ def plot_anomaly(
         Rows that are shown.
     measurement_covariance, ci_prob, random_seed, progressbar
         As for :func:`bayesgmm.anomaly`.
-    ax : matplotlib.axes.Axes, optional
+    ax : matplotlib Axes, optional
+    figsize : (float, float), optional
+        Width and height in inches, without ``ax``; (3.35, 2.5) suits a column of a journal.
 
     Returns
     -------
-    matplotlib.axes.Axes
+    matplotlib Axes
 
     Raises
     ------
@@ -124,4 +127,4 @@ def plot_anomaly(
         random_seed=random_seed,
         progressbar=progressbar,
     )
-    return Unusual.of(found, most).draw(ax)
+    return drawn(Unusual.of(found, most), ax, figsize)

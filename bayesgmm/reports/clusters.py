@@ -14,24 +14,28 @@ from bayesgmm.record.fit import Fit
 from bayesgmm.reports.axes import (
     MAX_POINTS,
     Histogram,
+    drawn,
     evenly,
     faint,
+    finish,
     legend,
     name_components,
     new_axes,
-    open_frame,
     plain,
     point_size,
 )
-from bayesgmm.reports.palette import certainty, certainty_colours, colours, ink
+from bayesgmm.reports.palette import certainty, certainty_colours, colours, ink, marker
 
 if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.axes import Axes
 
 ELLIPSE_LEVELS = (0.5, 0.95)
-# The share of draws whose ellipses may reach beyond an edge of the picture.
-ELLIPSES_CUT = 0.25
+# The share of draws whose ellipses may reach beyond an edge of the picture, and how far an edge may lie beyond the data
+# for the sake of ellipses, in ranges of the data: those of a component without rows are the prior's, which are wide.
+ELLIPSES_CUT, ELLIPSES_REACH = 0.25, 0.2
+# The part of a picture's range that stays empty at either end.
+MARGIN = 0.04
 # Draws that are shown unless a user asks for more.
 SHOWN_DRAWS = 60
 # What is grey, without and with noise.
@@ -89,32 +93,45 @@ class Clusters:
 
     def draw(self, ax: "Axes | None" = None) -> "Axes":
         from matplotlib.collections import LineCollection
+        from matplotlib.markers import MarkerStyle
 
         ax = new_axes() if ax is None else ax
         sure = certainty(self.probability)
-        ax.scatter(
+        points = ax.scatter(
             self.points[:, 0], self.points[:, 1], c=certainty_colours(self.probability),
-            s=point_size(len(sure)) * (0.35 + 0.65 * sure),
+            s=point_size(len(sure), ax) * (0.35 + 0.65 * sure),
             edgecolors=[(*ink(), 0.6)], linewidths=0.3, zorder=3,
         )  # fmt: skip
+        shapes = [MarkerStyle(marker(k)) for k in range(len(self.weights))]
+        shapes = [shape.get_path().transformed(shape.get_transform()) for shape in shapes]
+        points.set_paths([shapes[k] for k in self.probability.argmax(axis=1)])
         opacity = faint(self.outlines.shape[1])
         for colour, own in zip(colours(len(self.weights)), self.outlines, strict=True):
             lines = own.reshape(-1, *own.shape[-2:])
             drawn = LineCollection(list(lines), colors=[colour], alpha=opacity, linewidths=1.0, zorder=2)
             ax.add_collection(drawn, autolim=False)
-        # A small component that is the prior's in some draws would otherwise shrink all the rest.
-        for corner in (
-            np.quantile(self.outlines.min(axis=(0, 2, 3)), [ELLIPSES_CUT], axis=0),
-            np.quantile(self.outlines.max(axis=(0, 2, 3)), [1 - ELLIPSES_CUT], axis=0),
-        ):
-            ax.update_datalim(corner)
-        ax.autoscale_view()
         ax.scatter(self.centre[:, 0], self.centre[:, 1], marker="+", s=90, color=ink(), linewidths=1.5, zorder=4)
         name_components(ax, self.components, self.centre)
-        ax.set(xlabel=plain(self.features[0]), ylabel=plain(self.features[1]))
+        low, high = self.limits
+        ax.set(
+            xlabel=plain(self.features[0]), ylabel=plain(self.features[1]), xlim=(low[0], high[0]),
+            ylim=(low[1], high[1]),
+        )  # fmt: skip
         legend(ax, self.components, self.weights, grey=self.grey)
-        open_frame(ax)
+        finish(ax)
         return ax
+
+    @property
+    def limits(self) -> tuple[np.ndarray, np.ndarray]:
+        """The lower and the upper ends of the picture, (2,): of the data, and of such ellipses as lie near them."""
+        least, greatest = np.nanmin(self.points, axis=0), np.nanmax(self.points, axis=0)
+        reach = ELLIPSES_REACH * (greatest - least)
+        low = np.quantile(self.outlines.min(axis=(0, 2, 3)), ELLIPSES_CUT, axis=0)
+        high = np.quantile(self.outlines.max(axis=(0, 2, 3)), 1 - ELLIPSES_CUT, axis=0)
+        low, high = np.clip(low, least - reach, least), np.clip(high, greatest, greatest + reach)
+        # Values that are all the same have no range.
+        margin = np.where(high > low, MARGIN * (high - low), 0.5)
+        return low - margin, high + margin
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,7 +184,7 @@ class Curves:
                 ax.plot(self.grid, share[k], color=colour, **thin)
         ax.set(xlabel=plain(self.feature), ylabel="density")
         legend(ax, self.components, self.weights)
-        open_frame(ax)
+        finish(ax)
         return ax
 
 
@@ -179,12 +196,14 @@ def plot_clusters(
     soft: "xr.Dataset | None" = None,
     progressbar: bool = True,
     ax: "Axes | None" = None,
+    figsize: tuple[float, float] | None = None,
 ) -> "Axes":
     """The data and the components, with the posterior's spread in both.
 
     Rows are coloured by their component; they fade to grey and shrink as the two most probable ones draw level. Every
     component is drawn as its 50 % and 95 % ellipses under ``n_draws`` draws, so that the band they fill is the
-    uncertainty of its place and shape. A single feature is drawn as its histogram with the density of every draw.
+    uncertainty of its place and shape. The picture is of the data: ellipses that reach far beyond them, as those of a
+    component without rows, are cut off. A single feature is drawn as its histogram with the density of every draw.
 
     Parameters
     ----------
@@ -198,6 +217,8 @@ def plot_clusters(
     progressbar : bool, default True
         Show a bar where there is much to compute.
     ax : matplotlib Axes, optional
+    figsize : (float, float), optional
+        Width and height in inches, without ``ax``; (3.35, 2.5) suits a column of a journal.
 
     Returns
     -------
@@ -218,9 +239,9 @@ def plot_clusters(
     fit = Fit.of(dt)
     axes = chosen_features(fit.features, features)
     if len(axes) == 1:
-        return Curves.of(fit, axes[0], n_draws).draw(ax)
+        return drawn(Curves.of(fit, axes[0], n_draws), ax, figsize)
     soft = assignments(dt, progressbar=progressbar) if soft is None else soft
-    return Clusters.of(fit, axes, soft["probability"].values, n_draws).draw(ax)
+    return drawn(Clusters.of(fit, axes, soft["probability"].values, n_draws), ax, figsize)
 
 
 def ellipse(mean: np.ndarray, covariance: np.ndarray, probability: float, n_points: int = 90) -> np.ndarray:

@@ -13,8 +13,9 @@ from bayesgmm.posterior.density import density
 from bayesgmm.posterior.diagnosis import Diagnosis, diagnose
 from bayesgmm.record.fit import Fit
 from bayesgmm.reports.clusters import Clusters, Curves
-from bayesgmm.reports.densities import Line, Replicates
+from bayesgmm.reports.densities import Lines
 from bayesgmm.reports.modes import Search
+from bayesgmm.reports.replicates import Replicates
 from bayesgmm.reports.rows import Coclustering, UnsureRows, heat_rows
 from bayesgmm.reports.selection import Criteria
 from bayesgmm.reports.tables import SURE, assignment_table
@@ -84,7 +85,7 @@ class Findings:
     components : tuple of Component
     clusters : tuple of Clusters or Curves
         Of the pairs of features that tell the components apart.
-    densities, checks : tuples of Line and of Replicates
+    densities, checks : tuples of Lines and of Replicates
         Of every feature, as far as there is room.
     weights, uncertainty, unsure_rows, coclustering
         None of a single component.
@@ -101,7 +102,7 @@ class Findings:
     allocated: "pd.DataFrame"
     components: tuple[Component, ...]
     clusters: tuple[Clusters | Curves, ...]
-    densities: tuple[Line, ...]
+    densities: tuple[Lines, ...]
     checks: tuple[Replicates, ...]
     weights: Weights | None
     uncertainty: Uncertainty | None
@@ -162,9 +163,9 @@ def _clusters(fit: Fit, axes: tuple[int, ...], soft: "xr.Dataset") -> Clusters |
     return Curves.of(fit, axes[0]) if len(axes) == 1 else Clusters.of(fit, axes, soft["probability"].values)
 
 
-def _density(fit: Fit, axis: int, ci_prob: float, progressbar: bool) -> Line:
+def _density(fit: Fit, axis: int, ci_prob: float, progressbar: bool) -> Lines:
     grid = density(fit.tree, features=[fit.features[axis]], ci_prob=ci_prob, progressbar=progressbar)
-    return Line.of(fit, grid)
+    return Lines.of(fit, [grid])
 
 
 def _together(fit: Fit, rows: np.ndarray, labels: np.ndarray, progressbar: bool) -> Coclustering:

@@ -17,7 +17,8 @@ from bayesgmm.record.fit import Fit
 from bayesgmm.record.storage import check_writable, write_whole
 from bayesgmm.reports.axes import percent
 from bayesgmm.reports.findings import Findings
-from bayesgmm.reports.palette import colours
+from bayesgmm.reports.numbers import aligned, number, short
+from bayesgmm.reports.parameters import component_names, covariance_grids, parameter_grids
 from bayesgmm.reports.pictures import pictures
 from bayesgmm.reports.recipe import recipe
 from bayesgmm.reports.tables import SURE, least_certain
@@ -116,7 +117,9 @@ def page(found: Findings, title: str | None, n_rows: int, *, progressbar: bool =
         diagnosis=found.diagnosis,
         checks=found.diagnosis.table.reset_index().to_dict("records"),
         interval_name=percent(found.ci_prob),
-        components=_components(found),
+        components=component_names(found),
+        parameters=parameter_grids(found),
+        covariances=list(covariance_grids(found)),
         features=fit.features,
         covariance=fit.covariance,
         n_rows=n,
@@ -135,26 +138,6 @@ def page(found: Findings, title: str | None, n_rows: int, *, progressbar: bool =
     )
 
 
-def number(value: Any) -> str:
-    """A number to be read: four digits, or as many as it has before the point."""
-    if value is None or (isinstance(value, float) and not np.isfinite(value)):
-        return "\u2013"
-    value = float(value)
-    if value == int(value) and abs(value) < 1e15:
-        return f"{int(value):,}".replace(",", "\u202f") if abs(value) >= 1e4 else f"{int(value)}"
-    if abs(value) >= 1e6 or abs(value) < 1e-4:
-        return f"{value:.3e}"
-    digits = int(np.clip(3 - np.floor(np.log10(abs(value))), 0, 6))
-    return f"{value:.{digits}f}"
-
-
-def short(value: Any) -> str:
-    """A number that was set rather than estimated."""
-    if not np.isfinite(float(value)):
-        return "\u2013"
-    return f"{float(value):.6g}"
-
-
 def _source(name: str) -> str:
     return (Path(__file__).parent / "templates" / name).read_text(encoding="utf-8")
 
@@ -163,29 +146,22 @@ def _hash(text: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
-def _components(found: Findings) -> list[dict[str, Any]]:
-    """Every component's name, colour and numbers."""
-    from matplotlib.colors import to_hex
-
-    own = colours(len(found.components))
-    names = found.fit.components
-    return [{"name": names[k], "colour": to_hex(own[k]), **vars(c)} for k, c in enumerate(found.components)]
-
-
 def _rows(found: Findings, most: int) -> list[dict[str, Any]]:
     """The least certain rows, with their first features."""
     x, names = found.fit.x, found.soft["obs_id"].values
-    colour = {one["name"]: one["colour"] for one in _components(found)}
+    colour = {name.text: name.colour for name in component_names(found)}
     table = least_certain(found.soft.assign_coords(obs_id=np.arange(len(x))), most).reset_index()
+    columns = [aligned(x[table["row"], j]) for j in range(min(x.shape[1], SHOWN_FEATURES))]
+    shown = list(zip(*columns, strict=True))
     return [
         {
             "name": str(names[row["row"]]),
             "component": row["component"],
-            "colour": colour.get(row["component"], "transparent"),
-            "values": x[row["row"], :SHOWN_FEATURES],
+            "colour": colour.get(str(row["component"]), "transparent"),
+            "values": list(zip(x[row["row"], :SHOWN_FEATURES], words, strict=True)),
             **{key: float(row[key]) for key in ("probability", "lower", "upper", "entropy", "mutual_information")},
         }
-        for row in table.to_dict("records")
+        for row, words in zip(table.to_dict("records"), shown, strict=True)
     ]
 
 

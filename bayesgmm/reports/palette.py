@@ -9,8 +9,9 @@ if TYPE_CHECKING:
 
 # Okabe and Ito's palette (2008, https://jfly.uni-koeln.de/color/) without its yellow and black.
 BASE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
-# Further components take the same hues, mixed with this part of the text's colour.
+# Further components take the same hues, mixed with this part of the text's colour, and points of another shape.
 REPEATED = 0.5
+MARKERS = ("o", "s", "^", "D", "v", "P")
 # What is unsure is paper with this part of the text's colour.
 UNSURE = 0.22
 # So is what stands behind a curve, with less.
@@ -53,6 +54,18 @@ def colours(n_components: int) -> np.ndarray:
     round_ = np.arange(n_components) // len(BASE)
     share = (1 - (1 - REPEATED) ** round_)[:, None]
     return (1 - share) * base[np.arange(n_components) % len(BASE)] + share * ink()
+
+
+def hexadecimal(colour: np.ndarray) -> str:
+    """A colour as every drawing library takes it."""
+    from matplotlib.colors import to_hex
+
+    return to_hex(colour)
+
+
+def marker(component: int) -> str:
+    """The shape of a component's points, by its place: colours of the same hue have different ones."""
+    return MARKERS[component // len(BASE) % len(MARKERS)]
 
 
 def certainty(probability: np.ndarray) -> np.ndarray:

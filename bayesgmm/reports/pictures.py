@@ -11,8 +11,8 @@ from bayesgmm.model.prior import shortened
 from bayesgmm.progress import progress
 from bayesgmm.reports.axes import Drawable, figure_of, percent
 from bayesgmm.reports.clusters import SHOWN_DRAWS, Clusters
-from bayesgmm.reports.densities import REPLICATES
 from bayesgmm.reports.findings import Findings
+from bayesgmm.reports.replicates import REPLICATES
 from bayesgmm.reports.tables import SURE
 
 DPI = 110
@@ -76,7 +76,7 @@ def _of_components(found: Findings) -> Iterator[Plan]:
             numbers,
         )  # fmt: skip
     if found.weights is not None:
-        means = ", ".join(f"{w:.0%}" for w in found.weights.mean)
+        means = ", ".join(f"{w:.0%}" for w in found.weights.mean["weights"].values)
         yield Plan(
             "components", "Weights", f"Each component's weight with its {found.weights.words}; means {means}.",
             found.weights,
@@ -109,7 +109,7 @@ def _of_assignments(found: Findings) -> Iterator[Plan]:
 
 def _of_density(found: Findings) -> Iterator[Plan]:
     for line in found.densities:
-        name = shortened(line.feature)
+        name = shortened(line.features[0])
         yield Plan(
             "density", f"Density of {name}",
             f"Posterior predictive density of {name} with its {percent(found.ci_prob)} band over the histogram of the "

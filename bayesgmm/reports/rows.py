@@ -9,8 +9,8 @@ from bayesgmm.arguments import check_count
 from bayesgmm.posterior.assignments import assignments
 from bayesgmm.posterior.coclustering import coclustering
 from bayesgmm.record.fit import Fit
-from bayesgmm.reports.axes import evenly, legend, new_axes, open_frame, percent, plain
-from bayesgmm.reports.palette import colours, ink, paper, shades
+from bayesgmm.reports.axes import drawn, evenly, finish, legend, name_rows, new_axes, percent
+from bayesgmm.reports.palette import behind, colours, marker, paper, shades
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -59,9 +59,11 @@ class UnsureRows:
 
     def draw(self, ax: "Axes | None" = None) -> "Axes":
         n_rows, n_components = self.probability.shape
-        ax = new_axes((7, 1.2 + 0.2 * n_rows)) if ax is None else ax
         height = np.arange(n_rows)
         shown = self.upper >= SHOWN
+        # Rows of many possible components are higher.
+        each = max(0.2, 0.06 * float(np.median(shown.sum(axis=1))))
+        ax = new_axes((7, 1.2 + each * n_rows)) if ax is None else ax
         # The intervals of a row stand a little apart.
         apart = 0.6 * ((np.cumsum(shown, axis=1) - 0.5) / np.maximum(shown.sum(axis=1, keepdims=True), 1) - 0.5)
         for k, colour in enumerate(colours(n_components)):
@@ -69,13 +71,15 @@ class UnsureRows:
             at = (height + apart[:, k])[seen]
             ax.hlines(at, self.lower[seen, k], self.upper[seen, k], color=colour, linewidth=1.8, alpha=0.8)
             middle = self.probability[seen, k]
-            ax.scatter(middle, at, color=[colour], s=22, zorder=3, edgecolors=[paper()], linewidths=0.6)
-        ax.set_yticks(height, [plain(name, 20) for name in self.names])
-        ax.invert_yaxis()
+            ax.scatter(
+                middle, at, color=[colour], s=22, zorder=3, edgecolors=[paper()], linewidths=0.6, marker=marker(k)
+            )
+        name_rows(ax, self.names)
         ax.set(xlim=(-0.02, 1.02), xlabel=f"probability, {percent(self.ci_prob)} interval", ylabel="row")
-        ax.grid(axis="y", linewidth=0.3, color=ink(), alpha=0.3)
+        for row in height[1::2]:
+            ax.axhspan(row - 0.5, row + 0.5, color=behind(), alpha=0.5, linewidth=0, zorder=0)
         legend(ax, self.components, self.weights, above=True)
-        open_frame(ax)
+        finish(ax)
         return ax
 
 
@@ -134,6 +138,7 @@ def plot_assignments(
     ci_prob: float | None = None,
     progressbar: bool = True,
     ax: "Axes | None" = None,
+    figsize: tuple[float, float] | None = None,
 ) -> "Axes":
     """The least certain rows: the probability of each component, with its interval.
 
@@ -151,6 +156,8 @@ def plot_assignments(
     progressbar : bool, default True
         Show a bar where there is much to compute.
     ax : matplotlib Axes, optional
+    figsize : (float, float), optional
+        Width and height in inches, without ``ax``; (3.35, 2.5) suits a column of a journal.
 
     Returns
     -------
@@ -168,11 +175,16 @@ def plot_assignments(
     """
     most = check_count(n_rows, "n_rows")
     soft = assignments(dt, ci_prob=ci_prob, progressbar=progressbar) if soft is None else soft
-    return UnsureRows.of(Fit.of(dt), soft, most).draw(ax)
+    return drawn(UnsureRows.of(Fit.of(dt), soft, most), ax, figsize)
 
 
 def plot_coclustering(
-    dt: "xr.DataTree", *, rows: Any = None, progressbar: bool = True, ax: "Axes | None" = None
+    dt: "xr.DataTree",
+    *,
+    rows: Any = None,
+    progressbar: bool = True,
+    ax: "Axes | None" = None,
+    figsize: tuple[float, float] | None = None,
 ) -> "Axes":
     """The probabilities that rows share a component, as a heat map in an order that puts like rows together.
 
@@ -188,6 +200,8 @@ def plot_coclustering(
     progressbar : bool, default True
         Show a bar where there is much to compute.
     ax : matplotlib Axes, optional
+    figsize : (float, float), optional
+        Width and height in inches, without ``ax``; (3.35, 2.5) suits a column of a journal.
 
     Returns
     -------
@@ -207,4 +221,4 @@ def plot_coclustering(
     chosen = heat_rows(fit) if rows is None else np.asarray(rows)
     matrix = np.asarray(coclustering(dt, rows=chosen, progressbar=progressbar))
     labels = fit.mixture.predictive(fit.observations[chosen])[1].argmax(axis=1)
-    return Coclustering.of(fit, matrix, labels).draw(ax)
+    return drawn(Coclustering.of(fit, matrix, labels), ax, figsize)

@@ -8,7 +8,7 @@ import numpy as np
 from bayesgmm.arguments import check_choice
 from bayesgmm.exceptions import ModelError
 from bayesgmm.record.fit import Fit
-from bayesgmm.reports.axes import new_axes, open_frame
+from bayesgmm.reports.axes import drawn, finish, legend_above, new_axes
 from bayesgmm.reports.palette import behind, colours, ink, paper
 from bayesgmm.selection.ladder import HOLDS
 from bayesgmm.selection.select import BARE_MENTION, Selection
@@ -66,12 +66,15 @@ class Criteria:
         if self._sound.any():
             best = self.table["n_components"].iloc[int(np.argmin(np.where(self._sound, above, np.inf)))]
             ax.plot(best, 0, "o", markersize=12, markerfacecolor="none", markeredgecolor=ink(), zorder=4)
-        ax.set_yscale("symlog", linthresh=LINEAR)
-        ax.set(xlabel="components", ylabel=f"{self.criterion.upper()} above the best")
+        words = f"{self.criterion.upper()} above the best"
+        if np.max(above, where=self._sound, initial=0.0) > LINEAR:
+            ax.set_yscale("symlog", linthresh=LINEAR)
+            words += f", log above {LINEAR:g}"
+        ax.set(xlabel="components", ylabel=words)
         ax.set_xticks(np.unique(self.table["n_components"]))
         ax.yaxis.set_major_formatter(lambda value, _: f"{value:g}".replace("-", "\u2212"))
         self._legend(ax)
-        open_frame(ax)
+        finish(ax)
         return ax
 
     def _sampled(self, ax: "Axes", own: np.ndarray, colour: np.ndarray) -> None:
@@ -101,13 +104,16 @@ class Criteria:
                 Line2D([], [], marker="D", label="\u22122 log evidence, \u00b1 2 se", **style),
                 Line2D([], [], marker="s", label="\u22122 elpd, \u00b1 2 se", **style),
             ]
-        ax.legend(
-            handles=handles, frameon=False, fontsize="small", loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=6,
-            columnspacing=1.2, handletextpad=0.4,
-        )  # fmt: skip
+        legend_above(ax, handles=handles)
 
 
-def plot_selection(selection: Any, *, criterion: str = "bic", ax: "Axes | None" = None) -> "Axes":
+def plot_selection(
+    selection: Any,
+    *,
+    criterion: str = "bic",
+    ax: "Axes | None" = None,
+    figsize: tuple[float, float] | None = None,
+) -> "Axes":
     """What each model's criterion is above the best, by number of components and covariance structure.
 
     The best has a ring, and what is less than 2 above it, no more than a bare mention, is shaded. Of models that were
@@ -118,11 +124,13 @@ def plot_selection(selection: Any, *, criterion: str = "bic", ax: "Axes | None" 
     ----------
     selection : Selection, or the tree of a fit that came from one
     criterion : {"bic", "icl", "aic"}, default "bic"
-    ax : matplotlib.axes.Axes, optional
+    ax : matplotlib Axes, optional
+    figsize : (float, float), optional
+        Width and height in inches, without ``ax``; (3.35, 2.5) suits a column of a journal.
 
     Returns
     -------
-    matplotlib.axes.Axes
+    matplotlib Axes
 
     Raises
     ------
@@ -140,4 +148,4 @@ def plot_selection(selection: Any, *, criterion: str = "bic", ax: "Axes | None" 
     table = selection.table if isinstance(selection, Selection) else Fit.of(selection).selection
     if table is None:
         raise ModelError("this fit did not come from a selection: give what bayesgmm.select returned.")
-    return Criteria(table, criterion).draw(ax)
+    return drawn(Criteria(table, criterion), ax, figsize)

@@ -9,7 +9,7 @@ import numpy as np
 from bayesgmm.arguments import check_choice
 from bayesgmm.posterior.assignments import assignments
 from bayesgmm.record.fit import Fit
-from bayesgmm.reports.axes import MAX_POINTS, evenly, new_axes, open_frame, plain, point_size
+from bayesgmm.reports.axes import MAX_POINTS, drawn, evenly, finish, new_axes, plain, point_size
 from bayesgmm.reports.clusters import chosen_features
 from bayesgmm.reports.palette import ink, shades
 
@@ -22,6 +22,10 @@ ENTROPIES = {
     "expected_entropy": "expected entropy: overlap (nats)",
     "mutual_information": "mutual information: ignorance (nats)",
 }
+
+
+# The scale of entropies ends no lower than this part of the largest there can be, log K.
+LEAST_SCALE = 0.1
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,16 +61,20 @@ class Uncertainty:
     def draw(self, ax: "Axes | None" = None) -> "Axes":
         ax = new_axes() if ax is None else ax
         both = len(self.features) == 2
-        # The scale is the largest entropy there can be, so that pictures of different fits compare.
-        most = np.log(self.n_components) if self.n_components > 1 else 1.0
+        greatest = np.log(self.n_components) if self.n_components > 1 else 1.0
+        # The scale ends with the data: of many components no row is unsure among all. But nearly none is not much.
+        most = float(np.clip(self.entropy.max(initial=0.0), LEAST_SCALE * greatest, greatest))
         points = ax.scatter(
             self.points[:, 0], self.points[:, 1] if both else self.entropy, c=self.entropy, cmap=shades(), vmin=0,
-            vmax=most, s=point_size(len(self.entropy)) * (0.3 + 2 * self.entropy / most), edgecolors=[(*ink(), 0.7)],
-            linewidths=0.4,
+            vmax=most, s=point_size(len(self.entropy), ax) * (0.3 + 2 * self.entropy / most),
+            edgecolors=[(*ink(), 0.7)], linewidths=0.4,
         )  # fmt: skip
-        ax.figure.colorbar(points, ax=ax, label=self.label)
-        ax.set(xlabel=plain(self.features[0]), ylabel=plain(self.features[1]) if both else self.label)
-        open_frame(ax)
+        if both:
+            ax.figure.colorbar(points, ax=ax, label=self.label)
+            ax.set(xlabel=plain(self.features[0]), ylabel=plain(self.features[1]))
+        else:
+            ax.set(xlabel=plain(self.features[0]), ylabel=self.label, ylim=(-0.03 * most, 1.05 * most))
+        finish(ax)
         return ax
 
 
@@ -78,8 +86,11 @@ def plot_uncertainty(
     soft: "xr.Dataset | None" = None,
     progressbar: bool = True,
     ax: "Axes | None" = None,
+    figsize: tuple[float, float] | None = None,
 ) -> "Axes":
     """Where in the data the assignments are unsure: rows coloured and sized by the entropy of their assignment.
+
+    The scale ends at the largest value in the data. The largest that there can be is log K.
 
     Parameters
     ----------
@@ -94,6 +105,8 @@ def plot_uncertainty(
     progressbar : bool, default True
         Show a bar where there is much to compute.
     ax : matplotlib Axes, optional
+    figsize : (float, float), optional
+        Width and height in inches, without ``ax``; (3.35, 2.5) suits a column of a journal.
 
     Returns
     -------
@@ -113,4 +126,4 @@ def plot_uncertainty(
     fit = Fit.of(dt)
     axes = chosen_features(fit.features, features)
     soft = assignments(dt, progressbar=progressbar) if soft is None else soft
-    return Uncertainty.of(fit, axes, soft, quantity).draw(ax)
+    return drawn(Uncertainty.of(fit, axes, soft, quantity), ax, figsize)
