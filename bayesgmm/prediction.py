@@ -17,6 +17,7 @@ from bayesgmm.data.table import MARGINALISE, Table
 from bayesgmm.exceptions import InvalidDataError, InvalidDataTypeError
 from bayesgmm.mixture.mixture import Mixture
 from bayesgmm.model.covariance import CovarianceType
+from bayesgmm.notebook import FittedCard, components_card
 from bayesgmm.posterior.assignments import named
 from bayesgmm.record.fit import Fit
 
@@ -63,8 +64,8 @@ class Point:
         )
 
 
-class Predictions:
-    """The methods of a fitted estimator that are about rows.
+class Predictions(FittedCard):
+    """The methods of a fitted estimator that are about rows, and what a notebook shows of it.
 
     Of rows that are not in memory, a dask collection, a Zarr array or a path, ``predict``, ``predict_proba`` and
     ``score_samples`` give dask arrays that are computed when they are asked for.
@@ -76,11 +77,27 @@ class Predictions:
     random_state: Any
     components_: np.ndarray
     _point: Point
+    map_: "MapEstimate"
+    weights_: np.ndarray
+    means_: np.ndarray
+    inference_: str
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()  # type: ignore[misc]
         tags.input_tags.allow_nan = self.missing == MARGINALISE
         return tags
+
+    def _card(self) -> str:
+        if not hasattr(self, "_point"):
+            return ""
+        k, features = len(self.components_), self._point.features
+        rows = f" in {self.map_.problem.table.n_rows:,} rows" if hasattr(self, "map_") else ""
+        how = "those of the posterior's mode" if self.inference_ == "map" else f"posterior means ({self.inference_})"
+        state = "" if getattr(self, "converged_", True) else ", whose search for the mode did NOT converge"
+        return components_card(
+            f"{k} component{'s' * (k > 1)}{rows} of {len(features)} features{state}",
+            [f"Weights and means: {how}."], self.components_, features, self.weights_, self.means_,
+        )  # fmt: skip
 
     def _remember_features(self, X: Any, table: Table) -> None:
         """The number and the names of the features that are fitted, as scikit-learn has them."""

@@ -4,7 +4,6 @@ import warnings
 from itertools import product
 
 import numpy as np
-import pandas as pd
 import pytest
 
 import bayesgmm as bg

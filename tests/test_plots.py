@@ -17,7 +17,7 @@ from bayesgmm.record.starts import Starts
 from bayesgmm.reports.axes import Histogram, figure_of, plain
 from bayesgmm.reports.clusters import ellipse
 from bayesgmm.reports.modes import Search
-from bayesgmm.reports.palette import certainty_colours, colours, marker, unsure
+from bayesgmm.reports.palette import certainty_colours, colours, unsure
 from bayesgmm.reports.replicates import Replicates
 from bayesgmm.reports.weights import Weights
 

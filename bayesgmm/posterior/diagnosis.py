@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bayesgmm.exceptions import ModelError
+from bayesgmm.notebook import card
 from bayesgmm.posterior.checks import checks
 from bayesgmm.record.fit import Fit
 
@@ -41,6 +42,15 @@ class Diagnosis:
             "fail": "fail: do not use these draws.",
         }
         return "\n".join([words[self.verdict], *(f"- {reason}" for reason in self.reasons)])
+
+    def _repr_html_(self) -> str:
+        words, *reasons = str(self).split("\n")
+        rows = [
+            (name, f"{value:.4g}", "" if np.isnan(limit) else f"{limit:.4g}", "yes" if passed else "no")
+            for name, value, limit, passed in self.table.itertuples()
+        ]
+        head = ("check", "value", "limit", "passed")
+        return card(f"Diagnosis, {words}", lines=reasons, head=head, rows=sorted(rows, key=lambda row: row[-1]))
 
 
 def diagnose(dt: "xr.DataTree") -> Diagnosis:

@@ -12,6 +12,7 @@ from scipy.special import gammaln, logsumexp
 
 from bayesgmm.exceptions import ModelError
 from bayesgmm.mixture.threads import one_for_matrices
+from bayesgmm.notebook import card
 from bayesgmm.posterior.bridge import Proposal, bridge
 from bayesgmm.posterior.relabel import relabelled, with_sampled_labels
 from bayesgmm.record.fit import Fit
@@ -71,6 +72,10 @@ class Evidence:
         if np.isfinite(self.laplace):
             lines.append(f"  by Laplace's method {self.laplace:.2f}")
         return "\n".join([*lines, *(f"  {reason}" for reason in self.reasons)])
+
+    def _repr_html_(self) -> str:
+        title, *lines = str(self).split("\n")
+        return card(f"Evidence: {title}", lines=map(str.strip, lines))
 
 
 @one_for_matrices()

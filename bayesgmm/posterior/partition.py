@@ -20,6 +20,7 @@ from bayesgmm.data.observations import Rows
 from bayesgmm.exceptions import InvalidArgumentError
 from bayesgmm.mixture.elementary import jit
 from bayesgmm.mixture.mixture import Mixture
+from bayesgmm.notebook import card
 from bayesgmm.posterior.assignments import BLOCK_DOUBLES
 from bayesgmm.progress import progress
 from bayesgmm.record.fit import Fit
@@ -70,6 +71,19 @@ class Partition:
     loss: str
     ci_prob: float
     n_draws: int
+
+    def _repr_html_(self) -> str:
+        unit = "nats" if self.loss == "vi" else "of the pairs of rows"
+        fewest, most = self.ball_n_clusters
+        lines = (
+            f"expected loss {self.expected_loss:.4g} {unit} ({self.loss}), of {self.n_draws} sampled clusterings",
+            f"{self.ci_prob:.0%} of the posterior lies within {self.ball_radius:.4g}: {fewest} to {most} clusters",
+        )
+        sizes = np.bincount(self.labels)
+        return card(
+            f"Partition into {self.n_clusters} cluster{'s' * (self.n_clusters > 1)}", lines=lines,
+            head=("cluster", "rows"), rows=list(enumerate(sizes)),
+        )  # fmt: skip
 
 
 def partition(

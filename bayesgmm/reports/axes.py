@@ -119,7 +119,7 @@ def finish(ax: "Axes") -> None:
     if width < NARROW and type(ax.xaxis.get_major_locator()) is AutoLocator:
         ax.locator_params(axis="x", nbins=max(1, int(width / TICK)))
     for axis, inches in zip((ax.xaxis, ax.yaxis), WORDS * size_of(ax), strict=True):
-        letters = int(inches * POINTS_AN_INCH / (CHARACTER * axis.label.get_size()))
+        letters = int(inches * POINTS_AN_INCH / (CHARACTER * float(axis.label.get_fontsize())))
         axis.set_label_text(textwrap.fill(axis.label.get_text(), max(letters, 12), break_long_words=False))
 
 
@@ -127,11 +127,11 @@ def size_of(ax: "Axes") -> np.ndarray:
     """Width and height in inches of the part of a figure that axes have, with the words beside them."""
     spec = ax.get_subplotspec()
     if spec is None:
-        part = ax.get_position().size
+        part = np.asarray(ax.get_position().size)
     else:
         rows, columns, *_ = spec.get_geometry()
         part = np.array([len(spec.colspan) / columns, len(spec.rowspan) / rows])
-    return part * ax.figure.bbox.size / ax.figure.dpi
+    return part * np.asarray(ax.figure.bbox.size) / ax.figure.dpi
 
 
 def plain(name: str, most: int = 60) -> str:

@@ -102,8 +102,8 @@ class Clusters:
             s=point_size(len(sure), ax) * (0.35 + 0.65 * sure),
             edgecolors=[(*ink(), 0.6)], linewidths=0.3, zorder=3,
         )  # fmt: skip
-        shapes = [MarkerStyle(marker(k)) for k in range(len(self.weights))]
-        shapes = [shape.get_path().transformed(shape.get_transform()) for shape in shapes]
+        own = [MarkerStyle(marker(k)) for k in range(len(self.weights))]
+        shapes = [shape.get_path().transformed(shape.get_transform()) for shape in own]
         points.set_paths([shapes[k] for k in self.probability.argmax(axis=1)])
         opacity = faint(self.outlines.shape[1])
         for colour, own in zip(colours(len(self.weights)), self.outlines, strict=True):

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from bayesgmm.posterior.occupied import occupied
 from bayesgmm.reports.collection import Drawing, of_backend
 from bayesgmm.reports.palette import colours, hexadecimal
@@ -66,9 +68,9 @@ def plot_occupied(
     from arviz_plots import visuals as draw
 
     drawing = Drawing(backend, visuals, labeller, ax, pc_kwargs)
-    found = dt if hasattr(dt, "data_vars") and "n_occupied" in dt else occupied(dt)
-    probability = found["probability"]
-    number = probability["k_plus"].values
+    found: Any = dt if hasattr(dt, "data_vars") and "n_occupied" in dt else occupied(dt)
+    probability: xr.DataArray = found["probability"]
+    number = np.asarray(probability["k_plus"])
     size = (max(3.4, 1.2 + 0.45 * len(number)), 3.0)
     with drawing.figure(probability.to_dataset(), size, PARTS, aes={"overlay": ["k_plus"]}) as pc:
         plot = pc.viz["plot"].item()

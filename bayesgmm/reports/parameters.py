@@ -58,14 +58,16 @@ def parameter_grids(found: Findings) -> list[Grid]:
     fit, components = found.fit, found.components
     features = [Name(name, is_feature=True) for name in fit.features]
     names = component_names(found)
-    means = [
+    means: list[tuple[Name, Sequence[Cell]]] = [
         (Name("weight"), estimates([c.weight for c in components])),
         (Name("rows most probably of it"), [str(c.rows) for c in components]),
         *((name, estimates([c.means[j] for c in components])) for j, name in enumerate(features)),
     ]
     tied = not fit.covariance.per_component
     own = components[:1] if tied else components
-    scales = [(name, estimates([c.scales[j] for c in own])) for j, name in enumerate(features)]
+    scales: list[tuple[Name, Sequence[Cell]]] = [
+        (name, estimates([c.scales[j] for c in own])) for j, name in enumerate(features)
+    ]
     words = "Standard deviations" + ", the same in all components" * tied
     return [
         Grid.of(Name("Weights and means"), names, means),

@@ -11,6 +11,7 @@ from bayesgmm.arguments import check_count
 from bayesgmm.exceptions import ModelError, MultipleModesWarning
 from bayesgmm.mixture.mixture import Mixture
 from bayesgmm.model.em import expectation
+from bayesgmm.notebook import components_card
 from bayesgmm.record.fit import Fit
 from bayesgmm.record.provenance import Provenance, seed_of
 from bayesgmm.record.starts import Starts
@@ -66,6 +67,20 @@ class MapEstimate:
             f"MapEstimate(log_posterior={self.log_posterior:.3f}, log_likelihood={self.log_likelihood:.3f}, "
             f"gradient_norm={self.gradient_norm:.1e}, {converged}; {len(starts)} starts found {starts.n_optima} "
             f"distinct {'optimum' if starts.n_optima == 1 else 'optima'}; point: {', '.join(self.point)})"
+        )
+
+    def _repr_html_(self) -> str:
+        starts, specification = self.starts, self.problem.specification
+        title = f"MAP estimate, {'converged' if self.converged else 'NOT converged'}"
+        optima = f"{starts.n_optima} distinct {'optimum' if starts.n_optima == 1 else 'optima'}"
+        lines = (
+            f"log posterior {self.log_posterior:.3f}, log likelihood {self.log_likelihood:.3f} (nats); gradient norm "
+            f"{self.gradient_norm:.1e}",
+            f"{len(starts)} starts found {optima}; {specification.covariance.name} covariances",
+        )
+        mixture = self.mixture
+        return components_card(
+            title, lines, specification.components, specification.features, mixture.weights, mixture.means
         )
 
     @classmethod

@@ -17,6 +17,7 @@ from bayesgmm.mixture.threads import one_for_matrices
 from bayesgmm.model.covariance import COVARIANCE_TYPES
 from bayesgmm.model.priors import Priors
 from bayesgmm.model.specification import Specification
+from bayesgmm.notebook import card
 from bayesgmm.posterior.sample import sample
 from bayesgmm.progress import progress
 from bayesgmm.record.fit import Fit
@@ -131,11 +132,29 @@ class Selection:
             dt = _sampled(self.data, model, self.priors, self.random_seed, progressbar)
         return Fit.of(dt).selected_from(self.table).tree
 
+    def _repr_html_(self) -> str:
+        (title, *lines), shown = self._sentences, self._columns
+        rows = [
+            [f"{cell:.2f}" if isinstance(cell, float) else cell for cell in row]
+            for row in shown.astype(object).where(shown.notna(), "").itertuples(index=False)
+        ]
+        return card(f"Selection: {title}", lines=lines, head=[str(name).replace("_", " ") for name in shown], rows=rows)
+
     def __str__(self) -> str:
-        hidden = ["sound", "doubts", "seconds", "n_parameters", "elpd_se"]
-        shown = self.table.drop(columns=hidden).head(SHOWN)
-        if not self.posteriors:
-            shown = shown.iloc[:, : list(shown).index("elpd")]
+        lines, shown = self._sentences, self._columns.head(SHOWN)
+        if len(shown) < len(self.table):
+            lines.append(f"The first {len(shown)} of {len(self.table)} models:")
+        return "\n".join([*lines, shown.to_string(index=False, na_rep="", float_format=lambda value: f"{value:.2f}")])
+
+    @property
+    def _columns(self) -> "pd.DataFrame":
+        """The table without what is not printed."""
+        shown = self.table.drop(columns=["sound", "doubts", "seconds", "n_parameters", "elpd_se"])
+        return shown if self.posteriors else shown.iloc[:, : list(shown).index("elpd")]
+
+    @property
+    def _sentences(self) -> list[str]:
+        """What is best, and what speaks against it."""
         k, name = self.best
         lines = [f"{k} component{'s' * (k > 1)}, {name} covariances, by BIC"]
         others = [f"{name} {k}" for k, name in self.indistinguishable[1:]]
@@ -145,9 +164,7 @@ class Selection:
         doubts = self.table["doubts"].iloc[0]
         if doubts:
             lines.append(f"  {doubts}")
-        if len(shown) < len(self.table):
-            lines.append(f"The first {len(shown)} of {len(self.table)} models:")
-        return "\n".join([*lines, shown.to_string(index=False, na_rep="", float_format=lambda value: f"{value:.2f}")])
+        return lines
 
 
 @one_for_matrices()
