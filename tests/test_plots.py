@@ -6,18 +6,20 @@ import arviz as az
 import numpy as np
 import pymc as pm
 import pytest
+from arviz_base.labels import MapLabeller
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from scipy.stats import chi2
 
 import bayesgmm as bg
-from bayesgmm.exceptions import InvalidArgumentError, ModelError
+from bayesgmm.exceptions import InvalidArgumentError, MissingPackageError, ModelError
 from bayesgmm.record.fit import Fit
 from bayesgmm.record.starts import Starts
+from bayesgmm.record.trees import pair_plot
 from bayesgmm.reports.axes import Histogram, figure_of, plain
 from bayesgmm.reports.clusters import ellipse
 from bayesgmm.reports.modes import Search
-from bayesgmm.reports.palette import certainty_colours, colours, unsure
+from bayesgmm.reports.palette import certainty_colours, colours, marker, unsure
 from bayesgmm.reports.replicates import Replicates
 from bayesgmm.reports.weights import Weights
 
@@ -356,6 +358,121 @@ def test_a_density_is_of_the_features_that_are_not_given_unless_others_are_named
         bg.plot_density(dt, features=["x0", "x1", "x9"])
 
 
+@pytest.mark.parametrize(("n_components", "n_features"), [(1, 1), (1, 10), (2, 1), (2, 10)])
+def test_the_call_of_a_plot_of_pairs_has_room(n_components, n_features):
+    names = tuple(f"f{j}" for j in range(n_features))
+    call = pair_plot(np.arange(n_components), names)
+    dims = {"weights": ["component"], "means": ["component", "feature"], "scales": ["component", "feature"]}
+    draws = np.random.default_rng(0).normal(size=(2, 30, n_components, n_features))
+    posterior = {"means": draws, "scales": draws, "weights": draws[..., 0]}
+    dt = az.from_dict({"posterior": posterior}, dims=dims, coords={"feature": list(names)})
+    figure = eval(call, {"az": az, "dt": dt}).viz
+    assert 2 <= figure.sizes["row_index"] <= 6
+
+
+def axes_text(figure):
+    """What is written outside the axes of a figure, and where, in dots."""
+    figure.canvas.draw()
+    renderer = figure.canvas.get_renderer()
+    for ax in figure.axes:
+        legend = ax.get_legend()
+        words = [ax.xaxis.label, ax.yaxis.label, *(legend.get_texts() if legend else [])]
+        for axis in (ax.xaxis, ax.yaxis):
+            low, high = sorted(axis.get_view_interval())
+            words += [tick.label1 for tick in axis.get_major_ticks() if low <= tick.get_loc() <= high]
+        for text in words:
+            if text.get_visible() and text.get_text() and ax.axison:
+                yield text, text.get_window_extent(renderer)
+
+
+def overlaps(a, b):
+    """Whether two boxes share more than a hair."""
+    return min(a.x1, b.x1) - max(a.x0, b.x0) > 1 and min(a.y1, b.y1) - max(a.y0, b.y0) > 1
+
+
+def misplaced(figure):
+    """The words of a figure that are cut off at its edge, and pairs of words that lie over each other."""
+    written = list(axes_text(figure))
+    width, height = figure.bbox.size
+    cut = [t.get_text() for t, b in written if b.x0 < -1 or b.y0 < -1 or b.x1 > width + 1 or b.y1 > height + 1]
+    return cut, [(s.get_text(), t.get_text()) for (s, a), (t, b) in combinations(written, 2) if overlaps(a, b)]
+
+
+@pytest.mark.parametrize("width", [85 / 25.4, 170 / 25.4])
+@pytest.mark.parametrize(("n_components", "n_features"), [(4, 2), (12, 3)])
+def test_words_in_columns_of_a_journal_are_whole_and_apart(n_components, n_features, width):
+    dt = laplace(n_components, n_features)
+    size = (width, 3.0)
+    for draw in (bg.plot_clusters, bg.plot_uncertainty, bg.plot_assignments, bg.plot_coclustering, bg.plot_modes):
+        ax = draw(dt, figsize=size)
+        assert ax.figure.get_size_inches() == pytest.approx(size)
+        assert misplaced(ax.figure) == ([], []), draw.__name__
+    for draw in (bg.plot_weights, bg.plot_density, bg.plot_occupied):
+        figure = draw(dt, figure_kwargs={"figsize": size}).viz["figure"].item()
+        assert figure.get_size_inches() == pytest.approx(size)
+        assert misplaced(figure) == ([], []), draw.__name__
+
+
+def test_words_that_are_cut_off_or_lie_over_each_other_are_found():
+    """Negative control."""
+    figure, ax = plt.subplots(figsize=(2, 2), layout="constrained")
+    ax.set_xticks([0, 0.01, 0.5], ["a long name", "another", ""])
+    ax.set_xlabel("words that are far too long for so narrow a figure")
+    cut, over = misplaced(figure)
+    assert cut == [ax.get_xlabel()]
+    assert ("a long name", "another") in over
+
+
+def test_a_size_needs_two_numbers_and_no_axes(faithful_draws):
+    for wrong in (3, (3, -1), ("3", 2), (1, 2, 3)):
+        with pytest.raises(InvalidArgumentError, match="must be width and height in inches"):
+            bg.plot_modes(faithful_draws, figsize=wrong)
+    with pytest.raises(InvalidArgumentError, match="leave one out"):
+        bg.plot_modes(faithful_draws, figsize=(3, 2), ax=plt.subplots()[1])
+
+
+def test_ellipses_of_a_component_without_rows_do_not_stretch_the_picture(faithful_draws, faithful):
+    far = faithful_draws.copy(deep=True)
+    far["posterior"]["covariances"].values[:, :, 1] *= 1e4  # in every draw
+    far["posterior"]["means"].values[:, :, 1] += 500
+    limits = np.reshape(bg.plot_clusters(far).axis(), (2, 2)).T
+    least, greatest = faithful.to_numpy().min(axis=0), faithful.to_numpy().max(axis=0)
+    assert (limits[0] <= least).all()
+    assert (limits[1] >= greatest).all()
+    assert (np.diff(limits, axis=0)[0] < 1.6 * (greatest - least)).all()
+
+
+def test_components_of_one_hue_have_points_of_different_shapes():
+    dt = laplace(12, 3)
+    ax = bg.plot_clusters(dt)
+    points = ax.collections[0]
+    label = bg.assignments(dt)["probability"].values.argmax(axis=1)
+    squares = sum(len(path.vertices) < 10 for path in points.get_paths())
+    assert squares == (label >= 6).sum() > 0
+    assert [line.get_marker() for line in ax.get_legend().get_lines()[:12]] == ["o"] * 6 + ["s"] * 6
+    assert len({(marker(k), tuple(colour)) for k, colour in enumerate(colours(36).round(3))}) == 36
+
+
+def starts_of(gaps):
+    reached = -np.asarray(gaps, dtype=float)
+    n = len(reached)
+    return Starts(reached, np.arange(n), np.ones(n, bool), np.ones(n, bool), np.ones(n, int))
+
+
+def test_of_many_optima_the_legend_names_those_that_matter():
+    ax = Search(starts_of([0, 1, 2, 3, 4, 5, 6]), {0: 0.1, 2: 0.2, 4: 0.6, 5: 0.1}).draw()
+    said = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert [words.partition(":")[0] for words in said] == ["optimum 0", "optimum 2", "optimum 4", "4 other optima"]
+    assert said[-1].endswith("4 starts")
+    assert ax.get_yscale() == "linear"
+
+
+def test_an_axis_that_is_not_linear_says_so():
+    ax = Search(starts_of([0, 2, 500]), {}).draw()
+    assert ax.get_yscale() == "symlog"
+    assert "log below \u22121" in ax.get_ylabel().replace("\n", " ")
+
+
 def test_names_from_the_data_are_shown_as_text():
     assert plain("$x_1$ & \n tab\t") == r"\$x_1\$ & " + "  tab "
     assert len(plain("x" * 500)) == 60
@@ -371,12 +488,59 @@ def test_names_from_the_data_are_shown_as_text():
         figure_of(draw(dt)).canvas.draw()
 
 
+COLLECTIONS = (bg.plot_weights, bg.plot_density, bg.plot_occupied)
+
+
+@pytest.mark.parametrize("draw", COLLECTIONS)
+def test_a_backend_that_is_not_there_is_named_with_its_remedy(draw, faithful_draws, monkeypatch):
+    monkeypatch.setattr("bayesgmm.reports.collection.find_spec", {"matplotlib": "here"}.get)
+    with pytest.raises(MissingPackageError, match=r"'bokeh' is not installed: pip install \"arviz-plots\[bokeh\]\""):
+        draw(faithful_draws, backend="bokeh")
+    with pytest.raises(InvalidArgumentError, match="unknown backend 'ggplot': choose one of 'matplotlib', 'plotly'"):
+        draw(faithful_draws, backend="ggplot")
+    with pytest.raises(InvalidArgumentError, match="ax and backend = 'bokeh' are both given"):
+        draw(faithful_draws, backend="bokeh", ax=plt.subplots()[1])
+    with pytest.raises(InvalidArgumentError, match="visuals names 'whiskers'; the parts of this picture are"):
+        draw(faithful_draws, visuals={"whiskers": False})
+
+
+@pytest.mark.parametrize("backend", ["none", "plotly", "bokeh"])
+@pytest.mark.parametrize("draw", COLLECTIONS)
+def test_other_backends_draw_the_same_parts(draw, backend, faithful_draws):
+    if backend != "none":
+        pytest.importorskip(backend)
+    pc, own = draw(faithful_draws, backend=backend), draw(faithful_draws)
+    assert pc.backend == backend
+    drawn_once = {"density", "band_lower", "band_upper", "shade"} if draw is bg.plot_density else set()
+    assert set(pc.viz.children) | drawn_once == set(own.viz.children) | drawn_once
+    if backend == "none" and draw is bg.plot_weights:
+        point = pc.viz["point_estimate"]["weights"].sel(component=1).item()
+        assert point["x"].item() == pytest.approx(faithful_draws["posterior"]["weights"].sel(component=1).mean().item())
+
+
+def test_parts_can_be_left_out_changed_and_named(faithful_draws):
+    labeller = MapLabeller(coord_map={"component": {0: "short", 1: "long"}})
+    pc = bg.plot_weights(faithful_draws, visuals={"trunk": False, "twig": {"width": 3}}, labeller=labeller)
+    assert "trunk" not in pc.viz.children
+    assert pc.viz["twig"]["weights"].sel(component=0).item().get_linewidth() == 3
+    named = [text.get_text() for text in pc.viz["plot"].item().get_yticklabels()]
+    assert ["short" in named[0], "long" in named[1]] == [True, True]
+    pc = bg.plot_density(
+        faithful_draws, features=["waiting"], visuals={"data": False, "legend": False, "ylabel": False}
+    )
+    axes = pc.viz["plot"].item()
+    assert ("data" in pc.viz.children, axes.get_legend(), axes.get_ylabel()) == (False, None, "")
+
+
 def test_arvizs_own_plots_work_on_our_trees_as_they_are(faithful_model, faithful_draws):
     dt = faithful_draws.copy()
     names = ["weights", "means"]
-    for draw in (az.plot_trace_dist, az.plot_rank, az.plot_forest, az.plot_pair):
+    for draw in (az.plot_trace_dist, az.plot_rank, az.plot_forest):
         draw(dt, var_names=names)
         plt.close("all")
+    # The call that the tree itself names.
+    drawn = eval(dt["posterior"].attrs["pair_plot"])
+    assert dict(drawn.viz["plot"].sizes) == {"row_index": 3, "col_index": 3}
     with faithful_model:
         pm.compute_log_likelihood(dt, progressbar=False)
         pm.sample_posterior_predictive(dt, extend_inferencedata=True, progressbar=False, random_seed=1)

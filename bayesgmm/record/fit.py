@@ -109,6 +109,7 @@ class Fit:
         }
         words = {f"prior_{name}": words for name, words in specification.not_defaults.items()}
         attrs = {"covariance_type": specification.covariance.name, **words, **provenance.attrs}
+        attrs["pair_plot"] = trees.pair_plot(specification.components, specification.features)
         if table.gaps:
             attrs["missing"] = MARGINALISE
         if table.elsewhere:  # of which only those at hand are kept

@@ -1,6 +1,6 @@
 """Trees made from trees: draws in proportion, in another order, or some of them, group by group; and their table."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,6 +27,18 @@ CONSTANTS = (
 )  # fmt: skip
 # Names that nutpie has for statistics of ArviZ's.
 NUTPIE = {"logp": LOG_POSTERIOR, "depth": "tree_depth", "maxdepth_reached": "reached_max_treedepth"}
+# Variables that ArviZ's plot of pairs has room for: it draws 40 plots at most.
+PAIRED = 6
+
+
+def pair_plot(components: np.ndarray, features: Sequence[str]) -> str:
+    """A call of ArviZ's plot of pairs that has room: of all variables it would ask for hundreds of plots."""
+    # The weight of a single component does not vary.
+    names, most = (["weights", "means"], PAIRED - 1) if len(components) > 1 else (["means", "scales"], PAIRED // 2)
+    coords = {"component": components[:1].tolist()}
+    if len(features) > most:
+        coords["feature"] = list(features[:most])
+    return f"az.plot_pair(dt, var_names={names}, coords={coords})"
 
 
 def in_proportion(tree: "xr.DataTree", weight: np.ndarray) -> "xr.DataTree":
