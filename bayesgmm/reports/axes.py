@@ -195,13 +195,14 @@ def legend_above(ax: "Axes", **kwargs: Any) -> None:
     handles = kwargs.pop("handles", None) or ax.get_legend_handles_labels()[0]
     if not handles:
         return
-    longest = max(len(str(handle.get_label())) for handle in handles)
     size = FontProperties(size="small").get_size_in_points()
-    width = (longest * CHARACTER + sum(GAPS.values())) * size
+    widths = np.array([len(str(handle.get_label())) * CHARACTER + sum(GAPS.values()) for handle in handles]) * size
     room = WORDS * size_of(ax)[0] * POINTS_AN_INCH
+    # As many columns as fit, each as wide as its longest words.
+    columns = (n for n in range(len(handles), 1, -1) if sum(w.max() for w in np.array_split(widths, n)) <= room)
     ax.legend(
         handles=handles, frameon=False, fontsize="small", loc="lower left", bbox_to_anchor=(-0.02, 1.0),
-        ncols=int(np.clip(room // width, 1, len(handles))), **GAPS, **kwargs,
+        ncols=next(columns, 1), **GAPS, **kwargs,
     )  # fmt: skip
 
 
