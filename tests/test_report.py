@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from matplotlib import style
 
 import bayesgmm as bg
 from bayesgmm.exceptions import InvalidArgumentError, StorageError
@@ -20,6 +21,7 @@ from bayesgmm.record.fit import Fit
 from bayesgmm.reports import pictures, recipe
 from bayesgmm.reports.findings import Findings
 from bayesgmm.reports.numbers import aligned, estimates, number
+from bayesgmm.reports.palette import colours, hexadecimal
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 HOSTILE = ["<script>window.pwned = 1</script>", "'\"><img src=x onerror='window.pwned = 2'>", "\U0001f600 {{ 7 * 7 }}"]
@@ -477,6 +479,21 @@ def test_text_has_enough_contrast_in_both_themes(browser, page, scheme):
     shown = tab.evaluate("document.images[0].currentSrc")
     light = tab.evaluate("document.images[0].src")
     assert (shown == light) == (scheme == "light")
+
+
+def test_the_colours_of_components_are_those_of_the_pictures_in_both_themes(browser, page):
+    """The seventh component's hue is mixed with the text's colour, which is light in the dark."""
+    seen = {}
+    for scheme in ("light", "dark"):
+        tab, _ = opened(browser, page, color_scheme=scheme)
+        dots = "[...document.querySelectorAll('.swatch circle')].filter(c => getComputedStyle(c).display != 'none')"
+        seen[scheme] = tab.evaluate(f"[...new Set({dots}.map(c => c.getAttribute('class')))]")
+    assert seen == {"light": ["light"], "dark": ["dark"]}
+    with style.context(["default", pictures.DARK]):
+        dark = [hexadecimal(colour) for colour in colours(2)]
+    assert all(
+        f'class="dark" cx="5" cy="5" r="5" fill="{colour}"' in page.read_text(encoding="utf-8") for colour in dark
+    )
 
 
 def test_print_is_light_and_without_controls(browser, page):

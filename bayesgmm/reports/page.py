@@ -157,7 +157,7 @@ def _rows(found: Findings, most: int) -> list[dict[str, Any]]:
         {
             "name": str(names[row["row"]]),
             "component": row["component"],
-            "colour": colour.get(str(row["component"]), "transparent"),
+            "colour": colour.get(str(row["component"]), ("transparent",) * 2),
             "values": list(zip(x[row["row"], :SHOWN_FEATURES], words, strict=True)),
             **{key: float(row[key]) for key in ("probability", "lower", "upper", "entropy", "mutual_information")},
         }

@@ -3,11 +3,10 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from bayesgmm.reports.findings import Findings
 from bayesgmm.reports.numbers import estimates
 from bayesgmm.reports.palette import colours, hexadecimal
+from bayesgmm.reports.pictures import DARK
 
 # A page has room for so many columns of estimates.
 MOST_COLUMNS = 6
@@ -17,10 +16,10 @@ Cell = tuple[str, str, str] | str
 
 @dataclass(frozen=True)
 class Name:
-    """What a row or column is about: a name from the data where it is a feature, a colour where it is a component."""
+    """What a row or column is about: a feature, with a name from the data, or a component, with its colours."""
 
     text: str
-    colour: str = ""
+    colour: tuple[str, ...] = ()
     is_feature: bool = False
 
 
@@ -92,6 +91,11 @@ def covariance_grids(found: Findings) -> Iterator[Grid]:
 
 
 def component_names(found: Findings) -> list[Name]:
-    """The components, each with its colour in pictures."""
-    own = colours(len(found.components))
-    return [Name(str(name), hexadecimal(own[k])) for k, name in enumerate(np.asarray(found.fit.components))]
+    """The components, each with its colours in the page's light and dark pictures."""
+    from matplotlib import style
+
+    own = []
+    for theme in ({}, DARK):
+        with style.context(["default", theme]):
+            own.append([hexadecimal(colour) for colour in colours(len(found.components))])
+    return [Name(str(name), both) for name, both in zip(found.fit.components, zip(*own, strict=True), strict=True)]
