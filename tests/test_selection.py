@@ -254,7 +254,7 @@ def test_models_are_taken_by_either_name(sampled):
 
 def test_the_picture_has_a_line_for_every_structure_and_rings_the_best(selections, sampled):
     ax = bg.plot_selection(selections["faithful"], criterion="icl")
-    assert ax.get_ylabel() == "ICL above the best"
+    assert ax.get_ylabel() == "ICL above the best, log above 10"
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["spherical", "diag", "tied", "full"]
     table = selections["faithful"].table
     ring = ax.get_lines()[-1]
