@@ -1,4 +1,4 @@
-"""Where to start: k-means in four metrics, random rows, and the moves from the best optimum so far."""
+"""Where to start: k-means in five metrics, random rows, and the moves from the best optimum so far."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -19,7 +19,8 @@ from bayesgmm.search.split_and_merge import SplitAndMerge, within
 EM_STEPS = 30
 EM_TOLERANCE = 1e-6
 # The kinds in their order; then, again and again, some moves from the best so far, and the highest of all kinds, one
-# of each, after a few EM steps.
+# of each, after a few EM steps. On 16 tables 58 % of such starts ended at the best optimum known, and 35 % of single
+# ones; after two steps 53 %, of four kinds 52 % (docs/search.md).
 FRESH = (
     "k-means", "whitened k-means", "random rows", "k-means within clusters", "k-means of projections",
     "k-means in random units",
@@ -44,8 +45,9 @@ FROM_THE_BEST = {SPLIT_AND_MERGE, CROSSING, AROUND_THE_BEST, FRESH[3]}
 class StartingMixtures:
     """Starting points of a search, each after a few EM steps.
 
-    Fresh ones are k-means from rows far apart, in four metrics, and random rows. The metrics are those of features in
+    Fresh ones are k-means from rows far apart, in five metrics, and random rows. The metrics are those of features in
     units of their standard deviations, where a cluster that shows in few of many features is not lost among the others;
+    in random units;
     without correlation in all; without correlation within the clusters of the best mixture so far, where long clusters
     are round; and of directions in which the rows fall into groups (:mod:`bayesgmm.search.projections`), where what the
     clusters have in common is not seen.
