@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, strategies as st
+from sklearn.datasets import load_iris
 from test_cli import run
 
 from bayesgmm.cli.printing import in_digits, print_frame, table_lines
@@ -122,3 +123,14 @@ def test_the_help_names_the_new_options():
         said = run(command, "--help").output
         assert "--na" in said
         assert "--drop-missing" in said
+
+
+def test_correlations_do_not_push_all_else_off_the_screen(tmp_path):
+    load_iris(as_frame=True).data.to_csv(tmp_path / "iris.csv", index=False)
+    asked = ("fit", tmp_path / "iris.csv", "--inference", "map", "--seed", 1, "--draws", 50, "--out", tmp_path / "f.nc")
+    few, many = run(*asked, "-k", 1), run(*asked, "-k", 2)
+    assert few.output.count("corr(") == 6
+    assert "correlations are not shown" not in few.output
+    assert "corr(" not in many.output
+    assert "12 correlations are not shown: --json has them." in many.output
+    assert run(*asked, "-k", 2, "--json").stdout.count('"corr(') == 12

@@ -1,6 +1,7 @@
 """``bayesgmm select`` and ``--components auto``."""
 
 import json
+import shlex
 
 import pandas as pd
 import pytest
@@ -24,6 +25,26 @@ def test_select_prints_the_models_and_saves_the_table_and_a_picture(csv, tmp_pat
     assert "log evidence" not in result.output  # nothing was sampled
     assert len(pd.read_csv(out)) == 6
     assert picture.read_bytes()[:4] == b"\x89PNG"
+
+
+def test_select_says_the_command_that_fits_the_best(faithful, tmp_path):
+    gaps = faithful.assign(note="-", waiting=faithful["waiting"].where(faithful.index != 3))
+    path = tmp_path / "two words.csv"
+    gaps.to_csv(path, index=False)
+    options = ["--columns", "eruptions,waiting", "--drop-missing"]
+    result = run("select", path, "-k", "3", "--covariances", "tied", "--shortlist", 0, "--seed", 1, *options)
+    assert result.exit_code == 0, result.output
+    (line,) = (line for line in result.output.splitlines() if line.startswith("Fit it: "))
+    bayesgmm, *command = shlex.split(line.removeprefix("Fit it: "))
+    assert bayesgmm == "bayesgmm"
+    assert run(*command, "--inference", "map", "--seed", 1, "--out", tmp_path / "fit.nc").exit_code == 0
+    fit = Fit.of(load(tmp_path / "fit.nc"))
+    assert (fit.n_components, fit.covariance.name, len(fit.x), fit.features) == (
+        3,
+        "tied",
+        271,
+        ("eruptions", "waiting"),
+    )
 
 
 def test_select_says_it_all_to_machines_and_goes_on(csv, tmp_path):  # noqa: F811

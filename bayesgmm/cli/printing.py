@@ -21,6 +21,8 @@ errors = Console(stderr=True, highlight=False)
 GAP = "  "
 # Names that have less room than this beside the numbers are hard to read in pieces.
 LEAST_ROOM = 20
+# More correlations than these push all else off the screen: ten features and three components have 135.
+MOST_CORRELATIONS = 10
 
 
 @contextlib.contextmanager
@@ -176,7 +178,12 @@ def print_fit(dt: "xr.DataTree", row_names: "pd.Index | None" = None) -> None:
 
     ci_prob = check_ci_prob(None)
     intervals = f"({100 * ci_prob:g} % intervals)"
-    print_frame(parameter_table(dt, ci_prob), f"Components {intervals}")
+    table = parameter_table(dt, ci_prob)
+    pairs = [name for name in table.index if str(name).startswith("corr(")]
+    too_many = len(pairs) > MOST_CORRELATIONS
+    print_frame(table.drop(index=pairs) if too_many else table, f"Components {intervals}")
+    if too_many:
+        console.print(f"{len(pairs)} correlations are not shown: --json has them.\n", markup=False)
     soft = assignments(dt)
     if row_names is not None:
         soft = soft.assign_coords(obs_id=row_names.map(str).to_numpy())

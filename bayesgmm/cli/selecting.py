@@ -1,14 +1,15 @@
 """The command ``bayesgmm select``, and ``--components auto``."""
 
 import math
-from collections.abc import Iterable
+import shlex
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bayesgmm.cli.cells import typed
-from bayesgmm.cli.columns import columns_to_fit, split_names
+from bayesgmm.cli.cells import Missing, typed
+from bayesgmm.cli.columns import columns_option, columns_to_fit, split_names
 from bayesgmm.cli.documents import print_json
 from bayesgmm.cli.options import Columns, DropMissing, Json, Na, OfMissing, missing_values
 from bayesgmm.cli.printing import console, note, one_line_errors, print_frame
@@ -83,6 +84,7 @@ def select_command(
             print_json(selection_document(selection) | {"saved": saved})
             return
         print_selection(selection)
+        console.print(f"Fit it: {_fit_of_best(selection, data, names, gaps)}", markup=False, soft_wrap=True)
         if saved:
             console.print("Saved " + " and ".join(saved), markup=False, soft_wrap=True)
 
@@ -124,7 +126,7 @@ def numbers_of_components(text: str) -> list[int]:
 
 
 def print_selection(selection: "Selection") -> None:
-    """The best models, what speaks against them, and the command that fits the best."""
+    """The best models, and what speaks against them."""
     shown = selection.table.head(SHOWN)
     names = [f"{k} {name}" for k, name in zip(shown["n_components"], shown["covariance_type"], strict=True)]
     table = shown[["bic", "icl"]].map("{:.1f}".format)
@@ -150,6 +152,17 @@ def print_selection(selection: "Selection") -> None:
     for model, doubts in zip(names, shown["doubts"], strict=True):
         if doubts:
             console.print(f"- {model}: {doubts}", markup=False, soft_wrap=True)
+
+
+def _fit_of_best(selection: "Selection", data: Path, names: Sequence[str] | None, gaps: Missing) -> str:
+    """The command that fits the best model to the same rows and columns, to be pasted into a shell."""
+    k, name = selection.best
+    command = ["bayesgmm fit", shlex.quote(str(data)), f"--components {k}"]
+    command += [f"--covariance {name}"] * (name != "full")
+    command += [] if names is None else [columns_option(names)]
+    command += [f"--na {shlex.quote(text)}" for text in gaps.na]
+    command += ["--drop-missing"] * gaps.drop + ["--missing marginalise"] * gaps.keep
+    return " ".join(command)
 
 
 def _with_errors(values: Iterable[float], errors: Iterable[float]) -> list[str]:

@@ -58,7 +58,8 @@ class Judgement:
             loo = leave_one_out(fit)
             rough = int((np.asarray(loo.pareto_k) > loo.good_k).sum())
             if rough:
-                doubts.append(f"elpd: {rough} rows have a Pareto k above {loo.good_k:.2f}")
+                have = "row has" if rough == 1 else "rows have"
+                doubts.append(f"elpd: {rough} {have} a Pareto k above {loo.good_k:.2f}")
         found, diagnosis = evidence(dt, random_seed=seed), diagnose(dt)
         doubts += [f"evidence: {reason}" for reason in found.reasons]
         doubts += [f"draws: {reason}" for reason in diagnosis.reasons]
