@@ -12,6 +12,8 @@ author = "The bayesgmm developers"
 copyright = "2026, the bayesgmm developers"  # noqa: A001
 version = release = installed_version("bayesgmm")
 
+sys.path.insert(0, str(Path(__file__).parent))  # for gallery_order
+
 # Where the rooms or their imports have changed, the picture of them is drawn anew.
 subprocess.run(
     [sys.executable, "draw_house.py"], cwd=Path(__file__).parent, env=os.environ | {"MPLBACKEND": "agg"}, check=True
@@ -36,11 +38,16 @@ autodoc_typehints = "none"
 
 templates_path = ["_templates"]
 html_theme = "pydata_sphinx_theme"
-# Single pages: no section to navigate.
-html_sidebars = {name: [] for name in ("mathematics", "evidence", "benchmarks", "reports", "house")}
+# Pages of no section, which have nothing to navigate.
+html_sidebars = {name: [] for name in ("index", "start")}
 html_static_path = ["_static"]
 html_title = "bayesgmm"
-html_theme_options = {"show_toc_level": 2, "navigation_with_keys": True}
+html_theme_options = {
+    "show_toc_level": 2,
+    "navigation_with_keys": True,
+    "navbar_align": "left",
+    "header_links_before_dropdown": 7,
+}
 
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",
@@ -50,7 +57,7 @@ sphinx_gallery_conf = {
     "show_memory": False,
     "capture_repr": ("_repr_html_",),  # data frames, and no addresses of Axes
     "plot_gallery": True,
-    "within_subsection_order": "FileNameSortKey",
+    "within_subsection_order": "gallery_order.in_order",
 }
 
 INVENTORIES = {
