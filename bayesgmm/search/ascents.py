@@ -24,7 +24,7 @@ SAME_LOG_POSTERIOR = 1e-2
 # With twelve 3 of 12 seeds missed the best by 64 nats on logarithms of iris, with eighteen none.
 LEAST_STARTS, MOST_STARTS = 18, 200
 # And so many for every component that find nothing better. Over 33 simulated tables with 4 to 20 components the best
-# known was reached on 70 % so, and on 42 % with a third of it, at half the time (docs/search.md).
+# known was reached on 70 % so, and on 42 % with a third of it, at half the time (docs/finding_the_mode.md).
 PATIENCE = 3
 # As many times longer where one kind of start alone found the best, and what begins at the best came back to it: on
 # wine the lower of two optima 2 nats apart was taken for the best by 5 of 12 seeds.

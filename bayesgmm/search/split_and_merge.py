@@ -12,7 +12,7 @@ from bayesgmm.model.covariance import CovarianceType
 from bayesgmm.model.em import ExpectationMaximisation
 
 # Rounds of a move; one spare component for so many others at most, or one; EM's steps with them, and between rounds.
-# Chosen on 23 simulated tables with 6 to 20 components (docs/search.md).
+# Chosen on 23 simulated tables with 6 to 20 components (docs/finding_the_mode.md).
 ROUNDS, SPARE, STEPS = 2, 2, 20
 TOLERANCE = 1e-6
 # How often a spare component is put near any row; rows at which crowding is looked at; the least distance that counts.
@@ -27,7 +27,7 @@ class SplitAndMerge:
 
     Spare components split what one component holds together, merges mend what two share, several of them at once. On 14
     simulated tables with 8 to 20 components, 50 starts ended 3 nats below the best known by such moves, and 54 nats
-    below it where one component at random was moved to other rows (``docs/search.md``).
+    below it where one component at random was moved to other rows (``docs/finding_the_mode.md``).
 
     Fritzke (2020), The breathing k-means algorithm, https://doi.org/10.48550/arXiv.2006.15666. Ueda, Nakano, Ghahramani
     and Hinton (2000), SMEM algorithm for mixture models, Neural Computation 12, 2109-2128,
