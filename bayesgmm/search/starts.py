@@ -20,7 +20,7 @@ EM_STEPS = 30
 EM_TOLERANCE = 1e-6
 # The kinds in their order; then, again and again, some moves from the best so far, and the highest of all kinds, one
 # of each, after a few EM steps. On 16 tables 58 % of such starts ended at the best optimum known, and 35 % of single
-# ones; after two steps 53 %, of four kinds 52 % (docs/search.md).
+# ones; after two steps 53 %, of four kinds 52 % (docs/finding_the_mode.md).
 FRESH = (
     "k-means", "whitened k-means", "random rows", "k-means within clusters", "k-means of projections",
     "k-means in random units",
