@@ -83,6 +83,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     many = bg.sample(
         bg.build_model(X, 10, priors=bg.Priors(concentration=0.3)),
+        draws=500,
         random_seed=1,
         progressbar=False,
     )
