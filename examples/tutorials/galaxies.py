@@ -50,7 +50,8 @@ bg.plot_selection(selection)
 k, structure = selection.best
 dt = selection.fit(k, structure)
 print(f"{k} {structure}: {bg.diagnose(dt)}")
-ax = bg.plot_density(dt)
+_, ax = plt.subplots(figsize=(6, 3.6), layout="constrained")
+bg.plot_density(dt, ax=ax)
 ax.plot(X["velocity"], np.full(len(X), -0.004), "|", color="0.4")
 
 # %%
