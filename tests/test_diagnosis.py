@@ -388,7 +388,7 @@ def test_a_component_on_one_value_is_named_and_the_remedy_works():
     x = pd.DataFrame(np.log(iris.data), columns=["a", "b", "c", "log width"])
 
     def judged(**given):
-        estimate = bg.find_MAP(bg.build_model(x, 3, **given), random_seed=0)
+        estimate = bg.find_MAP(bg.build_model(x, 3, **given), random_seed=1)
         return bg.diagnose(estimate.laplace(200, random_seed=0))
 
     with pytest.warns(CollapsedComponentWarning):
