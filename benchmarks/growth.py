@@ -2,7 +2,7 @@
 
     python benchmarks/growth.py ours      # seconds of MAP, NUTS, relabelling, diagnosis; verdict; gradient and floor
     python benchmarks/growth.py theirs    # pm.Mixture of MvNormal with nutpie, stopped after ten minutes a shape
-    python benchmarks/growth.py           # both
+    python benchmarks/growth.py           # both; "1000,2,5" as an argument: that shape alone
 
 Every shape is timed in a process of its own, warm: what is compiled has been compiled in an earlier process. A
 sampler's score is the smallest bulk effective sample size of weights, means and covariances over the seconds of tuning
@@ -115,10 +115,11 @@ def in_a_process(name: str, shape: tuple[int, int, int], limit: float) -> dict[s
 
 
 def main() -> None:
-    which = sys.argv[1:] or ["ours", "theirs"]
+    which = [name for name in sys.argv[1:] if "," not in name] or ["ours", "theirs"]
+    asked = [tuple(map(int, shape.split(","))) for shape in sys.argv[1:] if "," in shape]
     table = pd.read_csv(OUT).set_index(["rows", "features", "components"]) if OUT.exists() else pd.DataFrame()
     rows = table.to_dict("index") if len(table) else {}
-    for shape in SHAPES:
+    for shape in asked or SHAPES:
         row = rows.setdefault(shape, {})
         if "ours" in which:
             in_a_process("ours", shape, 10 * LIMIT)
