@@ -29,7 +29,8 @@ from .reports.uncertainty import plot_uncertainty
 from .reports.weights import plot_weights
 from .search.estimate import MapEstimate
 from .search.find_map import find_MAP
-from .selection.select import Selection, select
+from .selection.select import select
+from .selection.selection import Selection
 
 __version__: str
 __all__ = [

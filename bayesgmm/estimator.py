@@ -17,7 +17,7 @@ from bayesgmm.scikit_learn import ScikitLearn
 if TYPE_CHECKING:
     import xarray as xr
 
-    from bayesgmm.selection.select import Selection
+    from bayesgmm.selection.selection import Selection
 
 
 INFERENCES = ("nuts", "map", "laplace", "auto")

@@ -12,7 +12,7 @@ from sklearn.datasets import load_iris
 import bayesgmm as bg
 from bayesgmm.exceptions import InvalidArgumentError, InvalidDataError, InvalidPriorError, ModelError, StorageError
 from bayesgmm.record.fit import Fit
-from bayesgmm.selection import select as select_module
+from bayesgmm.selection import posteriors
 from bayesgmm.selection.ladder import Ladder
 from bayesgmm.selection.posteriors import leave_one_out
 
@@ -164,7 +164,7 @@ def test_draws_that_were_kept_are_not_drawn_again(faithful, tmp_path, monkeypatc
     def never(*arguments, **named):
         raise AssertionError
 
-    monkeypatch.setattr(select_module, "sample", never)
+    monkeypatch.setattr(posteriors, "sample", never)
     second = bg.select(faithful, shortlist=1, store=tmp_path / "run", **asked)
     pd.testing.assert_frame_equal(first.table.drop(columns="seconds"), second.table.drop(columns="seconds"))
     with pytest.raises(StorageError, match="other rows"):

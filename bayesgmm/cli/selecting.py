@@ -20,7 +20,7 @@ from bayesgmm.exceptions import InvalidArgumentError
 if TYPE_CHECKING:
     import pandas as pd
 
-    from bayesgmm.selection.select import Selection
+    from bayesgmm.selection.selection import Selection
 
 # Models that are printed.
 SHOWN = 12

@@ -100,16 +100,15 @@ class Fit:
         # The model's own data: not to be changed from here.
         x = table.values.view()
         x.flags.writeable = False
-        by_draw = {name: value for name, value in statistics.items() if name != START_MODE}
         groups = {
             "posterior": posterior,
-            "sample_stats": by_draw,
+            "sample_stats": {name: value for name, value in statistics.items() if name != START_MODE},
             "observed_data": {"x": x},
             "constant_data": constants,
         }
         words = {f"prior_{name}": words for name, words in specification.not_defaults.items()}
-        attrs = {"covariance_type": specification.covariance.name, **words, **provenance.attrs}
-        attrs["pair_plot"] = trees.pair_plot(specification.components, specification.features)
+        pairs = {"pair_plot": trees.pair_plot(specification.components, specification.features)}
+        attrs = {"covariance_type": specification.covariance.name, **pairs, **words, **provenance.attrs}
         if table.gaps:
             attrs["missing"] = MARGINALISE
         if table.elsewhere:  # of which only those at hand are kept

@@ -11,7 +11,7 @@ from bayesgmm.record.fit import Fit
 from bayesgmm.reports.axes import drawn, finish, legend_above, new_axes
 from bayesgmm.reports.palette import behind, colours, ink, paper
 from bayesgmm.selection.ladder import HOLDS
-from bayesgmm.selection.select import BARE_MENTION, Selection
+from bayesgmm.selection.selection import BARE_MENTION, Selection
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -7,9 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bayesgmm.data.table import Table
+from bayesgmm.model.priors import Priors
+from bayesgmm.model.specification import Specification
 from bayesgmm.posterior.diagnosis import diagnose
 from bayesgmm.posterior.evidence import evidence
+from bayesgmm.posterior.sample import sample
 from bayesgmm.record.fit import Fit
+from bayesgmm.search.find_map import find_MAP
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -113,3 +118,18 @@ def compared(judged: "Mapping[str, Judgement]") -> "pd.DataFrame":
         table = arviz_stats.compare(loos, method="stacking", round_to="none")
     # ArviZ's difference is what the best is above a model; adding 0 makes 0 of -0.
     return table[["weight", "elpd_diff", "dse"]].assign(elpd_diff=0 - table["elpd_diff"].abs())
+
+
+def sampled(table: Table, model: tuple[int, str], priors: Priors | None, seed: int, show: bool) -> "xr.DataTree":
+    """Draws of a model's posterior; an interruption leaves none."""
+    k, name = model
+    specification = Specification.of(table, k, covariance_type=name, priors=priors)
+    with warnings.catch_warnings():
+        # What they warn of is in the verdict.
+        warnings.simplefilter("ignore", UserWarning)
+        built = specification.build(table)
+        estimate = find_MAP(built, random_seed=seed, progressbar=show)
+        dt = sample(built, estimate=estimate, random_seed=seed, progressbar=show)
+    if not Fit.of(dt).provenance.complete:
+        raise KeyboardInterrupt
+    return dt
