@@ -22,7 +22,7 @@ def main(n_rows: int, n_features: int, n_components: int) -> None:
     lap("import pymc")
     import bayesgmm as bg
     from bayesgmm.graph.axes import InAxes
-    from bayesgmm.sampling.nutpie import Settings, run_chains
+    from bayesgmm.sampling.nutpie import Group, Settings, run_chains
     from bayesgmm.sampling.nuts import DEFAULT_TUNE
     from bayesgmm.search.climb import climb
     from bayesgmm.search.mode import Mode
@@ -53,7 +53,7 @@ def main(n_rows: int, n_features: int, n_components: int) -> None:
 
     lap("import nutpie")
     settings = Settings(draws=1000, tune=DEFAULT_TUNE, cores=2, progressbar=False)
-    chains = run_chains(in_axes, 4, settings, mode=0, seed=0, sink=None)
+    chains = run_chains([Group(0, in_axes, 4, seed=0)], settings)
     steps = int(sum(chain.statistics["n_steps"].sum() for chain in chains))
     lap(f"4 x 1,000 draws ({steps} gradients after tuning)")
     problem.constrain(in_axes.unconstrained(np.concatenate([chain.u for chain in chains])))

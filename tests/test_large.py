@@ -31,7 +31,7 @@ from bayesgmm.graph.quadratic import WithQuadratic
 from bayesgmm.mixture import threads
 from bayesgmm.mixture.mixture import Mixture
 from bayesgmm.sampling.corrected import corrected as corrected_run, systematic, with_gaussian_likelihood
-from bayesgmm.sampling.nutpie import Settings, run_chains
+from bayesgmm.sampling.nutpie import Group, Settings, run_chains
 from bayesgmm.sampling.run import Plan, Run
 from bayesgmm.search import checkpoint, problem
 from bayesgmm.search.passes import Passes
@@ -239,7 +239,7 @@ def test_a_gaussian_likelihood_corrected_is_the_posterior(x, in_memory):
     run = Run(problem, [mode], Plan(500, 200, (1,)), [], in_memory.provenance)
     for density, good in ((right, True), (narrow, False)):
         in_axes = InAxes(density, mode.q, mode.axes)
-        chains = run_chains(in_axes, 1, Settings(500, 200, 1, False), mode=0, seed=1, sink=None)
+        chains = run_chains([Group(0, in_axes, 1, seed=1)], Settings(500, 200, 1, False))
         found = corrected_run(replace(run, chains=chains), density, np.random.default_rng(1))
         assert (found.provenance.pareto_k < 0.7) == good
 

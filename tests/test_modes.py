@@ -1,10 +1,14 @@
 """Several modes: their shares, chains dispersed among them, and what is said of it."""
 
 import itertools
+import sys
+import time
 import warnings
 
 import numpy as np
+import nutpie
 import pytest
+import xarray as xr
 from scipy.special import logsumexp, softmax
 from scipy.stats import multivariate_normal
 
@@ -98,6 +102,29 @@ def test_a_second_clustering_is_announced_and_dispersed_chains_find_it(square):
     diagnosis = bg.diagnose(both)
     assert diagnosis.verdict in ("caution", "fail")
     assert any("different modes: chains stay apart (0, 1 | 2, 3" in reason for reason in diagnosis.reasons)
+
+
+def test_chains_of_different_modes_draw_the_same_side_by_side(square):
+    model, estimate = square
+    settings = {"estimate": estimate, "draws": 40, "tune": 40, "random_seed": 1, "progressbar": False}
+    one, three, four = (bg.sample(model, cores=cores, **settings)["posterior"].to_dataset() for cores in (1, 3, 4))
+    xr.testing.assert_equal(one, three)
+    xr.testing.assert_equal(one, four)
+
+
+def test_an_interruption_keeps_the_draws_of_all_modes(square, monkeypatch):
+    model, estimate = square
+
+    def interrupted(sampler):
+        time.sleep(0.5)
+        raise KeyboardInterrupt
+
+    # The package has a function of the name of its module.
+    monkeypatch.setattr(sys.modules[nutpie.sample.__module__]._BackgroundSampler, "wait", interrupted)
+    dt = bg.sample(model, estimate=estimate, draws=1_000_000, tune=40, cores=4, random_seed=1, progressbar=False)
+    assert dt.attrs["complete"] == 0
+    assert dt["posterior"].sizes["draw"] > 10
+    assert set(dt["sample_stats"]["start_mode"].values) == {0, 1}
 
 
 def test_summaries_weigh_chains_that_stay_apart(square):

@@ -8,6 +8,7 @@ Tested with nutpie 0.16.11. ``nutpie.compile_pymc.CompiledPyMCModel`` and its fi
 changes them, ``tests/test_upstream.py`` says so, and the remedy is to follow that class's definition.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ from bayesgmm.exceptions import SamplingError
 from bayesgmm.graph.axes import InAxes, in_axes
 from bayesgmm.graph.compiled import copy_through
 from bayesgmm.mixture.threads import limited_to
+from bayesgmm.progress import progress
 from bayesgmm.record.arviz import chain_and_draw_are_right
 from bayesgmm.record.trees import LOG_POSTERIOR
 from bayesgmm.sampling.run import Chain
@@ -52,41 +54,102 @@ class Settings:
     progressbar: bool
 
 
-def run_chains(density: InAxes, n_chains: int, settings: Settings, *, mode: int, seed: int, sink: Any) -> list[Chain]:
-    """Draw chains of a density by NUTS, from beside its mode; ``sink`` keeps draws as they come, if there is one.
+@dataclass(frozen=True, eq=False)
+class Group:
+    """Chains that start beside one mode; ``sink`` keeps their draws as they come, if there is one."""
+
+    mode: int
+    density: InAxes
+    n_chains: int
+    seed: int
+    sink: Any = None
+
+
+def run_chains(groups: Sequence[Group], settings: Settings) -> list[Chain]:
+    """Draw chains by NUTS, in the order of their modes. Groups run side by side where the cores suffice for all.
 
     Raises
     ------
     SamplingError
     """
-    import nutpie
+    chains: list[Chain] = []
+    # Chains run side by side; a pass over the data gets the cores that they leave, or one that they share gets all.
+    for some in _side_by_side(groups, settings.cores):
+        shared = any(group.density.shared for group in some)
+        at_once = 1 if shared else min(sum(group.n_chains for group in some), settings.cores)
+        with limited_to(settings.cores // at_once), chain_and_draw_are_right():
+            chains += _run(some, settings)
+        if any(len(chain.u) < settings.draws for chain in chains):  # interrupted
+            break
+    return sorted(chains, key=lambda chain: chain.mode)
 
+
+def _side_by_side(groups: Sequence[Group], cores: int) -> list[list[Group]]:
+    """Groups that run at once: each joins the first that leave it cores."""
+    batches: list[list[Group]] = []
+    for group in groups:
+        free = (b for b in batches if sum(g.n_chains for g in b) + group.n_chains <= cores)
+        batch = next(free, None)
+        if batch is None:
+            batches.append(batch := [])
+        batch.append(group)
+    return batches
+
+
+def _run(groups: list[Group], settings: Settings) -> list[Chain]:
+    samplers: list[Any] = []
+    traces: list[xr.DataTree] = []
+    total = sum(group.n_chains for group in groups) * (settings.draws + settings.tune)
+    # nutpie's own bar tells of one sampler's chains.
+    several = len(groups) > 1
     try:
-        # Chains run side by side; a pass over the data gets the cores that they leave, or one that they share gets all.
-        with (
-            limited_to(settings.cores // (1 if density.shared else min(n_chains, settings.cores))),
-            chain_and_draw_are_right(),
-        ):
-            trace = nutpie.sample(
-                _compiled(density),
-                draws=settings.draws,
-                tune=settings.tune,
-                chains=n_chains,
-                cores=n_chains if density.shared else settings.cores,
-                seed=seed,
-                adaptation="diag",
-                progress_bar=settings.progressbar,
-                save_warmup=False,
-                zarr_store=sink,
-            )
+        with progress("Sampling", total, work=np.inf, show=settings.progressbar and several) as done:
+            samplers += [_begun(group, settings, done if several else None) for group in groups]
+            try:
+                for sampler in samplers:
+                    traces.append(sampler.wait())
+            except KeyboardInterrupt:
+                traces += [sampler.abort() for sampler in samplers[len(traces) :]]
     except BaseException as error:
+        for sampler in samplers[len(traces) :]:
+            sampler.cancel()
         # What a function of Python's raised: the sampler says no more than that there was something.
-        if density.error is not None:
-            raise density.error from None
+        for group in groups:
+            if group.density.error is not None:
+                raise group.density.error from None
         if isinstance(error, RuntimeError):
             raise SamplingError(f"the sampler stopped: {error}") from error
         raise
-    return _chains(mode, trace)
+    return [chain for group, trace in zip(groups, traces, strict=True) for chain in _chains(group.mode, trace)]
+
+
+def _begun(group: Group, settings: Settings, done: Callable[[], None] | None) -> Any:
+    """A sampler at work, which calls ``done`` for every draw, or draws its own bar."""
+    import nutpie
+
+    drawn = 0
+
+    def count(chains: list[Any]) -> None:
+        nonlocal drawn
+        now = sum(chain.finished_draws for chain in chains)
+        for _ in range(now - drawn):
+            done()  # type: ignore[misc]
+        drawn = now
+
+    return nutpie.sample(
+        _compiled(group.density),
+        draws=settings.draws,
+        tune=settings.tune,
+        chains=group.n_chains,
+        cores=group.n_chains if group.density.shared else settings.cores,
+        seed=group.seed,
+        adaptation="diag",
+        progress_bar=settings.progressbar and done is None,
+        progress_callback=None if done is None else count,
+        save_warmup=False,
+        zarr_store=group.sink,
+        blocking=False,
+    )
 
 
 def sink_in(folder: Path) -> Any:

@@ -11,8 +11,8 @@ from bayesgmm.graph.axes import InAxes
 from bayesgmm.graph.backends import SAMPLERS_BACKENDS, check_backend
 from bayesgmm.record.provenance import NEARLY_ALL, others_that_matter, percentages, seed_of
 from bayesgmm.sampling.corrected import corrected, with_gaussian_likelihood
-from bayesgmm.sampling.nutpie import LIBRARY, Settings, run_chains
-from bayesgmm.sampling.run import Chain, Plan, Run
+from bayesgmm.sampling.nutpie import LIBRARY, Group, Settings, run_chains
+from bayesgmm.sampling.run import Plan, Run
 from bayesgmm.sampling.store import Store, check_new_store
 from bayesgmm.search.estimate import MapEstimate
 from bayesgmm.search.find_map import find_MAP
@@ -92,20 +92,24 @@ def run_nuts(
     )
     run = Run(problem, modes, plan, [], provenance)
     kept = None if store is None else Store.create(store, run)
-    done: list[Chain] = []
     problem = problem.on(backend)
     quadratic = with_gaussian_likelihood(problem, modes[0]) if gaussian else None
-    for m, (mode, n) in enumerate(zip(modes, counts, strict=True)):
-        seed = int(rng.integers(2**31 - 1))
-        if in_jax:
-            from bayesgmm.sampling import numpyro
+    seeds = [int(rng.integers(2**31 - 1)) for _ in modes]
+    if in_jax:
+        from bayesgmm.sampling import numpyro
 
-            done += numpyro.run_chains(problem.sampling_density, mode, n, settings, number=m, seed=seed)
-            continue
-        density = InAxes(problem.sampling_density if quadratic is None else quadratic, mode.q, mode.axes)
-        done += run_chains(density, n, settings, mode=m, seed=seed, sink=None if kept is None else kept.sink(m))
-        if any(len(chain.u) < settings.draws for chain in done):  # interrupted
-            break
+        done = [
+            chain
+            for m, (mode, n, seed) in enumerate(zip(modes, counts, seeds, strict=True))
+            for chain in numpyro.run_chains(problem.sampling_density, mode, n, settings, number=m, seed=seed)
+        ]
+    else:
+        density = problem.sampling_density if quadratic is None else quadratic
+        groups = [
+            Group(m, InAxes(density, mode.q, mode.axes), n, seed, None if kept is None else kept.sink(m))
+            for m, (mode, n, seed) in enumerate(zip(modes, counts, seeds, strict=True))
+        ]
+        done = run_chains(groups, settings)
     run = replace(run, chains=done)
     return run if quadratic is None or not done else corrected(run, quadratic, rng)
 
