@@ -7,6 +7,14 @@ import numpy as np
 
 from bayesgmm.exceptions import InvalidArgumentError
 
+# What a fit may be asked for by a word, in Python and on the command line.
+INFERENCES = ("nuts", "map", "laplace", "auto")
+# Where chains start, by inference; without chains there is nothing to disperse.
+STARTS = {"nuts": ("auto", "heaviest", "dispersed"), "map": ("auto", "heaviest")}
+STARTS |= {"auto": STARTS["nuts"], "laplace": STARTS["map"]}
+# What "auto" looks for K up to.
+MOST_COMPONENTS = 9
+
 
 def check_count(value: Any, name: str, *, least: int = 1) -> int:
     """An integer argument of at least ``least``."""

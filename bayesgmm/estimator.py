@@ -6,7 +6,7 @@ from sklearn.base import BaseEstimator, DensityMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from bayesgmm.arguments import check_choice, check_count
+from bayesgmm.arguments import INFERENCES, MOST_COMPONENTS, STARTS, check_choice, check_count
 from bayesgmm.data.table import Table
 from bayesgmm.exceptions import InvalidArgumentError, ModelError
 from bayesgmm.posterior.suited import affordable, kept, suited
@@ -20,14 +20,8 @@ if TYPE_CHECKING:
     from bayesgmm.selection.selection import Selection
 
 
-INFERENCES = ("nuts", "map", "laplace", "auto")
-# Where chains start, as `sample` has it; without chains there is nothing to disperse.
-STARTS = {"nuts": ("auto", "heaviest", "dispersed"), "map": ("auto", "heaviest")}
-STARTS |= {"auto": STARTS["nuts"], "laplace": STARTS["map"]}
 # Draws that `inference_data_` holds after a MAP fit.
 LAPLACE_DRAWS = 1000
-# What "auto" looks for K up to.
-MOST_COMPONENTS = 9
 
 
 class GaussianMixture(ScikitLearn, Predictions, DensityMixin, BaseEstimator):

@@ -70,8 +70,7 @@ def fit_command(
         import numpy as np
 
         import bayesgmm as bg
-        from bayesgmm.arguments import check_choice, check_count
-        from bayesgmm.estimator import INFERENCES, STARTS
+        from bayesgmm.arguments import INFERENCES, STARTS, check_choice, check_count
         from bayesgmm.record.fit import Fit
 
         n_components = number_of_components(components)

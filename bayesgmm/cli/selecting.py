@@ -92,7 +92,7 @@ def select_command(
 def best_number(rows: "pd.DataFrame", covariance: str, seed: int, *, missing: str, json: bool) -> "Selection":
     """The selection among 1 to 9 components of one covariance structure, by BIC alone; it is printed."""
     import bayesgmm as bg
-    from bayesgmm.estimator import MOST_COMPONENTS
+    from bayesgmm.arguments import MOST_COMPONENTS
 
     numbers = range(1, min(MOST_COMPONENTS, len(rows)) + 1)
     selection = bg.select(

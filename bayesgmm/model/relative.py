@@ -28,6 +28,7 @@ from bayesgmm.mixture import log_cholesky
 from bayesgmm.mixture.mixture import Mixture
 from bayesgmm.model.covariance import CovarianceType
 from bayesgmm.model.frame import Frame, lower
+from bayesgmm.model.root import around, common_root, inverses, log_scales
 
 # tau: the standard deviation of a component's log variance about the reference's.
 SCALE_SPREAD = 1.5
@@ -113,22 +114,19 @@ class RelativePrior(Frame):
         """
         correlated = self.family.correlated
         # By factors throughout: inverses of inverses would not stay positive definite where covariances hardly are.
-        whiteners = np.linalg.inv(self._factors(natural)) if correlated else 1 / np.sqrt(natural)
+        whiteners = inverses(self._factors(natural)) if correlated else 1 / np.sqrt(natural)
         if not self.learned:
             return self.outer, *self._around(self.outer, whiteners), whiteners
         if not self.family.per_feature:
             root = np.exp(np.log(natural).mean(axis=0) / 2)
             return root, *self._around(root, whiteners), whiteners
-        root = self._factors(natural.mean(axis=0)) if correlated else np.sqrt(natural.mean(axis=0))
+        if correlated:
+            root = self._factors(natural.mean(axis=0))
+            return *common_root(root, whiteners, self.rows, self.log_constants, ROUNDS, SETTLED), whiteners
+        root = np.sqrt(natural.mean(axis=0))
         harmonic, rows = self._around(root, whiteners)
         for _ in range(ROUNDS):
-            share = np.sqrt(harmonic * rows / rows.sum())
-            if correlated:
-                factors = (share[:, None, None] * whiteners).reshape(-1, natural.shape[-1])
-                # Not by the factors' products, which have the square of their condition.
-                root = np.linalg.inv(np.linalg.qr(factors, mode="r"))
-            else:
-                root = 1 / np.sqrt(((share[:, None] * whiteners) ** 2).sum(axis=0))
+            root = 1 / np.sqrt((harmonic * rows / rows.sum()) @ whiteners**2)
             last, (harmonic, rows) = harmonic, self._around(root, whiteners)
             if np.abs(np.log(harmonic / last)).max() < SETTLED:
                 break
@@ -139,13 +137,11 @@ class RelativePrior(Frame):
         r"""h and :math:`E[\nu \mid \Sigma_k, R]`, (K,), of a reference's root and inverse factors of covariances."""
         if not self.family.per_feature:
             return 1 / (whiteners * root) ** 2, np.zeros(len(whiteners))
-        d = root.shape[-1]
         if self.family.correlated:
-            harmonic = d / ((whiteners @ root) ** 2).sum(axis=(-2, -1))
-            scales = np.einsum("kii,ii->ki", whiteners, root)
-        else:
-            scales = whiteners * root
-            harmonic = 1 / (scales**2).mean(axis=-1)
+            return around(root, whiteners, self.rows, self.log_constants)
+        d = root.shape[-1]
+        scales = whiteners * root
+        harmonic = 1 / (scales**2).mean(axis=-1)
         distance = -np.log(np.abs(scales)).sum(axis=-1) - d / 2 * np.log(harmonic)
         logs = self.log_constants - self.rows * distance[:, None]
         share = np.exp(logs - logs.max(axis=-1, keepdims=True))
@@ -209,14 +205,10 @@ class RelativePrior(Frame):
         return traces.sum(axis=-1) if self.family.per_feature else traces
 
     def _log_scales(self, counts: np.ndarray, traces: np.ndarray, n_features: int) -> np.ndarray:
-        """The u of the M-step, (K,), by Newton's method from below, where it cannot overshoot."""
+        """The u of the M-step, (K,)."""
         # Rounding can leave a scatter of no spread below 0.
-        rows, least = counts * n_features / 2, np.maximum(traces, 0) / 2 + self.wall + LEAST_WEIGHT
-        u = np.minimum(np.log(least / (rows + 1)), 0.0)
-        for _ in range(NEWTON_STEPS):
-            pull = least * np.exp(-u)
-            u = u + (pull - rows - u / self.spread**2) / (pull + 1 / self.spread**2)
-        return u
+        least = np.maximum(traces, 0) / 2 + self.wall + LEAST_WEIGHT
+        return log_scales(counts * n_features / 2, least, self.spread, NEWTON_STEPS)
 
     def coordinates(self, natural: np.ndarray, rounding: np.ndarray) -> dict[str, np.ndarray]:
         """The unconstrained variables of covariances in their natural shape, by name.

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from bayesgmm.arguments import STARTS
 from bayesgmm.exceptions import InvalidArgumentError, ModelError, MultipleModesWarning, SamplingError
 from bayesgmm.graph.axes import InAxes
 from bayesgmm.graph.backends import SAMPLERS_BACKENDS, check_backend
@@ -23,7 +24,6 @@ from bayesgmm.search.problem import Problem
 # K = 1 to 5: from 200 on, more tuning gains nothing.
 DEFAULT_TUNE = 200
 
-STARTS = ("auto", "heaviest", "dispersed")
 Start = MapEstimate | str
 
 
@@ -115,9 +115,9 @@ def run_nuts(
 
 
 def _check_start(start: Start, estimate: MapEstimate | None) -> None:
-    if not (isinstance(start, MapEstimate) or (isinstance(start, str) and start in STARTS)):
+    if not (isinstance(start, MapEstimate) or (isinstance(start, str) and start in STARTS["nuts"])):
         raise InvalidArgumentError(
-            f"start = {start!r} must be one of {', '.join(map(repr, STARTS))}, or a MapEstimate of this model "
+            f"start = {start!r} must be one of {', '.join(map(repr, STARTS["nuts"]))}, or a MapEstimate of this model "
             "(find_MAP, or one of its modes)."
         )
     if not (estimate is None or isinstance(estimate, MapEstimate)):

@@ -11,6 +11,9 @@ from scipy.special import gammaln
 from bayesgmm.graph.compiled import LogDensity
 from bayesgmm.graph.log_posterior import LogPosterior
 from bayesgmm.graph.orders import drawn_orders
+from bayesgmm.mixture.mixture import Mixture
+from bayesgmm.mixture.noise import Noise
+from bayesgmm.model.em import START_SHARE
 
 if TYPE_CHECKING:
     from bayesgmm.data.table import Table
@@ -42,6 +45,7 @@ class Ordered:
         @property
         def _densities(self) -> tuple[LogDensity, LogDensity]: ...
         def constrain(self, q: np.ndarray) -> dict[str, np.ndarray]: ...
+        def unconstrained(self, mixture: Mixture) -> np.ndarray: ...
 
     @cached_property
     def in_any_order(self) -> bool:
@@ -57,9 +61,13 @@ class Ordered:
 
     @property
     def _somewhere(self) -> np.ndarray:
-        """A point at which no two components are alike."""
-        noise = np.random.default_rng(0).normal(size=self.n_parameters)
-        return self.graph.initial + 0.1 * noise * self.scales
+        """A point at which no two components are alike, each near what all rows are like."""
+        k, family = self.specification.n_components, self.specification.covariance
+        mean, variance = self.table.moments
+        covariances = np.diag(variance) if family.correlated else variance
+        noise = None if self.table.box is None else Noise(np.asarray(START_SHARE), *self.table.box)
+        alike = Mixture(np.full(k, 1 / k), np.tile(mean, (k, 1)), np.array([covariances] * k), noise)
+        return self.unconstrained(alike) + 0.1 * self.scales * np.random.default_rng(0).normal(size=self.n_parameters)
 
     @property
     def _at_hand(self) -> tuple[LogDensity, LogDensity]:

@@ -1,0 +1,145 @@
+r"""A root of the reference that covariances are most likely around, and their scales: compiled, as EM asks at each step.
+
+In NumPy's calls, each for a few small matrices, they took two thirds of an M-step, which was half of a search.
+"""
+
+import math
+
+import numpy as np
+
+from bayesgmm.mixture.elementary import jit, jit_sum
+
+
+@jit
+def inverses(factors):
+    """Inverses of lower triangles, (M, D, D)."""
+    n, d = factors.shape[0], factors.shape[1]
+    inverse = np.zeros((n, d, d))
+    for k in range(n):
+        for j in range(d):
+            inverse[k, j, j] = 1.0 / factors[k, j, j]
+            for i in range(j + 1, d):
+                total = 0.0
+                for m in range(j, i):
+                    total += factors[k, i, m] * inverse[k, m, j]
+                inverse[k, i, j] = -total / factors[k, i, i]
+    return inverse
+
+
+@jit_sum
+def around(root, whiteners, rows, log_constants):
+    """Scales h and expected nu, (M,), of covariances with inverse factors W (M, D, D) about a reference with a root."""
+    n, d = whiteners.shape[0], whiteners.shape[1]
+    harmonic, expected = np.empty(n), np.empty(n)
+    logs, product = np.empty(rows.size), np.empty(d)
+    for k in range(n):
+        squares, half_log_volume = 0.0, 0.0
+        for i in range(d):
+            half_log_volume += math.log(abs(whiteners[k, i, i] * root[i, i]))
+            product[:] = 0.0
+            for m in range(i + 1):
+                for j in range(d):
+                    product[j] += whiteners[k, i, m] * root[m, j]
+            for j in range(d):
+                squares += product[j] * product[j]
+        harmonic[k] = d / squares
+        distance = -half_log_volume - 0.5 * d * math.log(harmonic[k])
+        highest = -np.inf
+        for j in range(rows.size):
+            logs[j] = log_constants[j] - rows[j] * distance
+            highest = max(highest, logs[j])
+        total, mean = 0.0, 0.0
+        for j in range(rows.size):
+            share = math.exp(logs[j] - highest)
+            total += share
+            mean += share * rows[j]
+        expected[k] = mean / total
+    return harmonic, expected
+
+
+@jit_sum
+def _triangle(columns):
+    """R (D, D), of A = Q R, by Householder's reflections; the columns of A (D, N), N >= D, are lost."""
+    d, n = columns.shape
+    triangle = np.zeros((d, d))
+    for j in range(d):
+        own = columns[j, j:]
+        length = 0.0
+        for i in range(n - j):
+            length += own[i] * own[i]
+        length = math.copysign(math.sqrt(length), -own[0])
+        triangle[j, j] = length
+        if length == 0.0:
+            continue
+        # The reflection's vector: the column, with its first entry less R's.
+        own[0] -= length
+        scale = -1.0 / (length * own[0])
+        for c in range(j + 1, d):
+            other = columns[c, j:]
+            along = 0.0
+            for i in range(n - j):
+                along += own[i] * other[i]
+            along *= scale
+            for i in range(n - j):
+                other[i] -= along * own[i]
+            triangle[j, c] = other[0]
+    return triangle
+
+
+@jit
+def _upper_inverse(triangle):
+    """The inverse of an upper triangle (D, D); what stands below it is not read."""
+    d = triangle.shape[0]
+    inverse = np.zeros((d, d))
+    for j in range(d):
+        inverse[j, j] = 1.0 / triangle[j, j]
+        for i in range(j - 1, -1, -1):
+            total = 0.0
+            for m in range(i + 1, j + 1):
+                total += triangle[i, m] * inverse[m, j]
+            inverse[i, j] = -total / triangle[i, i]
+    return inverse
+
+
+@jit
+def common_root(root, whiteners, rows, log_constants, rounds, settled):
+    """A root (D, D) of the reference, h and nu, (M,): by fixed-point rounds from ``root`` on.
+
+    They end where no log scale changes by ``settled`` or more.
+    """
+    n, d = whiteners.shape[0], whiteners.shape[1]
+    harmonic, expected = around(root, whiteners, rows, log_constants)
+    columns = np.empty((d, n * d))
+    for _ in range(rounds):
+        total = expected.sum()
+        for k in range(n):
+            share = math.sqrt(harmonic[k] * expected[k] / total)
+            columns[:, k * d : (k + 1) * d] = share * whiteners[k].T
+        # Not by the whiteners' products, which have the square of their condition.
+        root = _upper_inverse(_triangle(columns))
+        last = harmonic
+        harmonic, expected = around(root, whiteners, rows, log_constants)
+        most = 0.0
+        for k in range(n):
+            most = max(most, abs(math.log(harmonic[k] / last[k])))
+        if most < settled:
+            break
+    scale = math.exp(np.log(harmonic).mean())
+    return root * math.sqrt(scale), harmonic / scale, expected
+
+
+@jit
+def log_scales(rows, least, spread, steps):
+    r"""The u, (M,), at which :math:`-m u - t e^{-u} - \tfrac12 u^2 / \tau^2` is highest, of m ``rows`` and t ``least``.
+
+    By Newton's method from below, where it cannot overshoot.
+    """
+    u = np.empty(rows.size)
+    flatness = 1.0 / spread**2
+    for k in range(rows.size):
+        at = min(math.log(least[k] / (rows[k] + 1.0)), 0.0)
+        for _ in range(steps):
+            pull = least[k] * math.exp(-at)
+            at += (pull - rows[k] - at * flatness) / (pull + flatness)
+        u[k] = at
+    return u
