@@ -46,20 +46,69 @@ def from_r() -> Iterator[DataSet]:
         "fgl": ("MASS", "type", ["RI", "Na", "Mg", "Al", "Si", "Ca"], 4),
         "galaxies": ("MASS", None, None, 3),
     }
-    if shutil.which("Rscript") is None:
-        return
     for name, (package, classes, columns, n_components) in wanted.items():
-        script = f'data({name}, package="{package}"); write.csv(as.data.frame({name}), row.names=FALSE)'
-        run = subprocess.run(["Rscript", "-e", script], capture_output=True, text=True)
-        if run.returncode:
+        frame = _of_r(f'data({name}, package="{package}")', f"as.data.frame({name})")
+        if frame is None:
             continue
-        frame = pd.read_csv(io.StringIO(run.stdout))
         labels = None
         if classes is not None:
             labels = pd.factorize(frame[classes.split(":")].astype(str).agg(" ".join, axis=1))[0]
             frame = frame.drop(columns=classes.split(":"))
         x = (frame if columns is None else frame[columns]).to_numpy(dtype=float)
         yield DataSet(name, x, labels, n_components)
+
+
+# Tables that nothing here was chosen by: features and classes, in R.
+OTHERS = {
+    "ruspini": ("data(ruspini, package='cluster')", "ruspini", "rep(1:4, c(20, 23, 17, 15))"),
+    "cats": ("data(cats, package='MASS')", "cats[2:3]", "cats$Sex"),
+    "cars93": (
+        "data(Cars93, package='MASS'); d <- Cars93", "d[c('Price', 'MPG.city', 'Horsepower', 'Weight', 'Wheelbase')]",
+        "d$DriveTrain",
+    ),
+    "synth.tr": ("data(synth.tr, package='MASS')", "synth.tr[1:2]", "synth.tr$yc"),
+    "chevron": ("data(chevron, package='mclust')", "chevron[2:3]", "chevron[[1]]"),
+    "body": ("data(body, package='gclus')", "body[1:24]", "body$Gender"),
+    "body, 8 features": ("data(body, package='gclus')", "body[1:8]", "body$Gender"),
+    "Pima": (
+        "data(PimaIndiansDiabetes2, package='mlbench'); d <- PimaIndiansDiabetes2",
+        "d[c('glucose', 'pressure', 'triceps', 'insulin', 'mass', 'age')]", "d$diabetes",
+    ),
+    "biopsy": (
+        "data(BreastCancer, package='mlbench'); d <- BreastCancer",
+        "lapply(d[2:10], function(v) as.numeric(as.character(v)))", "d$Class",
+    ),
+    "ionosphere, 8 features": ("data(Ionosphere, package='mlbench'); d <- Ionosphere", "d[3:10]", "d$Class"),
+    "sonar, 12 features": ("data(Sonar, package='mlbench'); d <- Sonar", "d[seq(1, 60, 5)]", "d$Class"),
+    "vehicle": ("data(Vehicle, package='mlbench'); d <- Vehicle", "d[1:18]", "d$Class"),
+    "vowel": ("data(Vowel, package='mlbench'); d <- Vowel", "lapply(d[2:10], as.numeric)", "d$Class"),
+    "glass": ("data(Glass, package='mlbench'); d <- Glass", "d[1:9]", "d$Type"),
+} | {
+    name: (f"set.seed(1); d <- mlbench::mlbench.{call}", "d$x", "d$classes")
+    for name, call in {
+        "smiley": "smiley(500)", "shapes": "shapes(500)", "cassini": "cassini(500)", "2dnormals": "2dnormals(500)",
+        "simplex": "simplex(600)", "ringnorm": "ringnorm(400, 4)", "twonorm": "twonorm(400, 6)",
+        "threenorm": "threenorm(400, 5)", "waveform": "waveform(300)",
+    }.items()
+}  # fmt: skip
+
+
+def others() -> Iterator[DataSet]:
+    """Tables of R's mlbench, MASS, mclust, gclus and cluster by which no default was chosen; their complete rows."""
+    for name, (before, x, classes) in OTHERS.items():
+        frame = _of_r(before, f"na.omit(data.frame(as.data.frame({x}), class=as.character({classes})))")
+        if frame is not None:
+            labels = pd.factorize(frame.pop("class"))[0]
+            yield DataSet(name, frame.to_numpy(dtype=float), labels, labels.max() + 1)
+
+
+def _of_r(before: str, frame: str) -> pd.DataFrame | None:
+    """A data frame of R; None where R or the package is not installed."""
+    if shutil.which("Rscript") is None:
+        return None
+    script = f"{before}; write.csv({frame}, row.names=FALSE)"
+    run = subprocess.run(["Rscript", "-e", script], capture_output=True, text=True)
+    return None if run.returncode else pd.read_csv(io.StringIO(run.stdout))
 
 
 def _mixture(name, rng, sizes, means, covariances, far=None, n_components=None) -> DataSet:

@@ -7,7 +7,7 @@ import pytensor.tensor as pt
 import pytest
 from scipy import integrate, stats
 from scipy.optimize import approx_fprime, minimize, minimize_scalar
-from scipy.special import logsumexp
+from scipy.special import logsumexp, softmax
 
 import bayesgmm as bg
 from bayesgmm.data.table import Table
@@ -19,6 +19,7 @@ from bayesgmm.mixture.mixture import Mixture
 from bayesgmm.model.covariance import COVARIANCE_TYPES
 from bayesgmm.model.em import ExpectationMaximisation
 from bayesgmm.model.relative import SCALE_SPREAD, SCALE_WALL, RelativePrior, likenesses
+from bayesgmm.model.root import common_root, inverses, log_scales
 from bayesgmm.model.within import WithinPrior
 from bayesgmm.search.problem import Problem
 
@@ -301,6 +302,34 @@ def test_a_component_that_differs_is_not_drawn_to_those_that_are_alike():
     slopes = np.gradient(log_density, distance)
     own = np.linalg.slogdet(natural)[1] / 2 - np.linalg.slogdet(root)[1] - 1.5 * np.log(harmonic)
     np.testing.assert_allclose(rows[3], -np.interp(own[3], distance, slopes), rtol=1e-3)
+
+
+@pytest.mark.parametrize(("n_components", "n_features"), [(1, 1), (2, 1), (4, 3), (3, 12)])
+def test_the_compiled_root_is_that_of_its_equations(n_components, n_features):
+    """The reference is the harmonic mean of the covariances at their scales, and each scale is the best."""
+    rng, family = np.random.default_rng(n_features), COVARIANCE_TYPES["full"]
+    parts = rng.normal(size=(n_components, n_features, n_features + 2))
+    natural = parts @ np.swapaxes(parts, 1, 2) * np.exp(2 * rng.normal(size=(n_components, 1, 1)))
+    rows, shares = likenesses(n_features + 3.0, family, n_features)
+    prior = RelativePrior(family, np.eye(n_features), rows, shares)
+    start = np.linalg.cholesky(natural.mean(axis=0))
+    whiteners = inverses(np.linalg.cholesky(natural))
+    root, harmonic, own = common_root(start, whiteners, rows, prior.log_constants, 200, 1e-13)
+    inverse, reference = np.linalg.inv(natural), root @ root.T
+    np.testing.assert_allclose(harmonic, n_features / np.trace(reference @ inverse, axis1=1, axis2=2))
+    distance = (np.linalg.slogdet(natural)[1] - np.linalg.slogdet(reference)[1] - n_features * np.log(harmonic)) / 2
+    np.testing.assert_allclose(own, softmax(prior.log_constants - rows * distance[:, None], axis=1) @ rows)
+    expected = np.einsum("k,kij->ij", own * harmonic, inverse) / own.sum()
+    np.testing.assert_allclose(np.linalg.inv(reference), expected, rtol=1e-9, atol=1e-9 * np.abs(expected).max())
+    assert np.log(harmonic).mean() == pytest.approx(0, abs=1e-12)
+
+
+def test_scales_are_at_the_top_of_their_density():
+    rows, least = np.array([0.5, 20.0, 3e4, 5.0]), np.array([2.0, 1e-9, 7.0, 1e6])
+    found = log_scales(rows, least, 1.5, 60)
+    for m, t, u in zip(rows, least, found, strict=True):
+        best = minimize_scalar(lambda v, m=m, t=t: m * v + t * np.exp(-v) + v**2 / 4.5, bounds=(-60, 60)).x
+        assert u == pytest.approx(best, abs=1e-4)
 
 
 @pytest.mark.parametrize("covariance_type", list(COVARIANCE_TYPES))

@@ -1,4 +1,4 @@
-r"""A root of the reference that covariances are most likely around, and their scales: compiled, as EM asks at each step.
+r"""A root of the reference that covariances are most likely around, and their scales: compiled, as EM asks every step.
 
 In NumPy's calls, each for a few small matrices, they took two thirds of an M-step, which was half of a search.
 """
@@ -8,6 +8,9 @@ import math
 import numpy as np
 
 from bayesgmm.mixture.elementary import jit, jit_sum
+
+# Newton's steps end below it.
+NEAR = 1e-9
 
 
 @jit
@@ -36,7 +39,8 @@ def around(root, whiteners, rows, log_constants):
         squares, half_log_volume = 0.0, 0.0
         for i in range(d):
             half_log_volume += math.log(abs(whiteners[k, i, i] * root[i, i]))
-            product[:] = 0.0
+            for j in range(d):
+                product[j] = 0.0
             for m in range(i + 1):
                 for j in range(d):
                     product[j] += whiteners[k, i, m] * root[m, j]
@@ -111,10 +115,14 @@ def common_root(root, whiteners, rows, log_constants, rounds, settled):
     harmonic, expected = around(root, whiteners, rows, log_constants)
     columns = np.empty((d, n * d))
     for _ in range(rounds):
-        total = expected.sum()
+        total = 0.0
+        for k in range(n):
+            total += expected[k]
         for k in range(n):
             share = math.sqrt(harmonic[k] * expected[k] / total)
-            columns[:, k * d : (k + 1) * d] = share * whiteners[k].T
+            for i in range(d):
+                for j in range(d):
+                    columns[j, k * d + i] = share * whiteners[k, i, j]
         # Not by the whiteners' products, which have the square of their condition.
         root = _upper_inverse(_triangle(columns))
         last = harmonic
@@ -124,15 +132,23 @@ def common_root(root, whiteners, rows, log_constants, rounds, settled):
             most = max(most, abs(math.log(harmonic[k] / last[k])))
         if most < settled:
             break
-    scale = math.exp(np.log(harmonic).mean())
-    return root * math.sqrt(scale), harmonic / scale, expected
+    log_scale = 0.0
+    for k in range(n):
+        log_scale += math.log(harmonic[k]) / n
+    scaled = root.copy()
+    for i in range(d):
+        for j in range(d):
+            scaled[i, j] *= math.exp(0.5 * log_scale)
+    for k in range(n):
+        harmonic[k] *= math.exp(-log_scale)
+    return scaled, harmonic, expected
 
 
 @jit
 def log_scales(rows, least, spread, steps):
     r"""The u, (M,), at which :math:`-m u - t e^{-u} - \tfrac12 u^2 / \tau^2` is highest, of m ``rows`` and t ``least``.
 
-    By Newton's method from below, where it cannot overshoot.
+    By Newton's method from below, where it cannot overshoot, and goes about 1 a step where it is far.
     """
     u = np.empty(rows.size)
     flatness = 1.0 / spread**2
@@ -140,6 +156,9 @@ def log_scales(rows, least, spread, steps):
         at = min(math.log(least[k] / (rows[k] + 1.0)), 0.0)
         for _ in range(steps):
             pull = least[k] * math.exp(-at)
-            at += (pull - rows[k] - at * flatness) / (pull + flatness)
+            step = (pull - rows[k] - at * flatness) / (pull + flatness)
+            at += step
+            if step < NEAR:
+                break
         u[k] = at
     return u

@@ -117,7 +117,7 @@ def run_nuts(
 def _check_start(start: Start, estimate: MapEstimate | None) -> None:
     if not (isinstance(start, MapEstimate) or (isinstance(start, str) and start in STARTS["nuts"])):
         raise InvalidArgumentError(
-            f"start = {start!r} must be one of {', '.join(map(repr, STARTS["nuts"]))}, or a MapEstimate of this model "
+            f"start = {start!r} must be one of {', '.join(map(repr, STARTS['nuts']))}, or a MapEstimate of this model "
             "(find_MAP, or one of its modes)."
         )
     if not (estimate is None or isinstance(estimate, MapEstimate)):
