@@ -95,7 +95,7 @@ def test_relabelling_does_not_depend_on_the_order_of_the_chains():
 def test_stephens_ends_at_a_fixed_point_among_the_best_permutations():
     """Overlapping components: given Q no draw has a better order, and few of all 6^3 orders have less divergence."""
     rng = np.random.default_rng(2)
-    draws = [rng.dirichlet([1, 1, 1], size=40) for _ in range(3)]
+    draws = np.array([rng.dirichlet([1, 1, 1], size=40) for _ in range(3)])
 
     def divergence(orders):
         permuted = [p[:, list(o)] for p, o in zip(draws, orders, strict=True)]

@@ -21,6 +21,12 @@ from collections.abc import Callable
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
+from bayesgmm.mixture.threads import share
+
+# Of a slice of the draws, (S, N, K).
+Responsibilities = Callable[[slice], np.ndarray]
+# Responsibilities that a thread holds at once, and slabs at most: each has a sum of its own, in the draws' order.
+SLAB, MOST_SLABS = 200_000, 128
 MAX_ROUNDS = 30
 # The least probability that Q may hold, so that a logarithm stays finite.
 LEAST = 1e-12
@@ -36,13 +42,13 @@ def surprise_of(reference: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(-np.log(np.maximum(reference, LEAST)).T)
 
 
-def stephens(responsibilities: Callable[[int], np.ndarray], n_draws: int, pivot: int = 0) -> np.ndarray:
-    """Stephens' algorithm, a draw at a time.
+def stephens(responsibilities: Responsibilities, n_draws: int, pivot: int = 0) -> np.ndarray:
+    """Stephens' algorithm, some draws at a time, on all cores.
 
     Parameters
     ----------
     responsibilities : callable
-        Draw -> (N, K) matrix. Called in every round, so that memory stays O(N K).
+        A slice of the draws -> (S, N, K). Called in every round, so that memory does not grow with the draws.
     n_draws : int
     pivot : int
         The draw whose labels the first round follows.
@@ -52,30 +58,42 @@ def stephens(responsibilities: Callable[[int], np.ndarray], n_draws: int, pivot:
     (n_draws, K) int array
         ``permutation[s, k]`` is draw s's own label of the component that is given label k.
     """
-    reference = responsibilities(pivot)
+    reference = responsibilities(slice(pivot, pivot + 1))[0]
     permutation = np.tile(np.arange(reference.shape[1]), (n_draws, 1))
+    slabs = _slabs(n_draws, reference.size)
+    totals = np.empty((len(slabs), *reference.shape))
     for round_ in range(MAX_ROUNDS):
-        surprise, total = surprise_of(reference), np.zeros_like(reference)
-        changed = False
-        for s in range(n_draws):
-            probability = responsibilities(s)
-            order = _assign(surprise @ probability)
-            changed |= not np.array_equal(order, permutation[s])
-            permutation[s] = order
-            total += probability[:, order]
-        reference = total / n_draws
-        if not changed and round_ > 0:
+        surprise, last = surprise_of(reference), permutation.copy()
+
+        def assign(i: int, surprise: np.ndarray = surprise) -> None:
+            probability = responsibilities(slabs[i])
+            permutation[slabs[i]] = [_assign(cost) for cost in surprise @ probability]
+            totals[i] = np.take_along_axis(probability, permutation[slabs[i], None], axis=2).sum(axis=0)
+
+        share(len(slabs), assign)
+        reference = totals.sum(axis=0) / n_draws
+        if round_ > 0 and np.array_equal(permutation, last):
             break
     return permutation
 
 
-def ecr(responsibilities: Callable[[int], np.ndarray], n_draws: int, pivot: int = 0) -> np.ndarray:
+def ecr(responsibilities: Responsibilities, n_draws: int, pivot: int = 0) -> np.ndarray:
     """Equivalence classes representatives: agree with the pivot's allocation. Arguments as for :func:`stephens`."""
-    reference = responsibilities(pivot)
+    reference = responsibilities(slice(pivot, pivot + 1))[0]
     n_components = reference.shape[1]
     one_hot = np.eye(n_components)[reference.argmax(axis=1)]
     permutation = np.empty((n_draws, n_components), dtype=np.int64)
-    for s in range(n_draws):
-        allocation = np.eye(n_components)[responsibilities(s).argmax(axis=1)]
-        permutation[s] = _assign(-(one_hot.T @ allocation))
+    slabs = _slabs(n_draws, reference.size)
+
+    def assign(i: int) -> None:
+        allocation = np.eye(n_components)[responsibilities(slabs[i]).argmax(axis=2)]
+        permutation[slabs[i]] = [_assign(cost) for cost in -(one_hot.T @ allocation)]
+
+    share(len(slabs), assign)
     return permutation
+
+
+def _slabs(n_draws: int, size: int) -> list[slice]:
+    """Draws that are relabelled at once, by a draw's number of responsibilities; whatever the number of threads."""
+    length = max(1, SLAB // size, -(-n_draws // MOST_SLABS))
+    return [slice(start, min(start + length, n_draws)) for start in range(0, n_draws, length)]
