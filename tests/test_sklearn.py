@@ -5,6 +5,7 @@ import warnings
 from dataclasses import replace
 
 import numpy as np
+import pymc as pm
 import pytest
 from sklearn.base import clone
 from sklearn.datasets import load_iris, load_wine
@@ -58,6 +59,15 @@ def test_flat_priors_give_scikit_learns_estimate(name, covariance_type):
 
 
 @unbounded
+def test_priors_read_as_they_were_written():
+    assert repr(bg.Priors()) == "Priors()"
+    assert repr(bg.Priors.flat()) == "Priors(means=pm.Flat.dist(), scales=pm.HalfFlat.dist(), lkj_eta='flat')"
+    given = bg.Priors(concentration="sparse", variances=pm.InverseGamma.dist(3, 1))
+    written = "Priors(concentration='sparse', variances=pm.InverseGamma.dist(alpha=3.0, beta=1.0))"
+    assert repr(given) == written
+    assert repr(eval(repr(given), {"Priors": bg.Priors, "pm": pm})) == written
+
+
 def test_flat_priors_are_a_constant_and_say_so(faithful):
     """The log posterior less the log-likelihood is the same wherever one looks, and the default priors' is not."""
     from bayesgmm.search.problem import Problem

@@ -148,6 +148,13 @@ def in_words(variable: Any) -> str:
     return str_for_dist(variable)
 
 
+def in_python(prior: Any) -> str:
+    """An unnamed distribution as it is made; in PyMC's words, where no call is found that makes it."""
+    apart = taken_apart(prior)
+    call = None if apart is None else written(*apart)
+    return in_words(prior).split("~")[-1].strip() if call is None else f"pm.{call}"
+
+
 def _log_density(prior: Any, values: np.ndarray) -> np.ndarray:
     """Log-density at numbers, each for every entry of the prior, (n, ...)."""
     batch = (values.size, *(1,) * prior.ndim)

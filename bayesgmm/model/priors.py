@@ -18,7 +18,7 @@ a hyperplane, would otherwise make the density unbounded, and eta > 1 + D/2 is w
 
 import numbers
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -157,6 +157,10 @@ class Priors:
                     f"{name} = {prior!r} must be an unnamed PyMC distribution, such as pm.Normal.dist(0, 5)."
                 )
         self._check_reference()
+
+    def __repr__(self) -> str:
+        given = ((f, getattr(self, f.name)) for f in fields(self))
+        return f"Priors({', '.join(f'{f.name}={_as_given(v)}' for f, v in given if v is not f.default)})"
 
     def _check_sparse(self) -> None:
         if self.concentration != SPARSE or self.weights == "stick-breaking":
@@ -307,6 +311,14 @@ def _users(prior: Any, variable: str, shape: tuple[int, ...]) -> Prior:
     name, parameters = apart
     numbers = {f"{variable}_prior_{i}": value for i, value in enumerate(parameters)}
     return Prior(variable, name, numbers, users=True, source=prior, words=written(name, parameters))
+
+
+def _as_given(value: Any) -> str:
+    if not _is_distribution(value):
+        return repr(value)
+    from bayesgmm.graph.user_priors import in_python
+
+    return in_python(value)
 
 
 def _is_distribution(prior: Any) -> bool:

@@ -42,7 +42,7 @@ LIKENESSES = 10
 LEAST_WEIGHT, LEAST_SHARE = 1e-12, 1e-6
 # Fixed-point rounds in which a reference is found for covariances; they end where no log scale changes by more.
 ROUNDS, SETTLED = 8, 1e-3
-# To a scale given its shape, at most: with 8 a component a hundred times as wide as the reference fell short of its own.
+# To a scale given its shape, at most: with 8 a component a hundred times as wide as the reference fell short of it.
 NEWTON_STEPS = 60
 
 

@@ -81,7 +81,8 @@ def relabelled(fit: Fit, method: str = "stephens") -> Fit:
     free = fit.free
     if free.size > 1:
         algorithm = {"stephens": stephens, "ecr": ecr}[method]
-        permutation[:, free] = free[algorithm(lambda some: draws[some].responsibilities(x)[..., free], len(draws), pivot)]
+        found = algorithm(lambda some: draws[some].responsibilities(x)[..., free], len(draws), pivot)
+        permutation[:, free] = free[found]
     permuted_means = np.take_along_axis(draws.means, permutation[:, free, None], axis=1)
     permutation[:, free] = permutation[:, free[np.lexsort(permuted_means.mean(axis=0).T[::-1])]]
     return fit.relabelled(permutation.reshape(fit.n_chains, fit.n_draws, -1), method)
