@@ -11,11 +11,13 @@ import pytest
 import xarray as xr
 from scipy.special import logsumexp, softmax
 from scipy.stats import multivariate_normal
+from sklearn.datasets import load_wine
 
 import bayesgmm as bg
 from bayesgmm.exceptions import InvalidArgumentError, MultipleModesWarning
 from bayesgmm.record.fit import Fit
-from bayesgmm.search.mode import Mode, chains_per_mode, importance_shares, shares
+from bayesgmm.search.mode import Mode, chains_per_mode, importance_shares, rough_log_evidence, shares
+from bayesgmm.search.optima import Optima
 
 
 def two_clusterings(seed):
@@ -67,11 +69,31 @@ def test_importance_shares_say_when_a_proposal_is_too_narrow():
     assert shape[0] > 0.7
 
 
-def test_laplace_masses_are_exact_for_a_gaussian_posterior_and_nan_without_curvature():
-    modes = [Mode(np.zeros(1), np.eye(1), np.log(3.0)), Mode(np.ones(1), np.eye(1), 0.0)]
-    np.testing.assert_allclose(shares(modes), [0.75, 0.25])
-    modes.append(Mode(np.ones(1), np.eye(1), np.nan))
-    np.testing.assert_allclose(shares(modes), [0.75, 0.25, np.nan])
+def test_shares_are_those_of_modes_each_counted_once():
+    log_evidence = np.log([3.0, 1.0, 3.0])
+    np.testing.assert_allclose(shares(log_evidence, [0, 1]), [0.75, 0.25, 0.75])
+    np.testing.assert_allclose(shares(np.append(log_evidence, np.nan), [0, 1, 3]), [0.75, 0.25, 0.75, np.nan])
+    assert np.isnan(shares(np.array([np.nan]), [0])).all()
+
+
+def test_what_is_roughly_nothing_is_not_counted_exactly_until_it_is_asked_for(monkeypatch):
+    """Wine has many optima, and so many parameters that each of their curvatures takes time."""
+    model = bg.build_model(load_wine().data, 3)
+    estimate = bg.find_MAP(model, n_init=12, random_seed=0, progressbar=False)
+    problem, found = estimate.problem, estimate.optima.found
+    assert len(found) > 2
+    rough = rough_log_evidence(problem, [optimum.q for optimum in found])
+    exact = np.array([Mode.near(problem, optimum.q).log_evidence for optimum in found])
+    np.testing.assert_allclose(rough - rough[0], exact - exact[0], atol=3 + 0.1 * np.ptp(exact))
+    monkeypatch.setattr("bayesgmm.search.optima.ROUGHLY_NOTHING", 0.0)
+    some = Optima(problem, estimate.starts, found)
+    modes, above = some._modes
+    assert len(modes) < len(found)
+    index = int(np.flatnonzero(above < 0)[0])
+    assert 0 <= some.share(index) < 1
+    assert some.mode(index).log_evidence == pytest.approx(exact[index])
+    assert some.mode(index) is some.mode(index)
+    assert not some.have_one_mode(index, 0)
 
 
 def test_chains_go_to_the_modes_by_their_share():

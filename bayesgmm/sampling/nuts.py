@@ -129,7 +129,7 @@ def _where_to_start(estimate: MapEstimate, start: Start, n_chains: int) -> tuple
     optima = estimate.optima
     order = optima.by_share
     if isinstance(start, MapEstimate):
-        order = [estimate.index, *(i for i in order if optima.mode(i) is not estimate.mode)]
+        order = [estimate.index, *(i for i in order if not optima.have_one_mode(i, estimate.index))]
     share = np.array([optima.share(i) for i in order])
     apart = start == "dispersed" or (start == "auto" and not share[0] >= NEARLY_ALL)
     counts = chains_per_mode(share, n_chains) if apart else np.array([n_chains] + [0] * (len(order) - 1))

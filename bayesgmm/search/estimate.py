@@ -212,7 +212,7 @@ class MapEstimate:
         uniforms = rng.random((draws, self.problem.specification.n_components + 1))
         drawn = self.problem.in_drawn_order(self.problem.constrain(q), uniforms)
         posterior = {name: values[None] for name, values in drawn.items()}
-        others = [i for i in self.optima.by_share if self.optima.mode(i) is not self.mode]
+        others = [i for i in self.optima.by_share if not self.optima.have_one_mode(i, self.index)]
         provenance = self.provenance.changed(
             method="laplace",
             seed=seed_of(random_seed),

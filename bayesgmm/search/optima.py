@@ -8,7 +8,7 @@ import numpy as np
 from bayesgmm.record.provenance import NEGLIGIBLE_SHARE, Modes
 from bayesgmm.record.starts import Starts
 from bayesgmm.search.climb import Optimum
-from bayesgmm.search.mode import Mode, distinct_modes, shares
+from bayesgmm.search.mode import ROUGHLY_NOTHING, Mode, distinct_modes, rough_log_evidence, shares
 from bayesgmm.search.problem import Problem
 
 
@@ -30,28 +30,66 @@ class Optima:
     found: tuple[Optimum, ...]
 
     @cached_property
+    def _rough(self) -> np.ndarray:
+        return rough_log_evidence(self.problem, [optimum.q for optimum in self.found])
+
+    @cached_property
     def _modes(self) -> tuple[list[Mode], np.ndarray]:
-        # Several optima may have one mode of the density of q above them: its Jacobian shifts them together.
-        return distinct_modes(self.problem, [optimum.q for optimum in self.found])
+        """The modes that may hold some of the posterior, and which is above each optimum; -1 where it is none of them.
+
+        Several optima may have one mode of the density of q above them: its Jacobian shifts them together.
+        """
+        matter = self._rough >= self._rough.max() - ROUGHLY_NOTHING
+        matter[0] = True
+        modes, own = distinct_modes(self.problem, [self.found[i].q for i in np.flatnonzero(matter)])
+        above = np.full(len(self.found), -1)
+        above[matter] = own
+        return modes, above
+
+    @cached_property
+    def _log_evidence(self) -> np.ndarray:
+        """Of the mode above each optimum, (M,)."""
+        modes, above = self._modes
+        exact = np.array([mode.log_evidence for mode in modes])
+        best = exact[above[self._rough.argmax()]]
+        return np.where(above < 0, best + self._rough - self._rough.max(), exact[above])
+
+    @cached_property
+    def _firsts(self) -> list[int]:
+        """The highest optimum below every mode."""
+        above = self._modes[1].tolist()
+        return [i for i, mode in enumerate(above) if mode < 0 or above.index(mode) == i]
 
     @cached_property
     def _shares(self) -> np.ndarray:
-        return shares(self._modes[0])
+        return shares(self._log_evidence, self._firsts)
+
+    @cached_property
+    def _others(self) -> dict[int, Mode]:
+        return {}
 
     def mode(self, index: int) -> Mode:
         """The mode of the density of q above an optimum."""
         modes, above = self._modes
-        return modes[above[index]]
+        if above[index] >= 0:
+            return modes[above[index]]
+        if index not in self._others:
+            self._others[index] = Mode.near(self.problem, self.found[index].q)
+        return self._others[index]
+
+    def have_one_mode(self, first: int, second: int) -> bool:
+        """Whether one mode is above two optima."""
+        above = self._modes[1]
+        return first == second or bool(above[first] == above[second] >= 0)
 
     def share(self, index: int) -> float:
         """The share of the posterior of the mode above an optimum, by Laplace's method; NaN: unknown."""
-        return float(self._shares[self._modes[1][index]])
+        return float(self._shares[index])
 
     @property
     def by_share(self) -> list[int]:
         """The highest optimum below every mode: from the mode that holds most on, unknown shares last."""
-        firsts = np.unique(self._modes[1], return_index=True)[1]
-        return sorted(map(int, firsts), key=lambda i: -np.nan_to_num(self.share(i), nan=-1.0))
+        return sorted(self._firsts, key=lambda i: -np.nan_to_num(self.share(i), nan=-1.0))
 
     @property
     def that_matter(self) -> list[int]:
@@ -61,9 +99,4 @@ class Optima:
 
     def record(self, order: list[int]) -> Modes:
         """What is kept of the modes above some optima, in that order."""
-        modes = [self.mode(i) for i in order]
-        return Modes(
-            shares=np.array([self.share(i) for i in order]),
-            log_evidence=np.array([mode.log_evidence for mode in modes]),
-            optima=np.array(order),
-        )
+        return Modes(shares=self._shares[order], log_evidence=self._log_evidence[order], optima=np.array(order))
