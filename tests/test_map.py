@@ -30,7 +30,7 @@ from bayesgmm.search import (
     problem as problem_module,
     starts as starts_module,
 )
-from bayesgmm.search.ascents import LEAST_STARTS, Ascents
+from bayesgmm.search.ascents import LEAST_STARTS, PATIENCE, Ascents
 from bayesgmm.search.crossing import crossed, divergences
 from bayesgmm.search.curvature import negative_hessian
 from bayesgmm.search.problem import Problem
@@ -236,8 +236,10 @@ def test_a_search_goes_on_where_one_kind_of_start_alone_found_the_best(faithful_
     assert not of_kinds("k-means", "split and merge")
     assert not of_kinds("k-means", "k-means", "k-means within clusters")
     # Twice as long without anything better will do; those that look around the best are none of them.
-    assert of_kinds("k-means", "k-means", n=13)
-    assert not of_kinds("k-means", "random rows", then="reweighted rows", n=30)
+    enough = 1 + 2 * 2 * PATIENCE
+    assert not of_kinds("k-means", "k-means", n=enough - 1)
+    assert of_kinds("k-means", "k-means", n=enough)
+    assert not of_kinds("k-means", "random rows", then="reweighted rows", n=2 * enough)
     # What was found around the best has others around it.
     assert not of_kinds("reweighted rows", "k-means", "random rows")
     assert of_kinds("reweighted rows", "k-means", "random rows", *("reweighted rows",) * 10, n=25)

@@ -31,8 +31,8 @@ PATIENCE = 5
 LONGER = 2
 # And so many that look around the best, where it was found so: one leads on to another.
 AROUND = 10
-# A start is given up where fifty more of EM's last steps, and so many nats on top, would not take it to the best. Of 501
-# climbs on seven tables that is a quarter of the time, and none of the 49 that ended above the best so far.
+# A start is given up where fifty more of EM's last steps, and so many nats on top, would not take it to the best. Of
+# 501 climbs on seven tables that is a quarter of the time, and none of the 49 that ended above the best so far.
 STEPS_AHEAD, NATS_AHEAD = 50, 10.0
 # And where very many rows would have to be other than some of them by so many standard errors.
 ERRORS = 6.0
@@ -115,10 +115,10 @@ class Ascents:
 
     @property
     def _enough_anywhere(self) -> bool:
-        """Whether the best was found three times, and three starts for every component found nothing better.
+        """Whether the best was found three times, and five starts for every component found nothing better.
 
-        Six, where no two kinds found it that do not begin at the best: those lead back to it. Starts that only look
-        around the best are none of the three or six; what one of them found first others may never find.
+        Ten, where no two kinds found it that do not begin at the best: those lead back to it. Starts that only look
+        around the best are none of the three, five or ten; what one of them found first others may never find.
         """
         best = self.best
         if best is None:
