@@ -25,6 +25,8 @@ DIVERGENT_FAILURE = 0.01
 PARETO_K_LIMIT = 0.7
 # Where no shares of the modes are known: an optimum within this many nats of the best may hold posterior mass.
 OPTIMUM_GAP = 7.0
+# Where the best optimum was not found often, as many times the starts are advised.
+AS_MANY_STARTS = 3
 # Draws of a chain that are looked at for the number of occupied components, so that R-hat of it is rough.
 OCCUPIED_DRAWS, OCCUPIED_LIMIT = 250, 1.1
 # A prior has less of its mass as far out as the posterior in one fit in a thousand that it foresaw.
@@ -176,9 +178,10 @@ def _best_found_again(starts: Starts) -> Check:
     def sentence() -> str:
         found = "once" if times == 1 else f"{times} times"
         apart = ", and no two starts ended at the same optimum" if len(starts) == starts.n_optima > 1 else ""
+        more = 100 * -(-AS_MANY_STARTS * len(starts) // 100)
         return (
             f"the search may have missed the best optimum: of {len(starts)} starts the best was found {found}{apart}. "
-            "Try more starts (find_MAP(n_init=100)), fewer components, or a simpler covariance_type."
+            f"Try more starts (find_MAP(n_init={more})), fewer components, or a simpler covariance_type."
         )
 
     return Check("starts that found the best optimum", times, FOUND_OFTEN, times >= FOUND_OFTEN, sentence=sentence)

@@ -74,9 +74,9 @@ def find_MAP(
     model : pm.Model
         From :func:`build_model`.
     n_init : int or "auto", default "auto"
-        Number of starts. "auto": until the best optimum was found three times and three starts for every component
-        (six, unless two kinds of starts found it that do not begin at it) have found nothing better; at least 24, and
-        besides these the starts of reweighted rows, ten more of them where one of them found the best; at most 200,
+        Number of starts. "auto": until the best optimum was found three times and five starts for every component
+        (ten, unless two kinds of starts found it that do not begin at it) have found nothing better; at least 24, and
+        besides these the starts of reweighted rows, ten more of them where one of them found the best; at most 300,
         and 1 of a single component.
     start : dict, MapEstimate, or list of these, optional
         Where the search begins: ``weights``, ``means`` and ``covariances`` as ``point`` has them, or an estimate. They
