@@ -32,6 +32,21 @@ def check_choice(value: Any, name: str, choices: tuple[str, ...]) -> str:
     return str(value)
 
 
+def check_random_state(random_state: Any) -> np.random.RandomState:
+    """scikit-learn's: None, an integer or a RandomState; a Generator too."""
+    from sklearn.utils import check_random_state as checked
+
+    if isinstance(random_state, np.random.Generator):
+        return np.random.RandomState(int(random_state.integers(2**32)))
+    try:
+        return checked(random_state)
+    except ValueError:
+        raise InvalidArgumentError(
+            f"random_state = {random_state!r} must be None, an integer from 0 to 2**32 - 1, or a random generator of "
+            "NumPy's."
+        ) from None
+
+
 def check_probability(value: Any, name: str) -> float:
     """An argument strictly between 0 and 1."""
     if isinstance(value, bool) or not isinstance(value, float | int | np.floating) or not 0 < value < 1:

@@ -1,12 +1,12 @@
 """The scikit-learn face: ``GaussianMixture`` with a posterior behind it."""
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from sklearn.base import BaseEstimator, DensityMixin
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from bayesgmm.arguments import INFERENCES, MOST_COMPONENTS, STARTS, check_choice, check_count
+from bayesgmm.arguments import INFERENCES, MOST_COMPONENTS, STARTS, check_choice, check_count, check_random_state
 from bayesgmm.data.table import Table
 from bayesgmm.exceptions import InvalidArgumentError, ModelError
 from bayesgmm.posterior.suited import affordable, kept, suited
@@ -259,6 +259,10 @@ class GaussianMixture(ScikitLearn, Predictions, DensityMixin, BaseEstimator):
     def _chosen(self, X: Any, sample_weight: Any) -> Any:
         """K, where it is to be found."""
         self.selection_: Selection | None = None
+        if isinstance(self.n_components, Iterable) and not isinstance(self.n_components, str):
+            raise InvalidArgumentError(
+                f'n_components = {self.n_components!r} must be one number, or "auto"; bayesgmm.select compares several.'
+            )
         if not isinstance(self.n_components, str):
             return self.n_components
         from bayesgmm.selection.select import select

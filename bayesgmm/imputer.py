@@ -4,10 +4,9 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from bayesgmm.arguments import check_choice
+from bayesgmm.arguments import check_choice, check_random_state
 from bayesgmm.data.observations import Observations
 from bayesgmm.estimator import GaussianMixture
 from bayesgmm.prediction import LARGEST_SEED

@@ -5,10 +5,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from bayesgmm.arguments import check_count
+from bayesgmm.arguments import check_count, check_random_state
 from bayesgmm.data.blocks import Blocks, are_elsewhere
 from bayesgmm.data.checks import finite, positions
 from bayesgmm.data.observations import Rows

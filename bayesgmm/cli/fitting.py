@@ -17,7 +17,7 @@ from bayesgmm.cli.options import (
     OfMissing,
     check_store,
     missing_values,
-    number_of_components,
+    whole_number,
 )
 from bayesgmm.cli.printing import console, one_line_errors, print_estimate, print_fit
 from bayesgmm.cli.reading import read_frame
@@ -49,6 +49,10 @@ def fit_command(
     report: Annotated[Path | None, typer.Option(help="Also write a page about the fit, such as report.html.")] = None,
     draws: Annotated[int, typer.Option(help="Draws of every chain.")] = 1000,
     chains: Annotated[int, typer.Option(help="Chains.")] = 4,
+    tune: Annotated[int, typer.Option(help="Draws of every chain before those, which it learns its steps by.")] = 200,
+    n_init: Annotated[
+        str, typer.Option(help="Starts of the search; auto: until it comes back to its best.", metavar="INTEGER|auto")
+    ] = "auto",
     seed: Annotated[int | None, typer.Option(help="Random seed. Default: a new one, which is saved.")] = None,
     store: Annotated[
         Path | None, typer.Option(help="New folder that keeps draws as they come, should the process be killed.")
@@ -73,11 +77,13 @@ def fit_command(
         from bayesgmm.arguments import INFERENCES, STARTS, check_choice, check_count
         from bayesgmm.record.fit import Fit
 
-        n_components = number_of_components(components)
+        n_components = whole_number("n_components", "--components", components)
         check_choice(inference, "inference", INFERENCES)
         check_choice(start, "start", STARTS[inference])
         gaps = missing_values(na, drop_missing, missing)
+        n_starts = whole_number("n_init", "--n-init", n_init)
         check_count(draws, "draws")
+        check_count(tune, "tune")
         check_count(chains, "chains")
         names = None if columns is None else split_names(columns)
         if store is not None:
@@ -96,14 +102,18 @@ def fit_command(
             n_components = selection.best[0]
         model = bg.build_model(rows, n_components, covariance_type=covariance, missing=missing, noise=noise, **known)
         began = time.perf_counter()
-        estimate = bg.find_MAP(model, random_seed=seed, progressbar=not json)
+        estimate = bg.find_MAP(
+            model, n_init="auto" if n_starts is None else n_starts, random_seed=seed, progressbar=not json
+        )
         if not json:
             print_estimate(estimate, time.perf_counter() - began)
         began = time.perf_counter()
         if inference == "nuts":
+            if not json:
+                console.print(f"Sampling {chains} chains of {draws} draws; --inference map would end here.")
             dt = bg.sample(
-                model, draws=draws, chains=chains, start=start, estimate=estimate, random_seed=seed, store=store,
-                progressbar=not json,
+                model, draws=draws, chains=chains, tune=tune, start=start, estimate=estimate, random_seed=seed,
+                store=store, progressbar=not json,
             )  # fmt: skip
             said = f"NUTS in {time.perf_counter() - began:.1f} s: {chains} chains of {draws} draws.\n"
         else:

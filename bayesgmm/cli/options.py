@@ -49,17 +49,17 @@ class Plot(StrEnum):
     modes = "modes"
 
 
-def number_of_components(text: str) -> int | None:
-    """K from ``--components``, of which a word or 3.5 is refused in one line as 0 is; None of "auto"."""
+def whole_number(name: str, option: str, text: str) -> int | None:
+    """The number given to an option, of which a word or 3.5 is refused in one line as 0 is; None of "auto"."""
     if text == "auto":
         return None
     try:
         number = int(text)
     except ValueError:
         raise InvalidArgumentError(
-            f"--components {text!r} must be a whole number of at least 1, such as --components 2, or auto."
+            f"{option} {text!r} must be a whole number of at least 1, such as {option} 2, or auto."
         ) from None
-    return check_count(number, "n_components")
+    return check_count(number, name)
 
 
 def missing_values(na: list[str] | None, drop: bool, word: str) -> Missing:

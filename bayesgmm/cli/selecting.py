@@ -149,6 +149,8 @@ def print_selection(selection: "Selection") -> None:
         f"Best by BIC: {k} {name}." + (f" Not distinguishable from it: {', '.join(others)}." if others else ""),
         markup=False,
     )
+    if selection.edge:
+        console.print(selection.edge, markup=False, soft_wrap=True)
     for model, doubts in zip(names, shown["doubts"], strict=True):
         if doubts:
             console.print(f"- {model}: {doubts}", markup=False, soft_wrap=True)

@@ -107,7 +107,7 @@ def _invariant_rhat(chains: _Chains) -> Check:
         "R-hat, label-invariant", chains.rhat, RHAT_LIMIT, chains.rhat <= RHAT_LIMIT,
         "fail" if unweighed else "caution",
         lambda: _apart_in_words(chains) if chains.apart else
-        f"R-hat (label-invariant) is {chains.rhat:.3f}: the chains are too short to agree. Draw more.",
+        f"R-hat (label-invariant) is {_shown(chains.rhat)}: the chains are too short to agree. Draw more.",
     )  # fmt: skip
 
 
@@ -125,7 +125,7 @@ def _apart_in_words(chains: _Chains) -> str:
     dispersed = "bayesgmm.sample(start='dispersed')" if chains.fit.specification is None else "start='dispersed'"
     return start + (
         f"and nothing says how much of the posterior each holds: do not pool them. Try {dispersed}, which weighs "
-        "modes, a longer tune, or fewer components."
+        "modes, longer chains (tune, draws), or fewer components."
     )
 
 
@@ -155,10 +155,13 @@ def _labelled(chains: _Chains) -> Iterator[Check]:
 
 
 def _parameters_rhat(chains: _Chains, rhat: float) -> Check:
+    import arviz_stats
+
     def sentence() -> str:
         if chains.apart:  # then the reason stands above
             return ""
-        said = f"R-hat of the relabelled parameters is {rhat:.3f}"
+        at = _largest_of(arviz_stats.rhat(chains.common[0].parameters))
+        said = f"R-hat of the relabelled parameters is {_shown(rhat)} ({at})"
         if chains.rhat <= RHAT_LIMIT and rhat > APART:
             return (
                 f"{said}, while label-invariant quantities agree: weak identification, components trade places. "
@@ -185,8 +188,11 @@ def _sample_sizes(chains: _Chains) -> Iterator[Check]:
         if chains.apart:
             return ""
         traded = min(sizes["label-invariant", kind] for kind in ("bulk", "tail")) >= enough
+        of = least[0]
+        if of == "parameters":
+            of = _largest_of(-arviz_stats.ess(chains.common[0].parameters, method=least[1]))
         return (
-            f"the smallest effective sample size ({least[1]}, {least[0]}) is {sizes[least]:.0f}, below {enough} "
+            f"the smallest effective sample size ({least[1]}, {of}) is {sizes[least]:.0f}, below {enough} "
             f"({ESS_PER_CHAIN} a chain): intervals are rough. "
             + ("Components trade places within chains; try fewer, or draw more." if traded else "Draw more.")
         )
@@ -213,3 +219,19 @@ def _largest_rhat(dataset: "xr.Dataset") -> float:
 
 def _smallest(dataset: "xr.Dataset") -> float:
     return float(np.nanmin([np.nanmin(np.append(v.values, np.inf)) for v in dataset.data_vars.values()]))
+
+
+def _largest_of(dataset: "xr.Dataset") -> str:
+    """Which entry of which variable is the largest, such as ``means[2, 'depth']``."""
+    largest = {name: float(np.nanmax(np.append(v.values, -np.inf))) for name, v in dataset.data_vars.items()}
+    name = max(largest, key=lambda name: largest[name])
+    variable = dataset[name]
+    at = np.unravel_index(np.nanargmax(variable.values), variable.shape)
+    labels = [variable[dim].values[i].item() if dim in variable.coords else int(i)
+              for dim, i in zip(variable.dims, at, strict=True)]  # fmt: skip
+    return f"{name}{labels or ''}"
+
+
+def _shown(rhat: float) -> str:
+    """To three digits, or to four where these would be the limit's."""
+    return f"{rhat:.3f}" if round(rhat, 3) != RHAT_LIMIT else f"{rhat:.4f}"

@@ -19,8 +19,11 @@ from bayesgmm.record.starts import FOUND_OFTEN, Starts
 
 # Betancourt (2016), https://arxiv.org/abs/1604.00695.
 EBFMI_LIMIT = 0.3
-# A share of divergent draws above this says that part of the posterior was not reached.
-DIVERGENT_FAILURE = 0.01
+# Shares of divergent draws: above the first part of the posterior may, above the second it will not have been reached.
+# A limit of 0 made a run the worse the longer it was: of 16,000 draws one diverges somewhere.
+DIVERGENT_LIMIT, DIVERGENT_FAILURE = 1e-3, 0.01
+# Of draws at the maximum tree depth, which cost time and effective draws, and are no less right.
+DEEP_LIMIT = 0.01
 # Pareto shapes above this say that a mode's share is a rough guess (Vehtari, Simpson, Gelman, Yao and Gabry 2024).
 PARETO_K_LIMIT = 0.7
 # Where no shares of the modes are known: an optimum within this many nats of the best may hold posterior mass.
@@ -31,6 +34,8 @@ AS_MANY_STARTS = 3
 OCCUPIED_DRAWS, OCCUPIED_LIMIT = 250, 1.1
 # A prior has less of its mass as far out as the posterior in one fit in a thousand that it foresaw.
 CONFLICT_LIMIT = 1e-3
+# A feature with fewer different values is a code: two answers, or the absence of something.
+MANY_VALUES = 3
 # A component rests on one value of a feature if more of its rows than this have it, and there are as many as these.
 SAME_VALUE, LEAST_ROWS = 0.8, 3
 
@@ -55,6 +60,7 @@ def checks(fit: Fit) -> Iterator[Check]:
     yield _smallest_component(fit)
     yield _narrowest_component(fit)
     yield _one_value(fit)
+    yield _fewest_values(fit)
 
 
 def _importance(pareto_k: float) -> Check:
@@ -83,14 +89,15 @@ def _sampler(fit: Fit) -> Iterator[Check]:
     if diverging is not None:
         share = float(diverging.mean())
         yield Check(
-            "divergent share", share, 0.0, share == 0, "fail" if share > DIVERGENT_FAILURE else "caution",
-            lambda: f"{int(diverging.sum())} draws diverged: the sampler could not follow the posterior there. "
-            "Try fewer components or more informative priors.",
+            "divergent share", share, DIVERGENT_LIMIT, share <= DIVERGENT_LIMIT,
+            "fail" if share > DIVERGENT_FAILURE else "caution",
+            lambda: f"{int(diverging.sum())} of {diverging.size} draws diverged: the sampler could not follow the "
+            "posterior there. Try fewer components or more informative priors.",
         )  # fmt: skip
     if deep is not None:
         share_deep = float(deep.mean())
         yield Check(
-            "share at maximum tree depth", share_deep, 0.0, share_deep == 0,
+            "share at maximum tree depth", share_deep, DEEP_LIMIT, share_deep <= DEEP_LIMIT,
             sentence=lambda: f"{int(deep.sum())} of {deep.size} draws reached the maximum tree depth: "
             "draws are correlated. Try a longer tune.",
         )  # fmt: skip
@@ -146,22 +153,24 @@ def _modes(fit: Fit) -> Iterator[Check]:
     if optima.size > 1:
         yield Check("gap to the second optimum, nats", float(optima[0] - optima[1]), NO_LIMIT, True)
     modes = provenance.modes
-    others = [g for g in optima[0] - optima[1:] if g < OPTIMUM_GAP] if modes is None else modes.others
+    others = [g for g in optima[0] - optima[1:] if g < OPTIMUM_GAP] if modes is None else modes.without_chains
     if modes is not None and np.sum(others) <= 1 - NEARLY_ALL:  # not so if a share is unknown
         others = []
+    dispersed = modes is not None and modes.started_shares is not None
 
     def sentence() -> str:
         evidence = f"{len(others)} of them, holding about {percentages(others)} of the posterior"
         if modes is None:
             gaps = ", ".join(f"{gap:.1f}" for gap in others[:5])
             evidence = f"{len(others)} of them, within {OPTIMUM_GAP:g} nats of the best (gaps {gaps})"
+        draws_of = "those at which chains began" if dispersed else "the one that these draws are of"
+        remedy = f"more chains (chains={fit.n_chains + len(others)})" if dispersed else "start='dispersed'"
         return (
-            f"different modes: the {len(provenance.starts or ())} starts found other optima than the one that these "
-            f"draws are of, {evidence}. Try start='dispersed', or fewer components."
+            f"different modes: the {len(provenance.starts or ())} starts found other optima than {draws_of}, "
+            f"{evidence}. Try {remedy}, or fewer components."
         )
 
-    dispersed = modes is not None and modes.started_shares is not None
-    yield Check("other modes that matter", len(others), 0.0, not others or dispersed, sentence=sentence)
+    yield Check("other modes that matter", len(others), 0.0, not others, sentence=sentence)
     if modes is not None and modes.started_pareto_k is not None and fit.chain_weights is not None:
         worst = float(np.max(modes.started_pareto_k))
         yield Check(
@@ -277,6 +286,19 @@ def _one_value(fit: Fit) -> Check:
 
     share = 0.0 if worst is None else worst.share
     return Check("rows of a component with one value", share, SAME_VALUE, share <= SAME_VALUE, sentence=sentence)
+
+
+def _fewest_values(fit: Fit) -> Check:
+    """Whether a feature is a code, such as 0 and 1, of which a component can only be what has one value."""
+    x = fit.x
+    numbers = [np.unique(column[~np.isnan(column)]).size for column in x.T] if len(x) else [MANY_VALUES]
+    least = int(np.argmin(numbers))
+    few = numbers[least] < MANY_VALUES and len(x) > MANY_VALUES
+    return Check(
+        "different values of a feature", numbers[least], MANY_VALUES, not few,
+        sentence=lambda: f"{fit.features[least]} has {numbers[least]} different values: it is a code, which no Gaussian "
+        "describes, and components are drawn to its values. Leave it out, and compare the clusters with it after.",
+    )  # fmt: skip
 
 
 class _Commonest(NamedTuple):

@@ -185,11 +185,18 @@ def _estimates(problem: Problem, q: np.ndarray, orders: tuple, log_orders: float
         log_drawn = np.where(np.isfinite(log_drawn), log_drawn, -np.inf) - proposal.log_density(drawn)
         ratio = log_rest.ravel() - proposal.log_density(rest)
         inverse = proposal.log_uniform(rest) - log_rest.ravel()
-        weight = np.exp(inverse - inverse.max())
-        error = float(weight.std() / weight.mean() / np.sqrt(effective(weight)))
-        reciprocal = float(np.log(weight.size) - logsumexp(inverse)), error
-        halves.append(_Half(bridge(ratio, log_drawn, effective), reciprocal, effective(ratio)))
+        halves.append(_Half(bridge(ratio, log_drawn, effective), _reciprocal(inverse, effective), effective(ratio)))
     return halves
+
+
+def _reciprocal(inverse: np.ndarray, effective: Callable[[np.ndarray], float]) -> tuple[float, float]:
+    """The log evidence by logs of the reciprocals' weights, and its standard error; unknown where none has a weight."""
+    highest = inverse.max()
+    if not np.isfinite(highest):
+        return np.nan, np.inf
+    weight = np.exp(inverse - highest)
+    error = float(weight.std() / weight.mean() / np.sqrt(effective(weight)))
+    return float(np.log(weight.size) - logsumexp(inverse)), error
 
 
 def _effective(shape: tuple[int, int], values: np.ndarray) -> float:
@@ -270,7 +277,9 @@ def _reasons(result: Evidence, fit: Fit, effective: float, unsummed: bool) -> It
     if fit.chain_weights is not None:
         yield "Chains stay apart in several modes, and the evidence rests on the modes' shares by importance sampling."
     apart = abs(result.reciprocal - result.log_evidence)
-    if not apart < STANDARD_ERRORS * np.hypot(result.reciprocal_error, result.standard_error) + SMALL_ERROR:
+    if not np.isfinite(result.reciprocal):
+        yield "No draw lies where reciprocal importance sampling looks, so nothing checks this figure: draw more."
+    elif not apart < STANDARD_ERRORS * np.hypot(result.reciprocal_error, result.standard_error) + SMALL_ERROR:
         yield f"Reciprocal importance sampling says {result.reciprocal:.2f}, {apart:.2f} away: draw more."
     if result.laplace - result.log_evidence > NATS:
         yield (

@@ -13,7 +13,7 @@ import numpy as np
 from bayesgmm.record.starts import Starts
 
 # What computes, and so may change results.
-PACKAGES = ("bayesgmm", "pymc", "pytensor", "nutpie", "arviz", "numpy", "scipy", "numba", "jax", "numpyro")
+PACKAGES = ("pymc", "pytensor", "nutpie", "arviz", "numpy", "scipy", "numba", "jax", "numpyro")
 # A mode that holds less of the posterior than this is not worth a chain.
 NEGLIGIBLE_SHARE = 0.01
 # What the other modes hold beside one that holds this share moves no interval.
@@ -22,7 +22,10 @@ NEARLY_ALL = 0.95
 
 def versions_here() -> dict[str, str]:
     """The versions of Python and of the packages that compute, as they are on this machine."""
-    found = {"Python": platform.python_version()}
+    from bayesgmm import __version__
+
+    # Its own, not its metadata's: those of an editable installation are as old as it is.
+    found = {"Python": platform.python_version(), "bayesgmm": __version__}
     for name in PACKAGES:
         try:
             found[name] = version(name)
@@ -58,6 +61,12 @@ class Modes:
     def others(self) -> list[float]:
         """The shares of the modes after the first that are not negligible, or not known."""
         return others_that_matter(self.shares)
+
+    @property
+    def without_chains(self) -> list[float]:
+        """Of those, the ones at which no chain was started: chains start at the first."""
+        started = 1 if self.started_shares is None else len(self.started_shares)
+        return self.others[started - 1 :]
 
 
 @dataclass(frozen=True, eq=False)

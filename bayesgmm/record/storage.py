@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bayesgmm.exceptions import StorageError
+from bayesgmm.exceptions import InvalidArgumentError, StorageError
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -35,7 +35,8 @@ def save(dt: "xr.DataTree", path: str | os.PathLike) -> Path:
 
     Parameters
     ----------
-    dt : xr.DataTree
+    dt : xr.DataTree or GaussianMixture
+        Of a fitted estimator, its ``inference_data_``.
     path : str or path
         Such as "fit.nc". Folders on the way are made.
 
@@ -56,6 +57,12 @@ def save(dt: "xr.DataTree", path: str | os.PathLike) -> Path:
     >>> bg.load(path)["posterior"].sizes["draw"]
     100
     """
+    dt = dt if hasattr(dt, "groups") else getattr(dt, "inference_data_", dt)
+    if not hasattr(dt, "to_netcdf"):
+        raise InvalidArgumentError(
+            f"a {type(dt).__name__} is nothing to save: pass the tree that sample or estimate.laplace() returned, or a "
+            "fitted GaussianMixture."
+        )
     # Made in memory first: where a disk is full, HDF5 does not raise an error but crashes.
     content = io.BytesIO()
     dt.to_netcdf(content, engine="h5netcdf")

@@ -63,6 +63,17 @@ class Selection:
         return list(models_of(near))
 
     @property
+    def edge(self) -> str:
+        """A sentence where the best has as many components as any that was tried, else ""."""
+        tried = self.table["n_components"]
+        if tried.nunique() == 1 or self.best[0] < tried.max():
+            return ""
+        return (
+            f"{tried.max()} components are the most that were tried: try more. If the BIC goes on falling, the rows "
+            "are a continuum: a mixture describes it, and its components are no count of anything."
+        )
+
+    @property
     def others(self) -> dict[str, tuple[int, str]]:
         """What the evidence and the leave-one-out density prefer, where it is not the best by BIC."""
         usable = self.table[self.table["verdict"].isin(["ok", "caution"])]
@@ -140,6 +151,8 @@ class Selection:
         if others:
             lines[0] += f"; not distinguishable from it: {', '.join(others)}"
         lines += [f"{criterion} prefers {k} {name}" for criterion, (k, name) in self.others.items()]
+        if self.edge:
+            lines.append(self.edge)
         doubts = self.table["doubts"].iloc[0]
         if doubts:
             lines.append(f"  {doubts}")
