@@ -9,7 +9,7 @@ import xarray as xr
 from test_modes import two_clusterings
 from typer.testing import CliRunner
 
-from bayesgmm import save
+from bayesgmm import load, save
 from bayesgmm.cli import app
 
 WIDE = {"COLUMNS": "160", "NO_COLOR": "1"}
@@ -212,3 +212,14 @@ def test_unknown_names_are_attribute_errors():
         _ = bayesgmm.nothing
     for name in bayesgmm.__all__:
         assert getattr(bayesgmm, name) is not None
+
+
+def test_the_searchs_starts_and_the_tuning_are_options(csv, tmp_path):
+    out = tmp_path / "fit.nc"
+    result = run("fit", csv, "--out", out, "--n-init", 3, "--tune", 60, "--draws", 50, "--seed", 1)
+    assert result.exit_code == 0, result.output
+    attrs = load(out)["posterior"].attrs
+    assert len(attrs["starts_log_posterior"]) == 3
+    assert attrs["tuning_steps"] == 60
+    result = run("fit", csv, "--n-init", "many")
+    assert "--n-init 'many' must be a whole number of at least 1, such as --n-init 2, or auto." in result.output

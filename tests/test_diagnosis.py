@@ -146,12 +146,15 @@ def test_a_little_too_few_draws_are_no_weak_identification(faithful_draws, monke
 
 
 def test_divergences_small_components_and_near_optima_are_flagged(faithful_draws):
-    def diverge(tree):
-        tree["sample_stats"]["diverging"][0, :3] = True
+    def diverge(n):
+        return lambda tree: tree["sample_stats"]["diverging"][0].__setitem__(slice(n), True)
 
-    diagnosis = bg.diagnose(changed(faithful_draws, diverge))
+    # One in a thousand is no more to say of a long run than of a short one.
+    assert bg.diagnose(changed(faithful_draws, diverge(4))).verdict == "ok"
+    diagnosis = bg.diagnose(changed(faithful_draws, diverge(5)))
     assert diagnosis.verdict == "caution"
-    assert "3 draws diverged" in diagnosis.reasons[0]
+    assert "5 of 4000 draws diverged" in diagnosis.reasons[0]
+    assert bg.diagnose(changed(faithful_draws, diverge(41))).verdict == "fail"
     assert "caution: read the reasons" in str(diagnosis)
 
     def starve(tree):
@@ -183,6 +186,39 @@ def test_other_modes_matter_from_five_per_cent_on(faithful_draws, shares, matter
 
     diagnosis = bg.diagnose(changed(faithful_draws, found))
     assert any("different modes" in reason for reason in diagnosis.reasons) == matter
+
+
+def test_modes_without_chains_are_told_from_those_with(faithful_draws):
+    def found(started):
+        def change(tree):
+            attrs = tree["posterior"].attrs
+            attrs["mode_shares"], attrs["mode_log_evidence"] = np.array([0.5, 0.3, 0.2]), np.array([0.0, -0.5, -0.9])
+            attrs["mode_optima"] = np.arange(3)
+            attrs["started_mode_shares"] = attrs["started_mode_pareto_k"] = np.full(started, 0.5)
+
+        return bg.diagnose(changed(faithful_draws, change))
+
+    assert found(3).table.loc["other modes that matter", "value"] == 0
+    two = found(2)
+    assert two.table.loc["other modes that matter", "value"] == 1
+    [reason] = [reason for reason in two.reasons if "different modes" in reason]
+    assert "holding about 20% of the posterior. Try more chains (chains=5)" in reason
+
+
+def test_a_parameter_that_chains_disagree_on_is_named(faithful_draws):
+    def part(tree):
+        tree["posterior"]["means"][0, :, 1, 0] += 0.3 * tree["posterior"]["means"][0, :, 1, 0].std()
+
+    reasons = bg.diagnose(changed(faithful_draws, part)).reasons
+    assert any("(means[1, 'eruptions'])" in reason for reason in reasons), reasons
+
+
+@pytest.mark.parametrize("values", [2, 3])
+def test_a_code_is_no_measurement(values):
+    rng = np.random.default_rng(0)
+    x = np.column_stack([rng.normal(size=200), rng.integers(values, size=200)])
+    reasons = bg.diagnose(bg.find_MAP(bg.build_model(x, 1), random_seed=0).laplace(200, random_seed=0)).reasons
+    assert any("x1 has 2 different values: it is a code" in reason for reason in reasons) == (values == 2)
 
 
 def test_a_collapsed_component_is_named_with_its_rows(faithful_draws):

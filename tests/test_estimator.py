@@ -228,3 +228,20 @@ def test_a_fitted_estimator_is_a_fit(faithful):
     assert bg.diagnose(gmm).verdict == bg.diagnose(gmm.inference_data_).verdict
     with pytest.raises(ModelError, match="a DataFrame has no draws"):
         bg.diagnose(faithful)
+
+
+@pytest.mark.parametrize("wrong", ["a", -1, 2.5])
+def test_a_seed_that_is_none_is_named(faithful, wrong):
+    with pytest.raises(InvalidArgumentError, match=f"random_state = {wrong!r} must be None, an integer"):
+        bg.GaussianMixture(2, inference="map", random_state=wrong).fit(faithful)
+
+
+def test_a_generator_is_a_seed(faithful):
+    gmm = bg.GaussianMixture(2, inference="map", n_init=1, random_state=np.random.default_rng(1)).fit(faithful)
+    assert gmm.converged_
+
+
+@pytest.mark.parametrize("several", [range(1, 4), [1, 2]])
+def test_several_numbers_of_components_are_a_selection(faithful, several):
+    with pytest.raises(InvalidArgumentError, match=r"bayesgmm\.select compares several"):
+        bg.GaussianMixture(several).fit(faithful)

@@ -76,6 +76,15 @@ def test_criteria_are_those_of_the_equations(selections, faithful):
     assert 40 < row["icl"] - row["bic"] < 48
 
 
+def test_a_best_at_the_edge_of_what_was_tried_is_told(faithful):
+    few = bg.select(faithful, n_components=(1, 2), covariances=("full",), shortlist=0, random_seed=0)
+    assert few.best[0] == 2
+    assert "2 components are the most that were tried: try more" in str(few)
+    more = bg.select(faithful, n_components=(1, 2, 3), covariances=("full",), shortlist=0, random_seed=0)
+    assert more.edge == ""
+    assert bg.select(faithful, n_components=(2,), covariances=("full",), shortlist=0, random_seed=0).edge == ""
+
+
 def test_what_differs_by_less_than_two_is_not_told_apart(selections):
     selection = selections["faithful"]
     near = selection.indistinguishable

@@ -193,6 +193,14 @@ except bg.exceptions.StorageError as error:
 """
 
 
+def test_an_estimator_is_saved_by_its_draws_and_other_things_are_not(faithful, tmp_path):
+    gmm = bg.GaussianMixture(2, inference="map", random_state=1).fit(faithful)
+    again = bg.load(bg.save(gmm, tmp_path / "fit.nc"))
+    xr.testing.assert_equal(again["posterior"].to_dataset(), gmm.inference_data_["posterior"].to_dataset())
+    with pytest.raises(InvalidArgumentError, match="a dict is nothing to save"):
+        bg.save({}, tmp_path / "fit.nc")
+
+
 def test_no_room_for_a_new_file_leaves_the_old_one(faithful_draws, tmp_path):
     """A limit on the size of files: what a full disk does, without one."""
     path = bg.save(faithful_draws, tmp_path / "fit.nc")

@@ -296,8 +296,9 @@ def _fewest_values(fit: Fit) -> Check:
     few = numbers[least] < MANY_VALUES and len(x) > MANY_VALUES
     return Check(
         "different values of a feature", numbers[least], MANY_VALUES, not few,
-        sentence=lambda: f"{fit.features[least]} has {numbers[least]} different values: it is a code, which no Gaussian "
-        "describes, and components are drawn to its values. Leave it out, and compare the clusters with it after.",
+        sentence=lambda: f"{fit.features[least]} has {numbers[least]} different values: it is a code, which no "
+        "Gaussian describes, and components are drawn to its values. Leave it out, and compare the clusters with it "
+        "afterwards.",
     )  # fmt: skip
 
 
