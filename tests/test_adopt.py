@@ -139,7 +139,7 @@ def test_misread_draws_fail(faithful):
 def test_divergences_and_chains_apart_are_found():
     dt = bg.load(FOLDER / "pymc.nc")
     dt["sample_stats"]["diverging"][0, :5] = True
-    assert "5 draws diverged" in str(bg.diagnose(bg.adopt(dt)))
+    assert "5 of 1000 draws diverged" in str(bg.diagnose(bg.adopt(dt)))
     stuck = bg.load(FOLDER / "pymc.nc")
     for name in ("w", "mu", "cov"):
         stuck["posterior"][name][2] = stuck["posterior"][name][2, 0]

@@ -79,6 +79,7 @@ def test_shares_are_those_of_modes_each_counted_once():
 def test_what_is_roughly_nothing_is_not_counted_exactly_until_it_is_asked_for(monkeypatch):
     """Wine has many optima, and so many parameters that each of their curvatures takes time."""
     model = bg.build_model(load_wine().data, 3)
+    monkeypatch.setattr("bayesgmm.search.ascents.NATS_AHEAD", 1e3)
     estimate = bg.find_MAP(model, n_init=12, random_seed=0, progressbar=False)
     problem, found = estimate.problem, estimate.optima.found
     assert len(found) > 2

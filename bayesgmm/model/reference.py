@@ -75,8 +75,11 @@ def alike(
     common = held_apart(pooled if common is None else common)
     multiples = np.ones(len(counts))
     for _ in range(rounds):
+        # By its axes: the inverse of what is held apart by little more than rounding may not be there.
+        variances, directions = np.linalg.eigh(common)
+        along = np.einsum("ia,kij,ja->ka", directions, scatter, directions)
         # What cancels to 0, as of components of one row each, may be below it by rounding.
-        inside = np.maximum(np.einsum("kij,ji->k", scatter, np.linalg.inv(common)) / n_features, 0.0)
+        inside = np.maximum((along / np.maximum(variances, LEAST_VARIANCE)).sum(axis=1) / n_features, 0.0)
         counted = (counts > 1) & (inside > 0)
         typical = np.ones(1)
         if counted.any():
