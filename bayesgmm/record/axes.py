@@ -134,7 +134,10 @@ class Known:
 def _by_name(posterior: "xr.Dataset", name: str, said: str) -> tuple[np.ndarray, tuple[str, ...]]:
     if name not in posterior.data_vars:
         there = listed([repr(str(v)) for v in posterior.data_vars], 10)
-        raise ModelError(f"{said}: the posterior has no variable {name!r}. It has {there}.")
+        raise ModelError(
+            f"{said}: the posterior has no variable {name!r}. It has {there}: name those that hold weights=, means= and, of "
+            "their spread, covariances=, scales=, variances=, precisions= or cholesky=."
+        )
     variable = posterior[name]
     own = tuple(str(d) for d in variable.dims if d not in EACH)
     if len(own) + 2 != variable.ndim:
