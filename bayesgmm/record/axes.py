@@ -135,8 +135,8 @@ def _by_name(posterior: "xr.Dataset", name: str, said: str) -> tuple[np.ndarray,
     if name not in posterior.data_vars:
         there = listed([repr(str(v)) for v in posterior.data_vars], 10)
         raise ModelError(
-            f"{said}: the posterior has no variable {name!r}. It has {there}: name those that hold weights=, means= and, of "
-            "their spread, covariances=, scales=, variances=, precisions= or cholesky=."
+            f"{said}: the posterior has no variable {name!r}. It has {there}: name those that hold weights=, means= "
+            "and, of their spread, covariances=, scales=, variances=, precisions= or cholesky=."
         )
     variable = posterior[name]
     own = tuple(str(d) for d in variable.dims if d not in EACH)
