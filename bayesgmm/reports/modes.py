@@ -8,7 +8,7 @@ import numpy as np
 from bayesgmm.exceptions import ModelError
 from bayesgmm.record.fit import Fit
 from bayesgmm.record.provenance import Provenance, percentages
-from bayesgmm.record.starts import Starts
+from bayesgmm.record.starts import GIVEN_UP, Starts
 from bayesgmm.reports.axes import drawn, finish, legend_above, new_axes
 from bayesgmm.reports.palette import MARKERS, colours, ink, unsure
 from bayesgmm.search.estimate import MapEstimate
@@ -71,9 +71,11 @@ class Search:
         ax.axhline(0, color=ink(), linewidth=0.6, alpha=0.6)
         lowest = float(gap[np.isfinite(gap)].max(initial=0.0))
         self._scale(ax, lowest)
-        lost = int((~np.isfinite(gap)).sum())
+        given_up, lost = int((optimum == GIVEN_UP).sum()), int((~np.isfinite(gap)).sum())
+        said = [f"{given_up} given up far below"] * (given_up > 0)
+        said += [f"{lost} without a finite log posterior"] * (lost > 0)
         ax.set(
-            xlabel="start, best first" + (f" ({lost} without a finite log posterior)" if lost else ""),
+            xlabel="start, best first" + (f" ({', '.join(said)})" if said else ""),
             xlim=(0.3 - 0.01 * len(reached), 0.7 + 1.01 * len(reached)),
         )  # fmt: skip
         ax.locator_params(axis="x", integer=True)
