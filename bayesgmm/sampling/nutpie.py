@@ -104,7 +104,9 @@ def _run(groups: list[Group], settings: Settings) -> list[Chain]:
     several = len(groups) > 1
     try:
         with progress("Sampling", total, work=np.inf, show=settings.progressbar and several) as done:
-            samplers += [_begun(group, settings, done if several else None) for group in groups]
+            # One by one, so that those that have begun can be ended where the next does not begin.
+            for group in groups:
+                samplers.append(_begun(group, settings, done if several else None))
             try:
                 for sampler in samplers:
                     traces.append(sampler.wait())

@@ -51,8 +51,10 @@ class Optima:
         """Of the mode above each optimum, (M,)."""
         modes, above = self._modes
         exact = np.array([mode.log_evidence for mode in modes])
-        best = exact[above[self._rough.argmax()]]
-        return np.where(above < 0, best + self._rough - self._rough.max(), exact[above])
+        best, without = int(self._rough.argmax()), above < 0
+        log_evidence = exact[above]
+        log_evidence[without] = log_evidence[best] + self._rough[without] - self._rough[best]
+        return log_evidence
 
     @cached_property
     def _firsts(self) -> list[int]:
