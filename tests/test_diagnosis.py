@@ -233,6 +233,13 @@ def test_a_collapsed_component_is_named_with_its_rows(faithful_draws):
     assert reason.endswith("Give a resolution, or try fewer components.")  # the priors are the defaults already
 
 
+def test_what_does_not_vary_is_no_warning():
+    """The weight of a single component, of draws too few to be ok: pytest makes an error of a warning."""
+    model = bg.build_model(np.random.default_rng(0).normal(size=(100, 2)), 1)
+    dt = bg.sample(model, draws=20, tune=20, random_seed=0, progressbar=False)
+    assert any("means[0" in reason for reason in bg.diagnose(dt).reasons)
+
+
 def test_too_few_draws_are_flagged(faithful_model, faithful_map):
     dt = bg.sample(faithful_model, draws=20, tune=200, chains=2, start=faithful_map, random_seed=1, progressbar=False)
     assert sum("effective sample size" in reason for reason in bg.diagnose(dt).reasons) == 1

@@ -113,6 +113,19 @@ def test_stephens_ends_at_a_fixed_point_among_the_best_permutations():
     assert ecr(draws.__getitem__, 3).shape == (3, 3)
 
 
+@pytest.mark.parametrize("method", [stephens, ecr])
+def test_draws_are_relabelled_alike_in_slabs_of_any_length(method, monkeypatch):
+    rng = np.random.default_rng(3)
+    draws = rng.dirichlet([4, 2, 1], size=(23, 40))
+    shuffled = np.array([draw[:, rng.permutation(3)] for draw in draws])
+    whole = method(shuffled.__getitem__, 23)
+    monkeypatch.setattr("bayesgmm.mixture.labels.SLAB", 1)
+    np.testing.assert_array_equal(method(shuffled.__getitem__, 23), whole)
+    monkeypatch.setattr("bayesgmm.mixture.labels.MOST_SLABS", 5)
+    np.testing.assert_array_equal(method(shuffled.__getitem__, 23), whole)
+    assert len({tuple(order) for order in whole}) > 1
+
+
 def component_covariance(natural, covariance_type, k):
     if covariance_type == "tied":
         return natural

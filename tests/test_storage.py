@@ -197,7 +197,7 @@ def test_an_estimator_is_saved_by_its_draws_and_other_things_are_not(faithful, t
     gmm = bg.GaussianMixture(2, inference="map", random_state=1).fit(faithful)
     again = bg.load(bg.save(gmm, tmp_path / "fit.nc"))
     xr.testing.assert_equal(again["posterior"].to_dataset(), gmm.inference_data_["posterior"].to_dataset())
-    with pytest.raises(InvalidArgumentError, match="a dict is nothing to save"):
+    with pytest.raises(ModelError, match="a dict has no draws of a mixture"):
         bg.save({}, tmp_path / "fit.nc")
 
 

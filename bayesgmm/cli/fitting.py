@@ -49,7 +49,9 @@ def fit_command(
     report: Annotated[Path | None, typer.Option(help="Also write a page about the fit, such as report.html.")] = None,
     draws: Annotated[int, typer.Option(help="Draws of every chain.")] = 1000,
     chains: Annotated[int, typer.Option(help="Chains.")] = 4,
-    tune: Annotated[int, typer.Option(help="Draws of every chain before those, which it learns its steps by.")] = 200,
+    tune: Annotated[
+        int | None, typer.Option(help="Draws of every chain before those, which it learns its steps by. Default: 200.")
+    ] = None,
     n_init: Annotated[
         str, typer.Option(help="Starts of the search; auto: until it comes back to its best.", metavar="INTEGER|auto")
     ] = "auto",
@@ -83,7 +85,8 @@ def fit_command(
         gaps = missing_values(na, drop_missing, missing)
         n_starts = whole_number("n_init", "--n-init", n_init)
         check_count(draws, "draws")
-        check_count(tune, "tune")
+        if tune is not None:
+            check_count(tune, "tune")
         check_count(chains, "chains")
         names = None if columns is None else split_names(columns)
         if store is not None:

@@ -35,7 +35,7 @@ OCCUPIED_DRAWS, OCCUPIED_LIMIT = 250, 1.1
 # A prior has less of its mass as far out as the posterior in one fit in a thousand that it foresaw.
 CONFLICT_LIMIT = 1e-3
 # A feature with fewer different values is a code: two answers, or the absence of something.
-MANY_VALUES = 3
+LEAST_VALUES = 3
 # A component rests on one value of a feature if more of its rows than this have it, and there are as many as these.
 SAME_VALUE, LEAST_ROWS = 0.8, 3
 
@@ -291,11 +291,11 @@ def _one_value(fit: Fit) -> Check:
 def _fewest_values(fit: Fit) -> Check:
     """Whether a feature is a code, such as 0 and 1, of which a component can only be what has one value."""
     x = fit.x
-    numbers = [np.unique(column[~np.isnan(column)]).size for column in x.T] if len(x) else [MANY_VALUES]
+    numbers = [np.unique(column[~np.isnan(column)]).size for column in x.T] if len(x) else [LEAST_VALUES]
     least = int(np.argmin(numbers))
-    few = numbers[least] < MANY_VALUES and len(x) > MANY_VALUES
+    few = numbers[least] < LEAST_VALUES and len(x) > LEAST_VALUES
     return Check(
-        "different values of a feature", numbers[least], MANY_VALUES, not few,
+        "different values of a feature", numbers[least], LEAST_VALUES, not few,
         sentence=lambda: f"{fit.features[least]} has {numbers[least]} different values: it is a code, which no "
         "Gaussian describes, and components are drawn to its values. Leave it out, and compare the clusters with it "
         "afterwards.",

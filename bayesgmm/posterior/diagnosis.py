@@ -85,7 +85,7 @@ def diagnose(dt: "xr.DataTree") -> Diagnosis:
     # ArviZ divides by the variance of what does not vary (K = 1: the weight); the NaN that comes of it is skipped.
     with np.errstate(invalid="ignore", divide="ignore"):
         made = list(checks(fit))
-    failed = [(check.level, check.sentence()) for check in made if not check.passed]
+        failed = [(check.level, check.sentence()) for check in made if not check.passed]
     said = [(level, sentence) for level, sentence in failed if sentence]
     verdict = next(v for v in VERDICTS if v == "ok" or v in {level for level, _ in said})
     table = pd.DataFrame(

@@ -49,12 +49,7 @@ class Fit:
         """
         if isinstance(dt, Fit):
             return dt
-        dt = dt if hasattr(dt, "groups") else getattr(dt, "inference_data_", dt)
-        if not hasattr(dt, "groups"):
-            raise ModelError(
-                f"a {type(dt).__name__} has no draws of a mixture: give the tree that bayesgmm.sample or "
-                "MapEstimate.laplace returned, or a GaussianMixture that was fitted."
-            )
+        dt = trees.tree_of(dt)
         missing = [name for name in NEEDED if "posterior" not in dt or name not in dt["posterior"]]
         if missing or dt["posterior"].attrs.get("covariance_type") not in COVARIANCE_TYPES:
             raise ModelError(

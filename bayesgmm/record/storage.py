@@ -6,7 +6,8 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bayesgmm.exceptions import InvalidArgumentError, StorageError
+from bayesgmm.exceptions import StorageError
+from bayesgmm.record.trees import tree_of
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -48,6 +49,8 @@ def save(dt: "xr.DataTree", path: str | os.PathLike) -> Path:
     ------
     StorageError
         The file cannot be written there.
+    ModelError
+        ``dt`` holds no draws.
 
     Examples
     --------
@@ -57,12 +60,7 @@ def save(dt: "xr.DataTree", path: str | os.PathLike) -> Path:
     >>> bg.load(path)["posterior"].sizes["draw"]
     100
     """
-    dt = dt if hasattr(dt, "groups") else getattr(dt, "inference_data_", dt)
-    if not hasattr(dt, "to_netcdf"):
-        raise InvalidArgumentError(
-            f"a {type(dt).__name__} is nothing to save: pass the tree that sample or estimate.laplace() returned, or a "
-            "fitted GaussianMixture."
-        )
+    dt = tree_of(dt)
     # Made in memory first: where a disk is full, HDF5 does not raise an error but crashes.
     content = io.BytesIO()
     dt.to_netcdf(content, engine="h5netcdf")

@@ -31,6 +31,17 @@ NUTPIE = {"logp": LOG_POSTERIOR, "depth": "tree_depth", "maxdepth_reached": "rea
 PAIRED = 6
 
 
+def tree_of(dt: Any) -> "xr.DataTree":
+    """A tree, or that of a fitted ``GaussianMixture``; raises ModelError where there is none."""
+    dt = dt if hasattr(dt, "groups") else getattr(dt, "inference_data_", dt)
+    if not hasattr(dt, "groups"):
+        raise ModelError(
+            f"a {type(dt).__name__} has no draws of a mixture: give the tree that bayesgmm.sample or "
+            "MapEstimate.laplace returned, or a GaussianMixture that was fitted."
+        )
+    return dt
+
+
 def pair_plot(components: np.ndarray, features: Sequence[str]) -> str:
     """A call of ArviZ's plot of pairs that has room: of all variables it would ask for hundreds of plots."""
     # The weight of a single component does not vary.
