@@ -19,7 +19,7 @@ from bayesgmm.mixture.mixture import Mixture
 from bayesgmm.model.covariance import COVARIANCE_TYPES
 from bayesgmm.model.em import ExpectationMaximisation
 from bayesgmm.model.relative import SCALE_SPREAD, SCALE_WALL, RelativePrior, likenesses
-from bayesgmm.model.root import common_root, inverses, log_scales
+from bayesgmm.model.root import common_root, log_scales
 from bayesgmm.model.within import WithinPrior
 from bayesgmm.search.problem import Problem
 
@@ -313,7 +313,7 @@ def test_the_compiled_root_is_that_of_its_equations(n_components, n_features):
     rows, shares = likenesses(n_features + 3.0, family, n_features)
     prior = RelativePrior(family, np.eye(n_features), rows, shares)
     start = np.linalg.cholesky(natural.mean(axis=0))
-    whiteners = inverses(np.linalg.cholesky(natural))
+    whiteners = np.linalg.inv(np.linalg.cholesky(natural))
     root, harmonic, own = common_root(start, whiteners, rows, prior.log_constants, 200, 1e-13)
     inverse, reference = np.linalg.inv(natural), root @ root.T
     np.testing.assert_allclose(harmonic, n_features / np.trace(reference @ inverse, axis1=1, axis2=2))

@@ -28,7 +28,7 @@ from bayesgmm.mixture import log_cholesky
 from bayesgmm.mixture.mixture import Mixture
 from bayesgmm.model.covariance import CovarianceType
 from bayesgmm.model.frame import Frame, lower
-from bayesgmm.model.root import around, common_root, inverses, log_scales
+from bayesgmm.model.root import around, common_root, log_scales
 
 # tau: the standard deviation of a component's log variance about the reference's.
 SCALE_SPREAD = 1.5
@@ -114,7 +114,7 @@ class RelativePrior(Frame):
         """
         correlated = self.family.correlated
         # By factors throughout: inverses of inverses would not stay positive definite where covariances hardly are.
-        whiteners = inverses(self._factors(natural)) if correlated else 1 / np.sqrt(natural)
+        whiteners = np.linalg.inv(self._factors(natural)) if correlated else 1 / np.sqrt(natural)
         if not self.learned:
             return self.outer, *self._around(self.outer, whiteners), whiteners
         if not self.family.per_feature:

@@ -13,22 +13,6 @@ from bayesgmm.mixture.elementary import jit, jit_sum
 NEAR = 1e-9
 
 
-@jit
-def inverses(factors):
-    """Inverses of lower triangles, (M, D, D)."""
-    n, d = factors.shape[0], factors.shape[1]
-    inverse = np.zeros((n, d, d))
-    for k in range(n):
-        for j in range(d):
-            inverse[k, j, j] = 1.0 / factors[k, j, j]
-            for i in range(j + 1, d):
-                total = 0.0
-                for m in range(j, i):
-                    total += factors[k, i, m] * inverse[k, m, j]
-                inverse[k, i, j] = -total / factors[k, i, i]
-    return inverse
-
-
 @jit_sum
 def around(root, whiteners, rows, log_constants):
     """Scales h and expected nu, (M,), of covariances with inverse factors W (M, D, D) about a reference with a root."""
@@ -61,50 +45,6 @@ def around(root, whiteners, rows, log_constants):
     return harmonic, expected
 
 
-@jit_sum
-def _triangle(columns):
-    """R (D, D), of A = Q R, by Householder's reflections; the columns of A (D, N), N >= D, are lost."""
-    d, n = columns.shape
-    triangle = np.zeros((d, d))
-    for j in range(d):
-        own = columns[j, j:]
-        length = 0.0
-        for i in range(n - j):
-            length += own[i] * own[i]
-        length = math.copysign(math.sqrt(length), -own[0])
-        triangle[j, j] = length
-        if length == 0.0:
-            continue
-        # The reflection's vector: the column, with its first entry less R's.
-        own[0] -= length
-        scale = -1.0 / (length * own[0])
-        for c in range(j + 1, d):
-            other = columns[c, j:]
-            along = 0.0
-            for i in range(n - j):
-                along += own[i] * other[i]
-            along *= scale
-            for i in range(n - j):
-                other[i] -= along * own[i]
-            triangle[j, c] = other[0]
-    return triangle
-
-
-@jit
-def _upper_inverse(triangle):
-    """The inverse of an upper triangle (D, D); what stands below it is not read."""
-    d = triangle.shape[0]
-    inverse = np.zeros((d, d))
-    for j in range(d):
-        inverse[j, j] = 1.0 / triangle[j, j]
-        for i in range(j - 1, -1, -1):
-            total = 0.0
-            for m in range(i + 1, j + 1):
-                total += triangle[i, m] * inverse[m, j]
-            inverse[i, j] = -total / triangle[i, i]
-    return inverse
-
-
 @jit
 def common_root(root, whiteners, rows, log_constants, rounds, settled):
     """A root (D, D) of the reference, h and nu, (M,): by fixed-point rounds from ``root`` on.
@@ -113,7 +53,7 @@ def common_root(root, whiteners, rows, log_constants, rounds, settled):
     """
     n, d = whiteners.shape[0], whiteners.shape[1]
     harmonic, expected = around(root, whiteners, rows, log_constants)
-    columns = np.empty((d, n * d))
+    stacked = np.empty((n * d, d))
     for _ in range(rounds):
         total = 0.0
         for k in range(n):
@@ -122,9 +62,9 @@ def common_root(root, whiteners, rows, log_constants, rounds, settled):
             share = math.sqrt(harmonic[k] * expected[k] / total)
             for i in range(d):
                 for j in range(d):
-                    columns[j, k * d + i] = share * whiteners[k, i, j]
+                    stacked[k * d + i, j] = share * whiteners[k, i, j]
         # Not by the whiteners' products, which have the square of their condition.
-        root = _upper_inverse(_triangle(columns))
+        root = np.linalg.inv(np.linalg.qr(stacked)[1])
         last = harmonic
         harmonic, expected = around(root, whiteners, rows, log_constants)
         most = 0.0
