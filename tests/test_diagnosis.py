@@ -207,7 +207,7 @@ def test_modes_without_chains_are_told_from_those_with(faithful_draws):
 
 def test_a_parameter_that_chains_disagree_on_is_named(faithful_draws):
     def part(tree):
-        tree["posterior"]["means"][0, :, 1, 0] += 0.3 * tree["posterior"]["means"][0, :, 1, 0].std()
+        tree["posterior"]["means"][0, :, 1, 0] += 0.6 * tree["posterior"]["means"][0, :, 1, 0].std()
 
     reasons = bg.diagnose(changed(faithful_draws, part)).reasons
     assert any("(means[1, 'eruptions'])" in reason for reason in reasons), reasons
