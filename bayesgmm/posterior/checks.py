@@ -12,6 +12,7 @@ from bayesgmm.posterior.chains import LEAST_DRAWS, chain_checks
 from bayesgmm.posterior.check import NO_LIMIT, Check
 from bayesgmm.posterior.conflict import Tail, tails
 from bayesgmm.posterior.elsewhere import of_these_rows, single
+from bayesgmm.posterior.misfit import described
 from bayesgmm.posterior.occupied import allocated, split_r_hat
 from bayesgmm.record.fit import Fit
 from bayesgmm.record.provenance import NEARLY_ALL, percentages
@@ -60,7 +61,10 @@ def checks(fit: Fit) -> Iterator[Check]:
     yield _smallest_component(fit)
     yield _narrowest_component(fit)
     yield _one_value(fit)
-    yield _fewest_values(fit)
+    codes = _fewest_values(fit)
+    yield codes
+    if codes.passed:  # of a code that is said already
+        yield described(fit)
 
 
 def _importance(pareto_k: float) -> Check:
