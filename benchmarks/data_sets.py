@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from scipy.stats import multivariate_normal
 from sklearn import datasets
 from sklearn.decomposition import PCA
 
@@ -152,3 +153,30 @@ def simulated(seed: int = 0) -> Iterator[DataSet]:
     yield _mixture("2 of 10 features", rng, [80, 80], [np.zeros(10), np.r_[4, 4, np.zeros(8)]], [np.eye(10)] * 2)
     shapes = [_turned(rng, 3, 4) * scale for scale in (1, 1, 0.2, 3, 1, 0.5)]
     yield _mixture("six components", rng, [50] * 6, 6 * rng.normal(size=(6, 3)), shapes)
+
+
+class WithTruth(NamedTuple):
+    """A simulated table, as many rows again of the same clusters five times, and labels by the true densities."""
+
+    data: DataSet
+    held_out: np.ndarray
+    best_labels: np.ndarray
+
+
+def overlapping(uneven: bool, n_sets: int = 40) -> Iterator[WithTruth]:
+    """K = 2 to 5 clusters of 2 to 5 features that lie so near that labels cannot all be right; of like sizes, or not."""
+    for i in range(n_sets):
+        rng = np.random.default_rng([77, i, uneven])
+        k, d = int(rng.integers(2, 6)), int(rng.integers(2, 6))
+        n = int(rng.choice([40, 70, 120])) * k
+        share = rng.dirichlet(np.full(k, 2.0)) if uneven else np.full(k, 1 / k)
+        sizes = np.maximum(np.round(n * share).astype(int), 8)
+        factor = rng.normal(size=(k, d, d)) / np.sqrt(d)
+        covariances = factor @ factor.transpose(0, 2, 1) + 0.3 * np.eye(d)
+        means = rng.uniform(1.2, 2.2) * rng.normal(size=(k, d))
+        clusters = list(zip(means, covariances, sizes, strict=True))
+        x = np.concatenate([rng.multivariate_normal(m, c, size) for m, c, size in clusters])
+        held_out = np.concatenate([rng.multivariate_normal(m, c, 5 * size) for m, c, size in clusters])
+        true = [np.log(size / len(x)) + multivariate_normal(m, c).logpdf(x) for m, c, size in clusters]
+        name = f"{'un' * uneven}even {i}"
+        yield WithTruth(DataSet(name, x, np.repeat(np.arange(k), sizes), k), held_out, np.argmax(true, axis=0))

@@ -16,7 +16,7 @@ from sklearn.datasets import load_wine
 import bayesgmm as bg
 from bayesgmm.exceptions import InvalidArgumentError, MultipleModesWarning
 from bayesgmm.record.fit import Fit
-from bayesgmm.search.mode import Mode, chains_per_mode, importance_shares, rough_log_evidence, shares
+from bayesgmm.search.mode import Mode, ModeAxes, chains_per_mode, importance_shares, rough_log_evidence, shares
 from bayesgmm.search.optima import Optima
 
 
@@ -52,19 +52,19 @@ def test_importance_shares_recover_known_masses():
     covariances = [np.array([[1.0, 0.6], [0.6, 1.0]]), np.diag([0.5, 2.0])]
     means = [np.zeros(2), np.array([9.0, -7.0])]
     target = Gaussians([0.2, 0.8], means, covariances)
-    modes = [Mode(m, 1.1 * np.linalg.cholesky(c), 0.0) for m, c in zip(means, covariances, strict=True)]
+    modes = [ModeAxes(m, 1.1 * np.linalg.cholesky(c)) for m, c in zip(means, covariances, strict=True)]
     rng = np.random.default_rng(0)
     share, shape = importance_shares(target, modes, rng, draws=1000)
     np.testing.assert_allclose(share, [0.2, 0.8], atol=0.02)
     assert (shape < 0.7).all()
-    overlapping = [*modes, Mode(means[0] + 0.3, np.eye(2), 0.0)]
+    overlapping = [*modes, ModeAxes(means[0] + 0.3, np.eye(2))]
     share, _ = importance_shares(target, overlapping, rng, draws=1000)
     np.testing.assert_allclose([share[0] + share[2], share[1]], [0.2, 0.8], atol=0.02)
 
 
 def test_importance_shares_say_when_a_proposal_is_too_narrow():
     target = Gaussians([0.5, 0.5], [np.zeros(2), np.full(2, 20.0)], [np.eye(2), np.eye(2)])
-    modes = [Mode(np.zeros(2), 0.4 * np.eye(2), 0.0), Mode(np.full(2, 20.0), np.eye(2), 0.0)]
+    modes = [ModeAxes(np.zeros(2), 0.4 * np.eye(2)), ModeAxes(np.full(2, 20.0), np.eye(2))]
     _, shape = importance_shares(target, modes, np.random.default_rng(0), draws=1000)
     assert shape[0] > 0.7
 
@@ -256,7 +256,7 @@ def test_shares_agree_with_annealing(dense_or_heavy):
     _, estimate = dense_or_heavy
     own, density = estimate.modes, estimate.problem.sampling_density
     with np.errstate(invalid="ignore"):
-        annealed = softmax([annealed_log_evidence(density, e.mode, np.random.default_rng(1)) for e in own])
+        annealed = softmax([annealed_log_evidence(density, e.mode.axes, np.random.default_rng(1)) for e in own])
     shares = np.array([e.share for e in own])
     print(f"\nshares {shares.round(3)}, by annealing {annealed.round(3)}")
     np.testing.assert_allclose(shares, annealed, atol=0.05)

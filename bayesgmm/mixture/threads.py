@@ -71,6 +71,13 @@ def one_for_matrices() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def all_for_matrices() -> Iterator[None]:
+    """Linear algebra takes as many threads as a pass meanwhile: of matrices of a thousand rows."""
+    with _linear_algebra().limit(limits=threads(), user_api="blas"):
+        yield
+
+
 @cache
 def _linear_algebra() -> Any:
     import scipy.linalg  # noqa: F401  (it has a BLAS of its own, which must be there to be found)

@@ -21,11 +21,11 @@ from bayesgmm.graph.quadratic import WithQuadratic
 from bayesgmm.record.trees import LOG_POSTERIOR
 from bayesgmm.sampling.run import Chain, Run
 from bayesgmm.search.curvature import differences, negative_hessian
-from bayesgmm.search.mode import Mode
+from bayesgmm.search.mode import ModeAxes
 from bayesgmm.search.problem import Problem
 
 
-def with_gaussian_likelihood(problem: Problem, mode: Mode) -> WithQuadratic:
+def with_gaussian_likelihood(problem: Problem, mode: ModeAxes) -> WithQuadratic:
     """The density that chains move under, around a mode."""
     rest, q, scales = problem.rowless_density, mode.q, problem.scales
     slope = problem.sampling_density(q)[1] - rest(q)[1]

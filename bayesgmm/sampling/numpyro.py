@@ -12,7 +12,7 @@ from bayesgmm.graph.compiled import LogDensity
 from bayesgmm.record.trees import LOG_POSTERIOR
 from bayesgmm.sampling.nutpie import BESIDE_THE_MODE, Settings
 from bayesgmm.sampling.run import Chain
-from bayesgmm.search.mode import Mode
+from bayesgmm.search.mode import ModeAxes
 
 # NumPyro's names for what it records, and ArviZ's.
 STATISTICS = {
@@ -28,7 +28,7 @@ MAX_TREE_DEPTH = 10
 
 
 def run_chains(
-    density: LogDensity, mode: Mode, n_chains: int, settings: Settings, *, number: int, seed: int
+    density: LogDensity, mode: ModeAxes, n_chains: int, settings: Settings, *, number: int, seed: int
 ) -> list[Chain]:
     """Draw chains of a density in JAX by NUTS, from beside its mode, the ``number``-th, in the mode's axes."""
     log_density, origin, axes = _differentiable(density.function), jnp.asarray(mode.q), jnp.asarray(mode.axes)

@@ -8,7 +8,7 @@ import numpy as np
 from bayesgmm.record.fit import Fit
 from bayesgmm.record.provenance import Provenance
 from bayesgmm.record.trees import LOG_POSTERIOR, START_MODE
-from bayesgmm.search.mode import Mode
+from bayesgmm.search.mode import ModeAxes
 from bayesgmm.search.problem import Problem
 
 
@@ -42,7 +42,7 @@ class Run:
     """The draws of a problem's posterior, from chains that started at its modes."""
 
     problem: Problem
-    modes: list[Mode]
+    modes: list[ModeAxes]
     plan: Plan
     chains: list[Chain]
     provenance: Provenance

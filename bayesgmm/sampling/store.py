@@ -23,7 +23,7 @@ from bayesgmm.model.specification import Specification
 from bayesgmm.record.provenance import Provenance
 from bayesgmm.sampling.nutpie import STATISTICS, sink_in
 from bayesgmm.sampling.run import Chain, Plan, Run
-from bayesgmm.search.mode import Mode
+from bayesgmm.search.mode import ModeAxes
 from bayesgmm.search.problem import Problem
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ class Store:
             )
         specification = from_json(about["specification"])
         plan = Plan(about["draws"], about["tune"], tuple(about["chains"]))
-        modes = [Mode(q, axes) for q, axes in zip(group["modes"][...], group["axes"][...], strict=True)]
+        modes = [ModeAxes(q, axes) for q, axes in zip(group["modes"][...], group["axes"][...], strict=True)]
         chains = [chain for m, n in enumerate(plan.chains) for chain in self._chains(m, n)]
         problem = Problem.of(model if model is not None else _rebuilt(specification, group))
         if problem.graph.layout != about["layout"]:

@@ -19,6 +19,7 @@ Kass and Raftery (1995), Bayes factors, JASA 90, 773-795, https://doi.org/10.108
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from scipy.linalg import LinAlgError, solve_triangular
@@ -27,6 +28,7 @@ from scipy.special import logsumexp, softmax
 from bayesgmm.graph.axes import sampling_axes
 from bayesgmm.graph.compiled import LogDensity
 from bayesgmm.mixture.mixture import Mixture
+from bayesgmm.mixture.threads import all_for_matrices
 from bayesgmm.record.provenance import NEGLIGIBLE_SHARE
 from bayesgmm.search.climb import climb
 from bayesgmm.search.curvature import mixture_term, negative_hessian, precision_cholesky
@@ -41,26 +43,41 @@ ROUGHLY_NOTHING = 12.0
 
 
 @dataclass(frozen=True, eq=False)
+class ModeAxes:
+    """A mode of the density of q (P,), and axes (P, P) that map standard normal u to q + axes u."""
+
+    q: np.ndarray
+    axes: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
 class Mode:
     """One mode of the density of q, and the Gaussian matched to it.
 
     Attributes
     ----------
     q : (P,) array
-    axes : (P, P) array
-        They map standard normal u to q = ``q`` + axes u.
-    log_evidence : float
-        The log of the density's integral near the mode, over all orders of components that are alike; NaN where the
-        density is not curved downwards in every direction.
+    hessian : (P, P) array
+        Minus the second derivatives there.
+    scales : (P,) array
+        Units of q.
     factor : (P, P) array or None
-        Cholesky factor of the precision in units of ``scales`` (P,); None there.
+        Cholesky factor of the precision in units of ``scales``; None where the density is not curved downwards in every
+        direction.
+    log_evidence : float
+        The log of the density's integral near the mode, over all orders of components that are alike; NaN there.
     """
 
     q: np.ndarray = field(repr=False)
-    axes: np.ndarray = field(repr=False)
-    log_evidence: float = np.nan
+    hessian: np.ndarray = field(repr=False)
+    scales: np.ndarray = field(repr=False)
     factor: np.ndarray | None = field(default=None, repr=False)
-    scales: np.ndarray | None = field(default=None, repr=False)
+    log_evidence: float = np.nan
+
+    @cached_property
+    def axes(self) -> ModeAxes:
+        """Those that a sampler takes: of modes that no chain starts at none are made."""
+        return ModeAxes(self.q, sampling_axes(self.hessian, self.scales))
 
     @classmethod
     def near(cls, problem: Problem, q: np.ndarray) -> "Mode":
@@ -73,7 +90,7 @@ class Mode:
         if factor is not None:
             half_log_volume = 0.5 * q.size * np.log(2 * np.pi) - np.log(np.diag(factor)).sum() + np.log(scales).sum()
             log_evidence = float(top.log_posterior + half_log_volume + problem.log_orders(top.q))
-        return cls(top.q, sampling_axes(hessian, scales), log_evidence, factor, scales)
+        return cls(top.q, hessian, scales, factor, log_evidence)
 
     def draws(self, n: int, rng: np.random.Generator) -> np.ndarray:
         """Draws (n, P) of the Gaussian; the density must be curved downwards in every direction."""
@@ -121,7 +138,7 @@ def shares(log_evidence: np.ndarray, each_once: list[int]) -> np.ndarray:
 
 
 def importance_shares(
-    density: LogDensity, modes: list[Mode], rng: np.random.Generator, *, draws: int = IMPORTANCE_DRAWS
+    density: LogDensity, modes: Sequence[ModeAxes], rng: np.random.Generator, *, draws: int = IMPORTANCE_DRAWS
 ) -> tuple[np.ndarray, np.ndarray]:
     """Each mode's share by Pareto-smoothed importance sampling, (M,), and its Pareto shape k, (M,).
 
@@ -141,9 +158,12 @@ def importance_shares(
 
     log_mass, shape = np.empty(len(modes)), np.empty(len(modes))
     for m, mode in enumerate(modes):
-        q = mode.q + rng.standard_normal((draws, mode.q.size)) @ mode.axes.T
+        noise = rng.standard_normal((draws, mode.q.size))
+        with all_for_matrices():
+            q = mode.q + noise @ mode.axes.T
+            proposed = log_proposal(q)
         log_density = np.array([density(row)[0] for row in q])
-        ratio = np.where(np.isfinite(log_density), log_density, -np.inf) - log_proposal(q)
+        ratio = np.where(np.isfinite(log_density), log_density, -np.inf) - proposed
         # ArviZ takes the negative of the log weights, and gives them back normalised.
         smoothed, shape[m] = array_stats.psislw(-ratio, r_eff=1.0)
         log_mass[m] = logsumexp(_unnormalised(ratio, smoothed)) - np.log(draws)
