@@ -9,7 +9,7 @@ few: two clusters of few rows of many features, apart in one of them: adjusted R
 labels: adjusted Rand indices of the default fit (NUTS) and of the mode, on all tables with known classes, beside
     scikit-learn's ``n_init=10``.
 others: the same on tables of R's packages by which no default was chosen.
-overlap: the same on 80 simulated tables whose clusters overlap, with the log-density a row of others of the same clusters.
+overlap: the same on 80 simulated tables whose clusters overlap, with log-densities of new rows of the same clusters.
 agreement: of seeds 0 to 7, and of five random rotations of wine.
 """
 

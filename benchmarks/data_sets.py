@@ -164,7 +164,7 @@ class WithTruth(NamedTuple):
 
 
 def overlapping(uneven: bool, n_sets: int = 40) -> Iterator[WithTruth]:
-    """K = 2 to 5 clusters of 2 to 5 features that lie so near that labels cannot all be right; of like sizes, or not."""
+    """K = 2 to 5 clusters of 2 to 5 features so near that labels cannot all be right; of like sizes, or not."""
     for i in range(n_sets):
         rng = np.random.default_rng([77, i, uneven])
         k, d = int(rng.integers(2, 6)), int(rng.integers(2, 6))

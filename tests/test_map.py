@@ -288,7 +288,9 @@ def test_the_highest_new_one_of_several_moves_is_gone_on_with(faithful_model, fa
     """But the first stands if it leads back to the best, and one above the best ends them."""
     starting = StartingMixtures.of(faithful_model.specification, faithful_model.table, np.random.default_rng(0))
     best = faithful_map.mixture
-    shifted = [replace(best, means=best.means + [0.0, shift]) for shift in (40.0, 10.0, 5.0, 20.0, 30.0, 50.0)]
+    shifted = [
+        replace(best, means=best.means + np.array([0.0, shift])) for shift in (40.0, 10.0, 5.0, 20.0, 30.0, 50.0)
+    ]
     low, high = shifted[0], shifted[2]
     monkeypatch.setattr(starting, "_settled", lambda mixture: (mixture, 0.0))
     monkeypatch.setattr(starts_module, "MANY_COMPONENTS", 2)
