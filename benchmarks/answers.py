@@ -139,9 +139,8 @@ def overlap() -> None:
             print(f"{data.name} | {shape} | {said} | {bg.diagnose(fits[0]).verdict} | {held}", flush=True)
         found = np.round(scores, 2)
         level = (found[:, 1:3] >= found[:, 3:]).sum(axis=0)
-        print(
-            f"uneven {uneven}: indices {np.mean(scores, axis=0).round(3)}, held out {np.mean(densities, axis=0).round(3)};"
-        )
+        means = [np.mean(v, axis=0).round(3) for v in (scores, densities)]
+        print(f"{'un' * uneven}even: indices {means[0]}, held out {means[1]}")
         print(f"default fit level or ahead on {level[0]}, mode on {level[1]} of {len(found)}")
 
 

@@ -40,10 +40,10 @@ MOVES = (SPLIT_AND_MERGE, CROSSING, SPLIT_AND_MERGE, AROUND_THE_BEST)
 BEST = 8
 # Pairs that are tried for one.
 TRIES = 5
-# So many moves are made for one start, each followed by EM, and the highest that leads to something new is climbed from:
-# four of five moves lead lower, and a climb takes five times as long. Mixtures that agree to the second are one; with so
-# many of the best is compared. Of fewer components a start has one move: on breast cancer, whose climbs are longest,
-# three seeds ended no higher with five, in twice the time.
+# So many moves are made for one start, each followed by EM, and the highest that leads to something new is climbed
+# from: four of five moves lead lower, and a climb takes five times as long. Mixtures that agree to the second are one;
+# with so many of the best is compared. Of fewer components a start has one move: on breast cancer, whose climbs are
+# longest, three seeds ended no higher with five, in twice the time.
 MOVES_A_START, NEAR, MOST_COMPARED = 5, 0.05, 30
 # Those that depend on the best mixture so far.
 FROM_THE_BEST = {SPLIT_AND_MERGE, CROSSING, AROUND_THE_BEST, FRESH[3]}
