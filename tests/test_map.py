@@ -293,7 +293,7 @@ def test_the_highest_new_one_of_several_moves_is_gone_on_with(faithful_model, fa
     ]
     low, high = shifted[0], shifted[2]
     monkeypatch.setattr(starting, "_settled", lambda mixture: (mixture, 0.0))
-    monkeypatch.setattr(starts_module, "MANY_COMPONENTS", 2)
+    monkeypatch.setattr(starts_module, "VERY_MANY_COMPONENTS", 2)
 
     def gone_on_with(*moves):
         made = iter(moves)
@@ -309,7 +309,7 @@ def test_the_highest_new_one_of_several_moves_is_gone_on_with(faithful_model, fa
     monkeypatch.setattr(starting, "_height", lambda mixture: float(mixture is high))
     assert gone_on_with(low, high, low, low, low) == (high, 3)
     # Of few components there is one move.
-    monkeypatch.setattr(starts_module, "MANY_COMPONENTS", 3)
+    monkeypatch.setattr(starts_module, "VERY_MANY_COMPONENTS", 3)
     assert gone_on_with(low, high) == (low, 1)
 
 
