@@ -36,14 +36,14 @@ def reach(monkeypatch, folder):
         reached = []
 
         def build_model(rows, *args, **kwargs):
-            reached.append(rows)
+            reached.append((rows, kwargs))
             raise InvalidDataError("reached")
 
         with monkeypatch.context() as patch:
             patch.setattr(bg, "build_model", build_model)
             result = run("fit", "t.csv", *options)
         assert result.exit_code == 1, result.output
-        result.rows = reached[0] if reached else None
+        result.rows, result.settings = reached[0] if reached else (None, None)
         result.notes = result.stderr.removesuffix("error: reached\n")
         return result
 
@@ -261,3 +261,19 @@ def test_codes_are_no_numbers():
     assert {name: typed(frame)[name].tolist() for name in frame} == {
         "a": [1.0, 2.5], "b": ["007", "8"], "c": ["+4", "5"], "d": ["x", "1"],
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("given", "steps"), [((), "auto"), (("none",), None), (("0.1",), [0.1, 0.1]), (("0.1,0",), [0.1, 0.0])]
+)
+def test_the_step_that_columns_were_recorded_to(table, reach, given, steps):
+    table.to_csv("t.csv", index=False)
+    assert reach(*(f"--resolution={value}" for value in given)).settings["resolution"] == steps
+
+
+@pytest.mark.parametrize("bad", ["fine", "1,2,3", ""])
+def test_a_step_that_is_none_is_refused(table, reach, bad):
+    table.to_csv("t.csv", index=False)
+    result = reach("--resolution", bad)
+    assert result.rows is None
+    assert "--resolution" in result.stderr

@@ -221,7 +221,7 @@ def test_a_code_is_no_measurement(values):
     assert any("x1 has 2 different values: it is a code" in reason for reason in reasons) == (values == 2)
 
 
-def test_a_collapsed_component_is_named_with_its_rows(faithful_draws):
+def test_a_collapsed_component_is_named(faithful_draws):
     def collapse(tree):
         covariances = tree["posterior"]["covariances"]
         covariances[:, :, 1] = 1e-10 * np.eye(2)
@@ -229,8 +229,13 @@ def test_a_collapsed_component_is_named_with_its_rows(faithful_draws):
     diagnosis = bg.diagnose(changed(faithful_draws, collapse))
     assert diagnosis.verdict == "caution"
     [reason] = [reason for reason in diagnosis.reasons if "component 1 has collapsed" in reason]
-    assert "on rows" in reason
-    assert reason.endswith("Give a resolution, or try fewer components.")  # the priors are the defaults already
+    assert "where it has no row to itself" in reason  # its mean is none of them
+    # The priors are the defaults already.
+    assert reason.endswith("Give a resolution (--resolution), or try fewer components.")
+    # Draws of a Gaussian around such a mode are none of the posterior.
+    of_laplace = changed(faithful_draws, collapse)
+    of_laplace["posterior"].attrs["inference_method"] = "laplace"
+    assert bg.diagnose(of_laplace).verdict == "fail"
 
 
 def test_what_does_not_vary_is_no_warning():
@@ -437,8 +442,16 @@ def test_a_component_on_one_value_is_named_and_the_remedy_works():
     with pytest.warns(CollapsedComponentWarning):
         diagnosis = judged()
     [reason] = [reason for reason in diagnosis.reasons if "rests on one value" in reason]
-    assert diagnosis.verdict == "caution"
+    assert diagnosis.verdict == "fail"  # a Gaussian around a component without width
     assert "one value of log width, -1.60944, which 100% of its rows have" in reason
     step = float(re.search(r"in resolution: ([\d.]+),", reason)[1])
     diagnosis = judged(resolution=[0, 0, 0, step])
+    assert diagnosis.verdict != "fail"
     assert not any("rests on one value" in reason for reason in diagnosis.reasons)
+    # Of a value that no other is as common as, such as a bound, there is no step to give.
+    x = pd.DataFrame({"a": np.random.default_rng(0).normal(size=200)}).clip(lower=0.0)
+    with pytest.warns(CollapsedComponentWarning):
+        estimate = bg.find_MAP(bg.build_model(x, 2, resolution=None), random_seed=0)
+    reasons = bg.diagnose(estimate.laplace(200, random_seed=0)).reasons
+    [reason] = [reason for reason in reasons if "rests on one value" in reason]
+    assert "it is a bound or a code. Leave these rows out, or a." in reason

@@ -15,8 +15,10 @@ from bayesgmm.cli.options import (
     Json,
     Na,
     OfMissing,
+    Resolution,
     check_store,
     missing_values,
+    recorded_steps,
     whole_number,
 )
 from bayesgmm.cli.printing import console, one_line_errors, print_estimate, print_fit
@@ -42,6 +44,7 @@ def fit_command(
     label_column: LabelColumn = None,
     weight_column: WeightColumn = None,
     error_columns: ErrorColumns = None,
+    resolution: Resolution = "auto",
     noise: Annotated[
         bool, typer.Option("--noise", help="Rows may be of no component: uniform over the data's bounding box.")
     ] = False,
@@ -95,15 +98,18 @@ def fit_command(
         check_outputs({"--out": out, "--report": report}, data)
         beside = Beside(label_column, weight_column, None if error_columns is None else split_names(error_columns))
         rows = columns_to_fit(beside.without(frame, data), data, names, gaps)
+        steps = recorded_steps(resolution, list(rows.columns))
         known = beside.arguments(frame.loc[rows.index], list(rows.columns))
         # Saved with the draws, so that every fit can be made again.
         seed = int(np.random.default_rng().integers(2**31)) if seed is None else check_count(seed, "seed", least=0)
         selection = None
         if n_components is None:
             beside.check_selection(noise)
-            selection = best_number(rows, covariance, seed, missing=missing, json=json)
+            selection = best_number(rows, covariance, seed, missing=missing, resolution=steps, json=json)
             n_components = selection.best[0]
-        model = bg.build_model(rows, n_components, covariance_type=covariance, missing=missing, noise=noise, **known)
+        model = bg.build_model(
+            rows, n_components, covariance_type=covariance, missing=missing, resolution=steps, noise=noise, **known
+        )
         began = time.perf_counter()
         estimate = bg.find_MAP(
             model, n_init="auto" if n_starts is None else n_starts, random_seed=seed, progressbar=not json

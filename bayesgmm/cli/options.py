@@ -1,5 +1,6 @@
 """The options that commands share, and what their texts mean."""
 
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -31,6 +32,13 @@ Columns = Annotated[
     str | None,
     typer.Option(help="Columns to use, separated by commas. Default: all but those that only count the rows."),
 ]
+Resolution = Annotated[
+    str,
+    typer.Option(
+        help="The step that columns were recorded to: auto, none, a number, or one a column, separated by commas.",
+        metavar="auto|none|NUMBERS",
+    ),
+]
 CiProb = Annotated[
     float | None, typer.Option(help="Probability of the intervals. Default: ArviZ's, 0.89.", show_default=False)
 ]
@@ -60,6 +68,24 @@ def whole_number(name: str, option: str, text: str) -> int | None:
             f"{option} {text!r} must be a whole number of at least 1, such as {option} 2, or auto."
         ) from None
     return check_count(number, name)
+
+
+def recorded_steps(text: str, columns: Sequence[str]) -> str | list[float] | None:
+    """What the user said about the steps that the columns were recorded to, as ``build_model`` takes it."""
+    if text in ("auto", "none"):
+        return None if text == "none" else text
+    try:
+        steps = [float(step) for step in text.split(",")]
+    except ValueError:
+        raise InvalidArgumentError(
+            f"--resolution {text!r} must be auto, none, a number such as 0.1, or one a column, separated by commas."
+        ) from None
+    if len(steps) not in (1, len(columns)):
+        raise InvalidArgumentError(
+            f"--resolution {text!r} has {len(steps)} numbers for {len(columns)} columns ({', '.join(columns)}): give "
+            "one for all, or one for each, 0 where a column was not rounded."
+        )
+    return steps * (len(columns) // len(steps))
 
 
 def missing_values(na: list[str] | None, drop: bool, word: str) -> Missing:

@@ -89,15 +89,17 @@ def select_command(
             console.print("Saved " + " and ".join(saved), markup=False, soft_wrap=True)
 
 
-def best_number(rows: "pd.DataFrame", covariance: str, seed: int, *, missing: str, json: bool) -> "Selection":
+def best_number(
+    rows: "pd.DataFrame", covariance: str, seed: int, *, missing: str, resolution: Any, json: bool
+) -> "Selection":
     """The selection among 1 to 9 components of one covariance structure, by BIC alone; it is printed."""
     import bayesgmm as bg
     from bayesgmm.arguments import MOST_COMPONENTS
 
     numbers = range(1, min(MOST_COMPONENTS, len(rows)) + 1)
     selection = bg.select(
-        rows, n_components=numbers, covariances=[covariance], shortlist=0, missing=missing, random_seed=seed,
-        progressbar=not json,
+        rows, n_components=numbers, covariances=[covariance], shortlist=0, missing=missing,
+        resolution=resolution, random_seed=seed, progressbar=not json,
     )  # fmt: skip
     if not json:
         print_selection(selection)

@@ -51,4 +51,5 @@ def named_rows(rows: np.ndarray, most: int = 8) -> str:
 
 def against_collapse(default_priors: bool) -> str:
     """What to do about a component without width, as a sentence."""
-    return f"Give a resolution, {'' if default_priors else 'use the default priors, '}or try fewer components."
+    priors = "" if default_priors else "use the default priors, "
+    return f"Give a resolution (--resolution), {priors}or try fewer components."

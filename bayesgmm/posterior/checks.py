@@ -1,19 +1,16 @@
 """All checks of a fit: of the run, the sampler, the chains, the modes and the components."""
 
 from collections.abc import Iterator
-from typing import NamedTuple
 
 import numpy as np
 
-from bayesgmm.mixture.mixture import Mixture
-from bayesgmm.mixture.widths import COLLAPSED_WIDTH, OWN, against_collapse, named_rows, own_rows, widths
-from bayesgmm.model.prior import brief_number
+from bayesgmm.mixture.widths import COLLAPSED_WIDTH, against_collapse, named_rows, own_rows, widths
 from bayesgmm.posterior.chains import LEAST_DRAWS, chain_checks
 from bayesgmm.posterior.check import NO_LIMIT, Check
 from bayesgmm.posterior.conflict import Tail, tails
 from bayesgmm.posterior.elsewhere import of_these_rows, single
-from bayesgmm.posterior.misfit import described
 from bayesgmm.posterior.occupied import allocated, split_r_hat
+from bayesgmm.posterior.values import of_values
 from bayesgmm.record.fit import Fit
 from bayesgmm.record.provenance import NEARLY_ALL, percentages
 from bayesgmm.record.starts import FOUND_OFTEN, Starts
@@ -35,10 +32,6 @@ AS_MANY_STARTS = 3
 OCCUPIED_DRAWS, OCCUPIED_LIMIT = 250, 1.1
 # A prior has less of its mass as far out as the posterior in one fit in a thousand that it foresaw.
 CONFLICT_LIMIT = 1e-3
-# A feature with fewer different values is a code: two answers, or the absence of something.
-LEAST_VALUES = 3
-# A component rests on one value of a feature if more of its rows than this have it, and there are as many as these.
-SAME_VALUE, LEAST_ROWS = 0.8, 3
 
 
 def checks(fit: Fit) -> Iterator[Check]:
@@ -60,11 +53,7 @@ def checks(fit: Fit) -> Iterator[Check]:
     yield from _priors(fit)
     yield _smallest_component(fit)
     yield _narrowest_component(fit)
-    yield _one_value(fit)
-    codes = _fewest_values(fit)
-    yield codes
-    if codes.passed:  # of a code that is said already
-        yield described(fit)
+    yield from of_values(fit)
 
 
 def _importance(pareto_k: float) -> Check:
@@ -168,7 +157,9 @@ def _modes(fit: Fit) -> Iterator[Check]:
             gaps = ", ".join(f"{gap:.1f}" for gap in others[:5])
             evidence = f"{len(others)} of them, within {OPTIMUM_GAP:g} nats of the best (gaps {gaps})"
         draws_of = "those at which chains began" if dispersed else "the one that these draws are of"
-        remedy = f"more chains (chains={fit.n_chains + len(others)})" if dispersed else "start='dispersed'"
+        remedy = "start='dispersed'" if provenance.of_chains else "NUTS (inference='nuts', or bayesgmm.sample)"
+        if dispersed:
+            remedy = f"more chains (chains={fit.n_chains + len(others)})"
         return (
             f"different modes: the {len(provenance.starts or ())} starts found other optima than {draws_of}, "
             f"{evidence}. Try {remedy}, or fewer components."
@@ -243,81 +234,17 @@ def _smallest_component(fit: Fit) -> Check:
 
 
 def _narrowest_component(fit: Fit) -> Check:
-    x, draws = fit.table.filled, _few(fit.mixture)
+    x, draws = fit.table.filled, list(fit.mixture.thinned(3))
     width = np.median([widths(draw, x) for draw in draws], axis=0)
     remedy = against_collapse(not (fit.specification and fit.specification.not_defaults))
     k = int(width.argmin())
-    return Check(
-        "narrowest component", float(width[k]), COLLAPSED_WIDTH, bool(width[k] >= COLLAPSED_WIDTH),
-        sentence=lambda: f"component {k} has collapsed to {width[k]:.1e} of the data's width in one direction, on rows "
-        f"{named_rows(own_rows(draws[len(draws) // 2], x, k)) or 'none'}. {remedy}",
-    )  # fmt: skip
-
-
-def _few(draws: Mixture) -> list[Mixture]:
-    """The first, the middle and the last of some draws."""
-    return [draws[s] for s in sorted({0, len(draws) // 2, len(draws) - 1})]
-
-
-def _one_value(fit: Fit) -> Check:
-    """Whether a component rests on equal values of a feature without a recording step.
-
-    So do rounded values of which a logarithm, say, was taken, which put them at uneven distances.
-    """
-    x = fit.x
-    tied = [
-        int(j) for j in np.flatnonzero(fit.table.rounding == 0) if np.unique(x[:, j], equal_nan=False).size < len(x)
-    ]
-    found = [
-        _commonest(x[:, j], own, component=k, feature=j)
-        for mixture in _few(fit.mixture)
-        for k, own in enumerate((mixture.responsibilities(fit.observations) > OWN).T)
-        for j in (tied if own.sum() >= LEAST_ROWS else ())
-    ]
-    worst = max(found, key=lambda value: value.share, default=None)
 
     def sentence() -> str:
-        assert worst is not None
-        feature = fit.features[worst.feature]
-        gaps = np.abs(x[:, worst.feature] - worst.value)
-        step = np.min(gaps, initial=np.inf, where=gaps > 0) / 2
-        return (
-            f"component {worst.component} rests on one value of {feature}, {brief_number(worst.value)}, which "
-            f"{worst.share:.0%} of its rows have: its width there is the prior's. If {feature} was rounded before it "
-            f"was transformed, fit it as it was recorded, or give the step near there in resolution: "
-            f"{brief_number(step)}, half the distance to the next value, say."
-        )
+        rows = named_rows(own_rows(draws[len(draws) // 2], x, k))
+        where = f"on rows {rows}" if rows else "where it has no row to itself"
+        return f"component {k} has collapsed to {width[k]:.1e} of the data's width in one direction, {where}. {remedy}"
 
-    share = 0.0 if worst is None else worst.share
-    return Check("rows of a component with one value", share, SAME_VALUE, share <= SAME_VALUE, sentence=sentence)
-
-
-def _fewest_values(fit: Fit) -> Check:
-    """Whether a feature is a code, such as 0 and 1, of which a component can only be what has one value."""
-    x = fit.x
-    numbers = [np.unique(column[~np.isnan(column)]).size for column in x.T] if len(x) else [LEAST_VALUES]
-    least = int(np.argmin(numbers))
-    few = numbers[least] < LEAST_VALUES and len(x) > LEAST_VALUES
-    return Check(
-        "different values of a feature", numbers[least], LEAST_VALUES, not few,
-        sentence=lambda: f"{fit.features[least]} has {numbers[least]} different values: it is a code, which no "
-        "Gaussian describes, and components are drawn to its values. Leave it out, and compare the clusters with it "
-        "afterwards.",
-    )  # fmt: skip
-
-
-class _Commonest(NamedTuple):
-    """The commonest value of a feature among a component's rows."""
-
-    share: float
-    value: float
-    component: int
-    feature: int
-
-
-def _commonest(column: np.ndarray, own: np.ndarray, *, component: int, feature: int) -> _Commonest:
-    own = own & ~np.isnan(column)
-    if not own.any():
-        return _Commonest(0.0, np.nan, component, feature)
-    values, counts = np.unique(column[own], return_counts=True)
-    return _Commonest(counts.max() / own.sum(), float(values[counts.argmax()]), component, feature)
+    # A Gaussian around such a mode is no approximation: its draws may have no row where the mode has many.
+    level = "fail" if fit.provenance.method == "laplace" else "caution"
+    good = bool(width[k] >= COLLAPSED_WIDTH)
+    return Check("narrowest component", float(width[k]), COLLAPSED_WIDTH, good, level, sentence)

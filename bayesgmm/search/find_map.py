@@ -213,9 +213,10 @@ def _warn_if_collapsed(mixture: Mixture, x: np.ndarray, specification: Specifica
     width = widths(mixture, x)
     for k in np.flatnonzero(width < COLLAPSED_WIDTH):
         rows = named_rows(own_rows(mixture, x, int(k)))
+        where = f"on rows {rows}" if rows else "where it has no row to itself"
         warnings.warn(
             f"a component with {mixture.weights[k]:.1%} of the weight has collapsed to {width[k]:.1e} of the data's "
-            f"width in one direction, on rows {rows or 'none'}: its density there is an artefact. "
+            f"width in one direction, {where}: its density there is an artefact. "
             f"{against_collapse(not specification.not_defaults)}",
             CollapsedComponentWarning,
             stacklevel=3,

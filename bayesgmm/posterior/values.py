@@ -1,0 +1,97 @@
+"""Checks of a feature's values: codes, values that a component rests on, and features that are described badly."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from bayesgmm.mixture.widths import OWN
+from bayesgmm.model.prior import brief_number
+from bayesgmm.posterior.check import Check
+from bayesgmm.posterior.misfit import described
+from bayesgmm.record.fit import Fit
+
+# A feature with fewer different values is a code: two answers, or the absence of something.
+LEAST_VALUES = 3
+# A component rests on one value of a feature if more of its rows than this have it, and there are as many as these.
+SAME_VALUE, LEAST_ROWS = 0.8, 3
+# The second commonest of rounded values has a larger part of the commonest's rows than this: 0.45 of iris' widths.
+SPIKE = 0.3
+
+
+def of_values(fit: Fit) -> Iterator[Check]:
+    """All of them; of a code nothing more is said."""
+    yield _one_value(fit)
+    codes = _fewest_values(fit)
+    yield codes
+    if codes.passed:
+        yield described(fit)
+
+
+def _one_value(fit: Fit) -> Check:
+    """Whether a component rests on equal values of a feature without a recording step.
+
+    So do rounded values of which a logarithm, say, was taken, which put them at uneven distances.
+    """
+    x = fit.x
+    tied = [
+        int(j) for j in np.flatnonzero(fit.table.rounding == 0) if np.unique(x[:, j], equal_nan=False).size < len(x)
+    ]
+    found = [
+        _commonest(x[:, j], own, component=k, feature=j)
+        for mixture in fit.mixture.thinned(3)
+        for k, own in enumerate((mixture.responsibilities(fit.observations) > OWN).T)
+        for j in (tied if own.sum() >= LEAST_ROWS else ())
+    ]
+    worst = max(found, key=lambda value: value.share, default=None)
+
+    def sentence() -> str:
+        assert worst is not None
+        feature, column = fit.features[worst.feature], x[:, worst.feature]
+        rests = (
+            f"component {worst.component} rests on one value of {feature}, {brief_number(worst.value)}, which "
+            f"{worst.share:.0%} of its rows have: its width there is the prior's. "
+        )
+        counts = np.sort(np.unique(column[~np.isnan(column)], return_counts=True)[1])
+        if counts.size > 1 and counts[-2] < SPIKE * counts[-1]:
+            return f"{rests}No other value is as common: it is a bound or a code. Leave these rows out, or {feature}."
+        gaps = np.abs(column - worst.value)
+        step = np.min(gaps, initial=np.inf, where=gaps > 0) / 2
+        return (
+            f"{rests}If {feature} was rounded before it was transformed, fit it as it was recorded, or give the step "
+            f"near there in resolution: {brief_number(step)}, half the distance to the next value, say."
+        )
+
+    share = 0.0 if worst is None else worst.share
+    return Check("rows of a component with one value", share, SAME_VALUE, share <= SAME_VALUE, sentence=sentence)
+
+
+def _fewest_values(fit: Fit) -> Check:
+    """Whether a feature is a code, such as 0 and 1, of which a component can only be what has one value."""
+    x = fit.x
+    numbers = [np.unique(column[~np.isnan(column)]).size for column in x.T] if len(x) else [LEAST_VALUES]
+    least = int(np.argmin(numbers))
+    few = numbers[least] < LEAST_VALUES and len(x) > LEAST_VALUES
+    return Check(
+        "different values of a feature", numbers[least], LEAST_VALUES, not few,
+        sentence=lambda: f"{fit.features[least]} has {numbers[least]} different values: it is a code, which no "
+        "Gaussian describes, and components are drawn to its values. Leave it out, and compare the clusters with it "
+        "afterwards.",
+    )  # fmt: skip
+
+
+class _Commonest(NamedTuple):
+    """The commonest value of a feature among a component's rows."""
+
+    share: float
+    value: float
+    component: int
+    feature: int
+
+
+def _commonest(column: np.ndarray, own: np.ndarray, *, component: int, feature: int) -> _Commonest:
+    own = own & ~np.isnan(column)
+    if not own.any():
+        return _Commonest(0.0, np.nan, component, feature)
+    values, counts = np.unique(column[own], return_counts=True)
+    return _Commonest(counts.max() / own.sum(), float(values[counts.argmax()]), component, feature)
