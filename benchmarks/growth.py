@@ -25,6 +25,7 @@ from sampling import smallest_ess
 
 SHAPES = [*((1_000, d, 5) for d in (2, 5, 10, 20, 30)), *((2_000, d, k) for d in (2, 5) for k in (3, 5, 10, 20))]
 OUT = RESULTS.parents[1] / "docs" / "growth.csv"
+KEY = ["rows", "features", "components"]
 LIMIT = 600
 CHAINS, DRAWS = 4, 1_000
 
@@ -100,7 +101,7 @@ def _serve(name: str, shape: tuple[int, int, int], pipe: Any) -> None:
 
 
 def in_a_process(name: str, shape: tuple[int, int, int], limit: float) -> dict[str, Any] | None:
-    """What a process of its own found, or None where it was stopped after ``limit`` seconds, or failed."""
+    """What a process of its own found; nothing where it failed, None where it was stopped after ``limit`` seconds."""
     mine, pipe = multiprocessing.Pipe()
     process = multiprocessing.get_context("spawn").Process(target=_serve, args=(name, shape, pipe), daemon=True)
     process.start()
@@ -108,7 +109,7 @@ def in_a_process(name: str, shape: tuple[int, int, int], limit: float) -> dict[s
     try:
         return mine.recv() if mine.poll(limit) else None
     except EOFError:
-        return None
+        return {}
     finally:
         process.terminate()
         process.join()
@@ -117,7 +118,7 @@ def in_a_process(name: str, shape: tuple[int, int, int], limit: float) -> dict[s
 def main() -> None:
     which = [name for name in sys.argv[1:] if "," not in name] or ["ours", "theirs"]
     asked = [tuple(map(int, shape.split(","))) for shape in sys.argv[1:] if "," in shape]
-    table = pd.read_csv(OUT).set_index(["rows", "features", "components"]) if OUT.exists() else pd.DataFrame()
+    table = pd.read_csv(OUT).set_index(KEY) if OUT.exists() else pd.DataFrame()
     rows = table.to_dict("index") if len(table) else {}
     for shape in asked or SHAPES:
         row = rows.setdefault(shape, {})
@@ -125,11 +126,12 @@ def main() -> None:
             in_a_process("ours", shape, 10 * LIMIT)
             row |= in_a_process("ours", shape, 10 * LIMIT) or {}
         if "theirs" in which:
-            row |= in_a_process("theirs", shape, LIMIT) or {"pymc_nuts": np.inf, "pymc_ess_a_second": np.nan}
+            found = in_a_process("theirs", shape, LIMIT)
+            stopped = {"pymc_nuts": np.inf, "pymc_ess_a_second": np.nan}
+            row |= stopped if found is None else {name: found.get(name, np.nan) for name in stopped}
         print(shape, json.dumps(row, default=str), flush=True)
-        for name, value in zip(("rows", "features", "components"), shape, strict=True):
-            row[name] = value
-        pd.DataFrame(rows.values()).to_csv(OUT, index=False, float_format="%.4g")
+        kept = [dict(zip(KEY, key, strict=True)) | row for key, row in rows.items()]
+        pd.DataFrame(kept).to_csv(OUT, index=False, float_format="%.4g")
     print(machine())
 
 

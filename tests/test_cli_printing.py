@@ -134,3 +134,11 @@ def test_correlations_do_not_push_all_else_off_the_screen(tmp_path):
     assert "corr(" not in many.output
     assert "12 correlations are not shown: --json has them." in many.output
     assert run(*asked, "-k", 2, "--json").stdout.count('"corr(') == 12
+
+
+def test_what_is_all_but_sure_has_no_nines(capsys):
+    frame = pd.DataFrame({"probability": [0.99999998957], "lower": [0.9999999], "upper": [1.0]}, index=["a"])
+    print_frame(frame, "Rows")
+    assert "1.0000" in capsys.readouterr().out
+    print_frame(frame.rename(columns={"probability": "mean"}), "Numbers")  # of others digits count
+    assert "0.99999999" in capsys.readouterr().out

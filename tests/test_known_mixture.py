@@ -42,6 +42,8 @@ def test_shapes_of_known_parameters(faithful):
         bg.from_arrays(*KNOWN[:2], np.eye(2))
     with pytest.raises(InvalidArgumentError, match="are 1 names for 2 columns of means"):
         bg.from_arrays(*KNOWN, features=["a"])
+    with pytest.raises(InvalidArgumentError, match=r"one mixture.*weights \(200, 2\).*bayesgmm.adopt"):
+        bg.from_arrays(*(np.broadcast_to(value, (200, *np.shape(value))) for value in KNOWN))
     with pytest.raises(ModelError, match=r"with sum 1 \(theirs is from 1.1 to 1.1\)"):
         bg.from_arrays([0.4, 0.7], *KNOWN[1:])
 

@@ -19,6 +19,8 @@ console = Console(highlight=False)
 errors = Console(stderr=True, highlight=False)
 # Between the columns of a table.
 GAP = "  "
+# Of a probability's interval, for the number of digits.
+LEAST_WIDTH = 1e-3
 # Names that have less room than this beside the numbers are hard to read in pieces.
 LEAST_ROOM = 20
 # More correlations than these push all else off the screen: ten features and three components have 135.
@@ -102,7 +104,9 @@ def _cells(row: dict[Any, Any]) -> list[str]:
     if {"lower", "upper"} <= row.keys():
         of = next(name for name in ("mean", "probability") if name in row)
         triple = (of, "lower", "upper")
-        cells |= dict(zip(triple, in_digits([row[n] for n in triple], row["upper"] - row["lower"]), strict=True))
+        width = row["upper"] - row["lower"]
+        width = max(width, LEAST_WIDTH) if of == "probability" else width  # of what is all but sure digits say nothing
+        cells |= dict(zip(triple, in_digits([row[n] for n in triple], width), strict=True))
     if {"value", "limit"} <= row.keys() and cells["value"] == cells["limit"] and row["value"] != row["limit"]:
         pair = ("value", "limit")  # a check that just fails is not to look as if it passed
         cells |= dict(zip(pair, in_digits([row[n] for n in pair], abs(row["value"] - row["limit"])), strict=True))

@@ -200,7 +200,7 @@ class RelativePrior(Frame):
     def _traces(self, scatter: np.ndarray, whiteners: np.ndarray) -> np.ndarray:
         """Traces of scatters times inverse covariances, (K,), of natural shape as their inverse factors are."""
         if self.family.correlated:
-            return np.einsum("...ij,...ij->...", whiteners @ scatter, np.broadcast_to(whiteners, scatter.shape))
+            return ((whiteners @ scatter) * whiteners).sum(axis=(-2, -1))
         traces = scatter * whiteners**2
         return traces.sum(axis=-1) if self.family.per_feature else traces
 

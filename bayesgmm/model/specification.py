@@ -106,7 +106,7 @@ class Specification:
         numbers = np.arange(self.n_components)
         return numbers if self.classes is None else np.array([*self.classes, *numbers[len(self.classes) :].astype(str)])
 
-    @property
+    @cached_property
     def rounding(self) -> np.ndarray:
         """What every covariance holds besides, (D,): rounding variances (Sheppard's correction), and float64's own."""
         return self.resolution**2 / 12 + self.floor

@@ -161,6 +161,12 @@ def from_arrays(
     draws = {
         name: np.asarray(value, dtype=np.float64)[None, None] for name, value in values.items() if value is not None
     }
+    if draws["means"].ndim > 4 or (weights is not None and draws["weights"].ndim != 3):
+        shapes = ", ".join(f"{name} {value.shape[2:]}" for name, value in draws.items())
+        raise InvalidArgumentError(
+            f"from_arrays takes one mixture, weights (K,) and means (K, D), and was given {shapes}. Draws of mixtures "
+            "go through bayesgmm.adopt, as an ArviZ tree: arviz_base.from_dict({'posterior': {'w': w[None], ...}})."
+        )
     if draws["means"].ndim == 3:
         draws["means"] = draws["means"][..., None]
     coords = {} if features is None else {"feature": list(features)}
