@@ -94,6 +94,11 @@ PRIVATE_NAMES = (
         ("SharedVariable", "which inputs of a graph are data", NOTHING_ELSE, (), ("get_value",)),
     ),
     *_of(
+        "pytensor.scalar.basic",
+        ("Second", "the node that fills a shape, which is run entry by entry in Python; see _filling in compiled.py",
+         "leave _filling out: curvature of many parameters takes a sixth longer"),
+    ),
+    *_of(
         "pytensor.link.jax.dispatch.basic",
         ("jax_funcify", "our Ops in JAX, and a graph as a function of JAX",
          "see how PyTensor's own Ops are registered in pytensor.link.jax.dispatch", ("op", "node"), ("register",)),
