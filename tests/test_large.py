@@ -232,7 +232,7 @@ def test_a_gaussian_likelihood_corrected_is_the_posterior(x, in_memory):
         away = (corrected[name].mean(("chain", "draw")) - expected) / sd
         assert float(np.abs(away).max()) < 0.2, name  # about 1,000 effective draws each: 4 standard errors
         np.testing.assert_allclose(corrected[name].std(("chain", "draw")), sd, rtol=0.2)
-    problem, mode = in_memory.problem, in_memory.mode.axes
+    problem, mode = in_memory.problem, in_memory.mode.with_axes
     right = with_gaussian_likelihood(problem, mode)
     at, slope, curvature = right.held[1:4]
     narrow = WithQuadratic(problem.rowless_density, at, slope, 4 * curvature)

@@ -256,7 +256,7 @@ def test_shares_agree_with_annealing(dense_or_heavy):
     _, estimate = dense_or_heavy
     own, density = estimate.modes, estimate.problem.sampling_density
     with np.errstate(invalid="ignore"):
-        annealed = softmax([annealed_log_evidence(density, e.mode.axes, np.random.default_rng(1)) for e in own])
+        annealed = softmax([annealed_log_evidence(density, e.mode.with_axes, np.random.default_rng(1)) for e in own])
     shares = np.array([e.share for e in own])
     print(f"\nshares {shares.round(3)}, by annealing {annealed.round(3)}")
     np.testing.assert_allclose(shares, annealed, atol=0.05)

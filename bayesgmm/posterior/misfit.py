@@ -1,6 +1,6 @@
 r"""Whether the mixture describes the values of every feature.
 
-The posterior predictive distribution function of feature j at row n, and its mean distance from the rows' own,
+The posterior predictive distribution function of feature j at row n, and its largest distance from the rows' own,
 
 .. math:: u_{nj} = \mathrm{E} \sum_k \pi_k \Phi\Big( \frac{x_{nj} - \mu_{kj}}{\sigma_{kj}} \Big), \qquad
           D_j = \max_n |\hat F_j(u_{nj}) - u_{nj}| ,
@@ -12,9 +12,8 @@ three Gaussian clusters of 40 to 1,000 rows, near and far apart, :math:`\sqrt N 
 and never above 1.25, where the law has 1.63 as its hundredth.
 
 Lilliefors (1967), On the Kolmogorov-Smirnov test for normality with mean and variance unknown, JASA 62, 399-402,
-https://doi.org/10.1080/01621459.1967.10482916.
-Massey (1951), The Kolmogorov-Smirnov test for goodness of fit, JASA 46, 68-78,
-https://doi.org/10.1080/01621459.1951.10500769. Stephens (1974), EDF statistics for goodness of fit and some
+https://doi.org/10.1080/01621459.1967.10482916. Massey (1951), The Kolmogorov-Smirnov test for goodness of fit, JASA 46,
+68-78, https://doi.org/10.1080/01621459.1951.10500769. Stephens (1974), EDF statistics for goodness of fit and some
 comparisons, JASA 69, 730-737, https://doi.org/10.1080/01621459.1974.10480196. Gelman, Meng and Stern (1996), Posterior
 predictive assessment of model fitness via realized discrepancies, Statistica Sinica 6, 733-807.
 """

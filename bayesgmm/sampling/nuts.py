@@ -74,7 +74,7 @@ def run_nuts(
         raise InvalidArgumentError(
             f'likelihood = "gaussian" is around one mode, and its draws are made at the end: leave out {given}.'
         )
-    modes = [estimate.optima.mode(i).axes for i, n in zip(order, counts, strict=True) if n]
+    modes = [estimate.optima.mode(i).with_axes for i, n in zip(order, counts, strict=True) if n]
     counts = tuple(n for n in counts if n)
     found = estimate.optima.record(order)
     if len(modes) > 1:

@@ -65,9 +65,9 @@ def find_MAP(
     over the parameters themselves (no Jacobian), as ``pm.find_MAP`` defines it. A mixture has several local maxima,
     and PyMC's initial point, at which all components are alike, is a stationary point; so there are many starts:
     k-means in five metrics, random rows, the best optimum so far with components split and merged, and the same after
-    EM of rows with random weights. Each is followed by EM steps and climbed by L-BFGS with the exact gradient. A start
-    that is far below the best is given up. ``starts`` says what each came to; an optimum that was found once may not be
-    the best there is.
+    EM of rows with random weights; of twelve components and more the highest of five such moves. Each is followed by EM
+    steps and climbed by L-BFGS with the exact gradient. A start that is far below the best is given up. ``starts`` says
+    what each came to; an optimum that was found once may not be the best there is.
 
     Parameters
     ----------

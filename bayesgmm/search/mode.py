@@ -75,8 +75,8 @@ class Mode:
     log_evidence: float = np.nan
 
     @cached_property
-    def axes(self) -> ModeAxes:
-        """Those that a sampler takes: of modes that no chain starts at none are made."""
+    def with_axes(self) -> ModeAxes:
+        """The mode with the axes that a sampler takes, which take a second: modes that no chain starts at have none."""
         return ModeAxes(self.q, sampling_axes(self.hessian, self.scales))
 
     @classmethod

@@ -114,7 +114,7 @@ class StartingMixtures:
         if self._n_components == 1:
             return FRESH[0], *self._settled(self._k_means(self._views.standardised), 2)
         if first is not None and around:
-            return AROUND_THE_BEST, *self._highest_new(lambda: self._reweighted(first), best)
+            return self._moved(AROUND_THE_BEST, best)
         makers: dict[str, Callable[[], Mixture]] = {
             FRESH[0]: lambda: self._k_means(self._views.standardised),
             FRESH[1]: lambda: self._k_means(self._views.whitened),
@@ -127,8 +127,8 @@ class StartingMixtures:
         }
         moves = MOVES if self._n_components >= MANY_COMPONENTS else MOVES_OF_FEW[-self._n_components :]
         turn, place = divmod(index - len(FRESH), len(moves) + 1)
-        if turn >= 0 and place < len(moves) and (moved := self._moved(moves[place], best)) is not None:
-            return moved
+        if first is not None and turn >= 0 and place < len(moves):
+            return self._moved(moves[place], best)
         if turn < 0:
             return FRESH[index], *self._settled(makers[FRESH[index]]())
         return self._highest(makers)
@@ -144,10 +144,8 @@ class StartingMixtures:
         assert best is not None
         return best[1], *self._settled(best[2])
 
-    def _moved(self, kind: str, best: Sequence[Mixture]) -> tuple[str, Mixture, float] | None:
-        """A start by a move from the best so far; None where there is none."""
-        if not best:
-            return None
+    def _moved(self, kind: str, best: Sequence[Mixture]) -> tuple[str, Mixture, float]:
+        """A start by a move from the best so far."""
         moves: dict[str, Callable[[], Mixture]] = {
             AROUND_THE_BEST: lambda: self._reweighted(best[0]),
             SPLIT_AND_MERGE: lambda: self._moves.moved(best[0]),
@@ -161,20 +159,20 @@ class StartingMixtures:
 
         What the first leads back to the best is no other's: such starts are the evidence that the best is the best.
         """
-        top, chosen, last = self._height(best[0]), None, None
-        for i in range(MOVES_A_START if self._n_components >= VERY_MANY_COMPONENTS else 1):
-            last = self._settled(move())
-            known = [k for k, other in enumerate(best[:MOST_COMPARED]) if last[0].matches(other, NEAR)]
-            if i == 0 and known and known[0] == 0:
+        last = self._settled(move())
+        if self._n_components < VERY_MANY_COMPONENTS or last[0].matches(best[0], NEAR):
+            return last
+        top, highest, chosen = self._height(best[0]), -np.inf, last
+        for i in range(MOVES_A_START):
+            last = self._settled(move()) if i else last
+            if any(last[0].matches(other, NEAR) for other in best[:MOST_COMPARED]):
+                continue
+            height = self._height(last[0])
+            if height > highest:
+                highest, chosen = height, last
+            if height > top:
                 break
-            if not known:
-                height = self._height(last[0])
-                if chosen is None or height > chosen[0]:
-                    chosen = height, *last
-                if height > top:
-                    break
-        assert last is not None
-        return last if chosen is None else chosen[1:]
+        return chosen
 
     def _log_likelihood(self, mixture: Mixture) -> float:
         return self.em.expect(mixture).log_likelihood
