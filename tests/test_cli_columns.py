@@ -125,6 +125,22 @@ def test_the_remedies_end_in_a_fit_that_keeps_the_rows_numbers(folder, faithful)
     assert re.search("\n243 .*\n", result.stdout[result.stdout.index("least certain") :])
 
 
+@pytest.mark.parametrize("word", ["NA", "N/A", "#N/A", "<NA>"])
+def test_what_r_and_spreadsheets_write_is_missing_among_numbers(folder, reach, table, word):
+    cells = table.astype(object)
+    cells.iloc[1, 0] = word
+    cells.to_csv("t.csv", index=False)
+    result = reach()
+    assert f"no value in row 1 (the first is 0), column 'eruptions'; 1 of {N} rows" in result.stderr
+    np.testing.assert_array_equal(reach("--drop-missing").rows, table.drop(index=1))
+    # Among words it is one of them, and among numbers another word is still asked about.
+    cells.assign(answer=[word, *["yes"] * (N - 1)]).to_csv("t.csv", index=False)
+    assert f"columns that hold text: 'answer' (row 0: '{word}')" in reach().stderr
+    cells.iloc[2, 0] = "-"
+    cells.to_csv("t.csv", index=False)
+    assert "no number in row 2 (the first is 0), column 'eruptions', but '-'" in reach().stderr
+
+
 def test_several_words_and_codes_stand_for_missing_values(folder, reach, table):
     cells = table.astype(object)
     cells.iloc[0, 0], cells.iloc[1, 0], cells.iloc[2, 1], cells.iloc[3, 1], cells.iloc[4, 1] = (

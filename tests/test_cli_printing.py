@@ -10,7 +10,7 @@ from hypothesis import given, strategies as st
 from sklearn.datasets import load_iris
 from test_cli import run
 
-from bayesgmm.cli.printing import in_digits, print_frame, table_lines
+from bayesgmm.cli.printing import OPTIONS, in_digits, print_frame, table_lines, with_options
 
 
 @pytest.mark.parametrize(
@@ -123,6 +123,26 @@ def test_the_help_names_the_new_options():
         said = run(command, "--help").output
         assert "--na" in said
         assert "--drop-missing" in said
+
+
+@pytest.mark.parametrize(
+    ("said", "on_the_command_line"),
+    [
+        ("try start='heaviest', or inference='nuts'.", "try --start heaviest, or --inference nuts."),
+        ("more starts (find_MAP(n_init=40)), or", "more starts (--n-init 40), or"),
+        ("n_init = 0 must be at least 1", "--n-init 0 must be at least 1"),
+        ("fewer than n_components = 5: choose n_components <= 3", "fewer than --components 5: choose --components <= 3"),
+        ("noise=True if some are scattered", "--noise if some are scattered"),
+        ("a start is noise, missing = values, draws <= 3", "a start is noise, --missing values, draws <= 3"),
+    ],
+)
+def test_arguments_are_spelled_as_the_options_that_stand_for_them(said, on_the_command_line):
+    assert with_options(said) == on_the_command_line
+
+
+def test_every_option_that_stands_for_an_argument_is_one_of_fit():
+    said = run("fit", "--help").output
+    assert all(f"--{option}" in said for option in OPTIONS.values())
 
 
 def test_correlations_do_not_push_all_else_off_the_screen(tmp_path):

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 # So many numbers are not evenly spaced by chance; 0, 1, 2 and 1, 2, 3 count the rows however few they are.
 EVENLY_SPACED = 5
+# As R, and spreadsheets, write a missing value: so it is read among numbers, while among names it may be one.
+AMONG_NUMBERS = ("NA", "N/A", "#N/A", "<NA>")
 
 
 @dataclass(frozen=True)
@@ -22,7 +24,7 @@ class Missing:
     Attributes
     ----------
     na : tuple of str
-        What stands for one, beside an empty cell and NaN.
+        What stands for one, beside an empty cell, NaN, and NA among numbers.
     drop : bool
         Whether to leave out rows that have one.
     keep : bool
@@ -68,6 +70,9 @@ class Column:
             missing = cells.isna() | (text == "") | text.isin(words)
             values = pd.to_numeric(text.mask(missing), errors="coerce")
             wrong = values.isna() & ~missing & (text.str.lower() != "nan")
+            others = wrong & ~text.isin(AMONG_NUMBERS)
+            if 0 < values.notna().sum() >= others.sum():
+                wrong = others
         codes = [float(word) for word in words if is_number(word)]
         if codes and values.isin(codes).any():
             values = values.mask(values.isin(codes))

@@ -21,7 +21,7 @@ from bayesgmm.cli.options import (
     SavedFit,
     given_value,
 )
-from bayesgmm.cli.printing import console, note, one_line_errors, print_estimate, print_fit, print_frame
+from bayesgmm.cli.printing import console, note, one_line_errors, print_estimate, print_fit, print_frame, with_options
 from bayesgmm.cli.reading import read_fit, read_frame
 from bayesgmm.cli.selecting import select_command
 from bayesgmm.cli.writing import check_outputs, write_frame, write_picture
@@ -53,7 +53,7 @@ def diagnose_command(file: SavedFit, json: Json = False) -> None:
         else:
             table = diagnosis.table.astype({"value": float, "limit": float, "passed": str})
             print_frame(table, "Checks")
-            console.print(str(diagnosis), markup=False)
+            console.print(with_options(str(diagnosis)), markup=False)
     raise typer.Exit(EXIT_CODES[diagnosis.verdict])
 
 

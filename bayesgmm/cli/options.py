@@ -18,7 +18,9 @@ SavedFit = Annotated[
 Na = Annotated[
     list[str] | None,
     typer.Option(
-        "--na", help="What stands for a missing value, beside an empty cell. Repeat for more.", metavar="TEXT"
+        "--na",
+        help="What stands for a missing value, beside an empty cell, and NA among numbers. Repeat for more.",
+        metavar="TEXT",
     ),
 ]
 DropMissing = Annotated[bool, typer.Option("--drop-missing", help="Leave out rows with missing values.")]

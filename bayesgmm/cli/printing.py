@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+import re
 import textwrap
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -25,6 +26,27 @@ LEAST_WIDTH = 1e-3
 LEAST_ROOM = 20
 # More correlations than these push all else off the screen: ten features and three components have 135.
 MOST_CORRELATIONS = 10
+# Arguments and the options that stand for them.
+OPTIONS = {
+    "n_components": "components", "covariance_type": "covariance", "inference": "inference", "missing": "missing",
+    "resolution": "resolution", "noise": "noise", "draws": "draws", "chains": "chains", "tune": "tune",
+    "n_init": "n-init", "random_seed": "seed", "start": "start",
+}  # fmt: skip
+ARGUMENT = re.compile(rf"""\b(?P<name>{"|".join(OPTIONS)}) ?= ?(?P<value>'[^']*'|"[^"]*"|[\w.]+)""")
+# Those that are no English words are options without a value too.
+NAME = re.compile(rf"\b({'|'.join(name for name in OPTIONS if '_' in name)})\b")
+
+
+def with_options(text: str) -> str:
+    """What is said of arguments, said of the options that stand for them: --start dispersed for start='dispersed'."""
+
+    def option(given: re.Match[str]) -> str:
+        name, value = f"--{OPTIONS[given['name']]}", given["value"].strip("'\"")
+        return name if value == "True" else f"{name} {value}"
+
+    said = NAME.sub(lambda name: f"--{OPTIONS[name[0]]}", ARGUMENT.sub(option, text))
+    # Without the function that takes the argument, where it is all that the function is called with.
+    return re.sub(r"\b[\w.]+\((--[\w-]+ [\w.]+)\)", r"\1", said)
 
 
 @contextlib.contextmanager
@@ -37,7 +59,7 @@ def one_line_errors() -> Iterator[None]:
 
     def show(message: Any, category: type[Warning], *rest: Any, **named: Any) -> None:
         if category.__module__.startswith("bayesgmm"):
-            errors.print(f"warning: {message}", style="yellow", markup=False, soft_wrap=True)
+            errors.print(f"warning: {with_options(str(message))}", style="yellow", markup=False, soft_wrap=True)
         else:
             before(message, category, *rest, **named)
 
@@ -48,7 +70,7 @@ def one_line_errors() -> Iterator[None]:
     except (ValueError, TypeError) as error:
         if not type(error).__module__.startswith("bayesgmm"):
             raise
-        errors.print(f"error: {error}", style="red", markup=False, soft_wrap=True)
+        errors.print(f"error: {with_options(str(error))}", style="red", markup=False, soft_wrap=True)
         raise typer.Exit(1) from None
 
 
@@ -194,7 +216,7 @@ def print_fit(dt: "xr.DataTree", row_names: "pd.Index | None" = None) -> None:
     print_frame(assignment_table(dt, soft), "Soft assignments")
     print_frame(least_certain(soft), f"The least certain rows {intervals}")
     console.print("Diagnosis", style="bold")
-    console.print(str(diagnose(dt)), markup=False)
+    console.print(with_options(str(diagnose(dt))), markup=False)
     console.print()
 
 

@@ -10,6 +10,10 @@ from bayesgmm.mixture.elementary import exp, jit, jit_sum, log
 # Smaller responsibilities are exactly 0: denormals would slow the sums fivefold.
 LEAST = 1e-200
 EXP_CUTOFF = math.log(LEAST) - 1e-6
+# Beside a row's most probable component, what is too little to change its sums in float64.
+NEGLIGIBLE = 1e-20
+# Features whose sums take as long as picking a row out.
+PICKING = 8
 
 
 @jit
@@ -31,7 +35,7 @@ def whiten(xt, rows, k, components, difference, z, squares):
 
     Features go two at a time, a 2 x 2 tile of the whitener to a loop: half the memory traffic of one at a time.
     """
-    means, whiteners, _, diagonal = components
+    means, whiteners, diagonal = components.means, components.whiteners, components.diagonal
     n_features = means.shape[1]
     for n in range(rows):
         squares[k, n] = 0.0
@@ -65,6 +69,19 @@ def whiten(xt, rows, k, components, difference, z, squares):
                 z[k, i, n] += w00 * difference[j, n] + w01 * difference[j + 1, n]
         for n in range(rows):
             squares[k, n] += z[k, i, n] * z[k, i, n]
+
+
+@jit
+def shift(rows, k, shifts, z, squares):
+    """As `whiten`, of rows whitened by the first component, where all covariances are equal."""
+    for n in range(rows):
+        squares[k, n] = 0.0
+    for i in range(shifts.shape[1]):
+        by = shifts[k, i]
+        for n in range(rows):
+            own = z[0, i, n] - by
+            z[k, i, n] = own
+            squares[k, n] += own * own
 
 
 @jit
@@ -122,15 +139,40 @@ def weighted_sum(log_density, row_weights):
 
 
 @jit_sum
-def accumulate(joint, scale, k, rows, z, diagonal, weighted, counts, first, second):
-    """Add a block's share of component k to its sums, the lower triangle of ``second`` alone; see `whiten`."""
-    n_features = z.shape[1]
-    count = 0.0
+def share(joint, scale, k, rows, counts):
+    """Turn a component's shares of a block's rows into responsibilities, and count them; how many are not negligible."""
+    count, few = 0.0, 0.0
     for n in range(rows):
+        few += 0.0 if joint[k, n] <= NEGLIGIBLE else 1.0  # NaN is passed on
         r = joint[k, n] * scale[n]
         joint[k, n] = r
         count += r
     counts[k] += count
+    return int(few)
+
+
+@jit
+def pick(joint, scale, k, rows, z, picked):
+    """Move the rows that component k has a part in to the front; how many they are.
+
+    Of clusters that lie apart most rows are of one component each, and half of a pass was spent on sums of nothing.
+    """
+    few = 0
+    for n in range(rows):
+        picked[few] = n
+        few += 0 if joint[k, n] <= NEGLIGIBLE * scale[n] else 1  # NaN is passed on
+    for m in range(few):
+        joint[k, m] = joint[k, picked[m]]
+    for i in range(z.shape[1]):
+        for m in range(few):
+            z[k, i, m] = z[k, i, picked[m]]
+    return few
+
+
+@jit_sum
+def accumulate(joint, k, rows, z, diagonal, weighted, first, second):
+    """Add component k's rows of a block to its sums, the lower triangle of ``second`` alone; see `whiten`."""
+    n_features = z.shape[1]
     for i in range(0, n_features - 1, 2):
         b0, b1, a00, a10, a11 = 0.0, 0.0, 0.0, 0.0, 0.0
         for n in range(rows):

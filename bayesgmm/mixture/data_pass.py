@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import carray, cfunc, types
 
-from bayesgmm.mixture.blocks import accumulate, normalise, transpose, weighted_sum, whiten
+from bayesgmm.mixture.blocks import PICKING, accumulate, normalise, pick, share, shift, transpose, weighted_sum, whiten
 from bayesgmm.mixture.components import Components
 from bayesgmm.mixture.elementary import OPTIONS, jit
 from bayesgmm.mixture.threads import named, pointer, shared_by_threads
@@ -42,9 +42,9 @@ PASS = np.dtype(
     [
         (name, np.int64)
         for name in (
-            "n_rows", "n_features", "n_components", "n_portions", "n_row_weights",
+            "n_rows", "n_features", "n_components", "n_portions", "n_row_weights", "n_shifts",
             "diagonal", "log_density_wanted", "responsibilities_wanted", "sums_wanted",
-            "x", "means", "whiteners", "constants", "row_weights", "log_density", "responsibilities",
+            "x", "means", "whiteners", "constants", "shifts", "row_weights", "log_density", "responsibilities",
             "log_likelihood", "counts", "first", "second",
         )
     ]
@@ -64,6 +64,7 @@ def _pass_rows(x, components, row_weights, wanted, log_density, responsibilities
     weighted = np.empty((2, block))
     highest = np.empty(block)
     scale = np.empty(block)
+    picked = np.empty(block, dtype=np.int64)
     block_log_density = np.empty(block)
     counts, first, second = sums.counts[portion], sums.first[portion], sums.second[portion]
     total = 0.0
@@ -72,7 +73,10 @@ def _pass_rows(x, components, row_weights, wanted, log_density, responsibilities
         rows = stop - start
         transpose(x[start:stop], xt)
         for k in range(n_components):
-            whiten(xt, rows, k, components, difference, z, joint)
+            if k == 0 or components.shifts.shape[0] == 0:
+                whiten(xt, rows, k, components, difference, z, joint)
+            else:
+                shift(rows, k, components.shifts, z, joint)
         rows_log_density = log_density[start:stop] if wanted.log_density else block_log_density[:rows]
         rows_weights = row_weights[start:stop] if row_weights.size > 1 else row_weights
         normalise(components.constants, rows_weights, rows_log_density, joint, highest, scale)
@@ -83,7 +87,11 @@ def _pass_rows(x, components, row_weights, wanted, log_density, responsibilities
         if wanted.sums:
             total += weighted_sum(rows_log_density, rows_weights)
             for k in range(n_components):
-                accumulate(joint, scale, k, rows, z, components.diagonal, weighted, counts, first, second)
+                few = share(joint, scale, k, rows, counts)
+                summed = rows
+                if not components.diagonal and few * (n_features + PICKING) < rows * n_features:
+                    summed = pick(joint, scale, k, rows, z, picked)
+                accumulate(joint, k, summed, z, components.diagonal, weighted, first, second)
     sums.log_likelihood[portion] = total
 
 
@@ -112,6 +120,7 @@ def _pass_portion(portion, address):
         carray(pointer(task.whiteners), matrix, np.float64),
         carray(pointer(task.constants), (n_components,), np.float64),
         task.diagonal != 0,
+        carray(pointer(task.shifts), (task.n_shifts, n_features), np.float64),
     )
     _pass_rows(
         carray(pointer(task.x), (task.n_rows, n_features), np.float64)[start:stop],
@@ -174,7 +183,8 @@ def data_pass(x, components, row_weights, wanted, log_density, responsibilities)
     task.log_density_wanted, task.responsibilities_wanted = wanted.log_density, wanted.responsibilities
     task.x, task.row_weights = rows.ctypes.data, weights.ctypes.data
     task.means, task.whiteners = components.means.ctypes.data, components.whiteners.ctypes.data
-    task.constants = components.constants.ctypes.data
+    task.constants, task.n_shifts = components.constants.ctypes.data, components.shifts.shape[0]
+    task.shifts = components.shifts.ctypes.data
     task.log_density, task.responsibilities = log_density.ctypes.data, responsibilities.ctypes.data
     task.log_likelihood, task.counts = sums.log_likelihood.ctypes.data, sums.counts.ctypes.data
     task.first, task.second = sums.first.ctypes.data, sums.second.ctypes.data

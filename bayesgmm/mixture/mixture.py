@@ -16,6 +16,7 @@ A mixture may have a leading axis of draws, S mixtures in one value. NumPy and t
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from math import tau
 
 import numpy as np
@@ -260,13 +261,17 @@ class Mixture:
 
     # Against another ------------------------------------------------------------------------------------------------
 
+    @cached_property
+    def _sorted_weights(self) -> np.ndarray:
+        return np.sort(self.weights)
+
     def matches(self, other: "Mixture", tolerance: float) -> bool:
         """Whether two mixtures agree up to the order of the components.
 
         The weights, the logs of the scales, and the means in units of the scales agree to ``tolerance``.
         """
         # In no order do the weights agree better than in theirs: most mixtures are told apart by that.
-        if np.abs(np.sort(self.weights) - np.sort(other.weights)).max() >= tolerance:
+        if np.abs(self._sorted_weights - other._sorted_weights).max() >= tolerance:
             return False
         scales, theirs = self.scales[:, None], other.scales[None]
         cost = np.maximum(

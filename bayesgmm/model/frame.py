@@ -7,6 +7,7 @@ import numpy as np
 from bayesgmm.mixture import log_cholesky
 from bayesgmm.mixture.mixture import Mixture
 from bayesgmm.model.covariance import CovarianceType
+from bayesgmm.model.root import CLOSE, factors, less_rounding
 
 # Of the features' variances in all: added to every covariance, so that float64 can hold them whatever the rows are.
 FLOOR = 1e-10
@@ -59,9 +60,28 @@ class Frame:
         natural = self.family.pool(last.full_covariances, last.weights)
         return natural if self.family.per_component else natural[None]
 
-    def expanded(self, natural: np.ndarray, rounding: np.ndarray | None, shape: tuple[int, int]) -> np.ndarray:
-        """Natural covariances (M, ...) as a :class:`Mixture` takes them, which hold at least ``rounding`` (D,)."""
-        natural = self._with(natural, self.floor if rounding is None else rounding)
+    def before_rounding(
+        self, n: np.ndarray, own: np.ndarray, natural: np.ndarray, rounding: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        r"""Covariances less rounding's, and the scatter (M, ...) that is expected of n rows before they were rounded.
+
+        With :math:`\Sigma = M + R` and :math:`G = M \Sigma^{-1}`, M and :math:`N G R + G C G^\top`: EM's E-step of what
+        rounding hid.
+        """
+        if self.family.correlated:
+            beside, expected, definite = less_rounding(n, own, natural, rounding)
+            if not definite:
+                natural = self._beside(natural, rounding) + np.diag(rounding)
+                beside, expected, _ = less_rounding(n, own, natural, rounding)
+            return beside, expected
+        rounding = self._own(rounding)
+        beside = self._beside(natural, rounding)
+        gain = beside / (beside + rounding)
+        rows = n if own.ndim == 1 else n[:, None]
+        return beside, rows * gain * rounding + gain**2 * own
+
+    def expanded(self, natural: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+        """Natural covariances (M, ...) as a :class:`Mixture` takes them."""
         return self.family.expand(natural if self.family.per_component else natural[0], *shape)
 
     def coordinates(self, natural: np.ndarray, rounding: np.ndarray) -> dict[str, np.ndarray]:
@@ -80,30 +100,26 @@ class Frame:
 
     def _factors(self, covariances: np.ndarray) -> np.ndarray:
         """Cholesky factors of covariances (..., D, D), also where rounding errors left them not positive definite."""
-        try:
-            return np.linalg.cholesky(covariances)
-        except np.linalg.LinAlgError:
-            inverse = np.linalg.inv(self.outer)
-            variances, directions = np.linalg.eigh(inverse @ covariances @ inverse.T)
-            turned = self.outer @ (directions * np.sqrt(np.maximum(variances, 10 * FLOOR))[..., None, :])
-            return lower(turned)
+        n_features = covariances.shape[-1]
+        found, definite = factors(covariances.reshape(-1, n_features, n_features), np.zeros(n_features))
+        if definite:
+            return found.reshape(covariances.shape)
+        inverse = np.linalg.inv(self.outer)
+        variances, directions = np.linalg.eigh(inverse @ covariances @ inverse.T)
+        return lower(self.outer @ (directions * np.sqrt(np.maximum(variances, 10 * FLOOR))[..., None, :]))
 
-    def _with(self, natural: np.ndarray, rounding: np.ndarray) -> np.ndarray:
-        """Natural covariances that hold the rounding's: those given, where they do."""
-        if not self.family.correlated:
-            return np.maximum(natural, (1 + BESIDE_ROUNDING) * self._own(rounding))
-        least = np.diag((1 + BESIDE_ROUNDING) * rounding)
-        try:
-            np.linalg.cholesky(natural - least)
-        except np.linalg.LinAlgError:
-            return self._beside(natural, rounding) + np.diag(rounding)
-        return natural
+    def with_rounding(self, natural: np.ndarray, rounding: np.ndarray) -> np.ndarray:
+        """Natural covariances and the rounding's."""
+        return natural + (np.diag(rounding) if self.family.correlated else self._own(rounding))
 
     def _beside(self, natural: np.ndarray, rounding: np.ndarray) -> np.ndarray:
-        """Natural covariances less the rounding's; ``BESIDE_ROUNDING`` of it is left in every direction."""
+        """Natural covariances less the rounding's; of those that hold less, ``BESIDE_ROUNDING`` of it is left."""
         if not self.family.correlated:
             own = self._own(rounding)
-            return np.maximum(natural - own, BESIDE_ROUNDING * own)
+            return np.where(natural > (1 + CLOSE) * own, natural - own, BESIDE_ROUNDING * own)
+        n_features = natural.shape[-1]
+        if factors(natural.reshape(-1, n_features, n_features), (1 + CLOSE) * rounding)[1]:
+            return natural - np.diag(rounding)
         root = root_beside(self._factors(natural), rounding)
         return root @ np.swapaxes(root, -1, -2)
 

@@ -127,7 +127,8 @@ def relative_prior(
     if several and family.per_feature and len(units) > 1:
         extra = _likeness(few, n_components, family)
     if several:
-        return RelativePrior(family, outer, *likenesses(extra, family, len(units)), learned=given is None)
+        rows = within_rows(family, len(units)) if given is None else 0.0
+        return RelativePrior(family, outer, *likenesses(extra, family, len(units)), learned=given is None, total_rows=rows)
     one = np.array([extra + (len(units) if family.correlated else 1)]), np.ones(1)
     return RelativePrior(family, outer, *one, learned=False)
 

@@ -28,7 +28,7 @@ from bayesgmm.mixture import log_cholesky
 from bayesgmm.mixture.mixture import Mixture
 from bayesgmm.model.covariance import CovarianceType
 from bayesgmm.model.frame import Frame, lower
-from bayesgmm.model.root import around, common_root, log_scales
+from bayesgmm.model.root import around, common_root, inverses, log_scales
 
 # tau: the standard deviation of a component's log variance about the reference's.
 SCALE_SPREAD = 1.5
@@ -85,6 +85,8 @@ class RelativePrior(Frame):
         tau and b.
     learned : bool
         Whether the reference is a parameter.
+    total_rows : float
+        What the covariance of all rows is worth to a reference that is one (:mod:`bayesgmm.model.within`).
     """
 
     rows: np.ndarray
@@ -92,6 +94,7 @@ class RelativePrior(Frame):
     spread: float = SCALE_SPREAD
     wall: float = SCALE_WALL
     learned: bool = True
+    total_rows: float = 0.0
 
     def log_scale_density(self, u: np.ndarray) -> np.ndarray:
         """log p(u) of u = log h, but for a constant."""
@@ -102,7 +105,8 @@ class RelativePrior(Frame):
 
         .. math:: R^{-1} = \sum_k \nu_k h_k \Sigma_k^{-1} / \sum_k \nu_k, \qquad h_k = D / \mathrm{tr}(R \Sigma_k^{-1}),
 
-        with :math:`\nu_k = E[\nu \mid \Sigma_k, R]`, scaled so that the geometric mean of the h is 1.
+        with :math:`\nu_k = E[\nu \mid \Sigma_k, R]`, scaled so that the geometric mean of the h is 1. By its own prior
+        the covariance of all rows is one of the :math:`\Sigma_k`, of ``total_rows``, in the sums.
         """
         root, *_ = self._root(natural)
         return root @ root.T if self.family.correlated else root**2
@@ -114,7 +118,7 @@ class RelativePrior(Frame):
         """
         correlated = self.family.correlated
         # By factors throughout: inverses of inverses would not stay positive definite where covariances hardly are.
-        whiteners = np.linalg.inv(self._factors(natural)) if correlated else 1 / np.sqrt(natural)
+        whiteners = inverses(self._factors(natural)) if correlated else 1 / np.sqrt(natural)
         if not self.learned:
             return self.outer, *self._around(self.outer, whiteners), whiteners
         if not self.family.per_feature:
@@ -122,16 +126,25 @@ class RelativePrior(Frame):
             return root, *self._around(root, whiteners), whiteners
         if correlated:
             root = self._factors(natural.mean(axis=0))
-            return *common_root(root, whiteners, self.rows, self.log_constants, ROUNDS, SETTLED), whiteners
+            total = self._total_whitener
+            found = common_root(
+                root, whiteners, self.rows, self.log_constants, total, self.total_rows, ROUNDS, SETTLED
+            )  # fmt: skip
+            return *found, whiteners
         root = np.sqrt(natural.mean(axis=0))
         harmonic, rows = self._around(root, whiteners)
         for _ in range(ROUNDS):
-            root = 1 / np.sqrt((harmonic * rows / rows.sum()) @ whiteners**2)
+            total = self.total_rows / ((root / self.outer) ** 2).mean() / self.outer**2
+            root = np.sqrt((rows.sum() + self.total_rows) / ((harmonic * rows) @ whiteners**2 + total))
             last, (harmonic, rows) = harmonic, self._around(root, whiteners)
             if np.abs(np.log(harmonic / last)).max() < SETTLED:
                 break
         scale = np.exp(np.log(harmonic).mean())
         return root * np.sqrt(scale), harmonic / scale, rows, whiteners
+
+    @cached_property
+    def _total_whitener(self) -> np.ndarray:
+        return np.linalg.inv(self.outer)
 
     def _around(self, root: np.ndarray, whiteners: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         r"""h and :math:`E[\nu \mid \Sigma_k, R]`, (K,), of a reference's root and inverse factors of covariances."""
@@ -158,7 +171,7 @@ class RelativePrior(Frame):
     def covariances(
         self, counts: np.ndarray, scatter: np.ndarray, last: Mixture | None, rounding: np.ndarray | None = None
     ) -> np.ndarray:
-        r"""EM's M-step: covariances as a :class:`Mixture` takes them, which hold at least ``rounding`` (D,).
+        r"""EM's M-step: covariances as a :class:`Mixture` takes them, which hold ``rounding`` (D,).
 
         .. math:: \Sigma_k \leftarrow \frac{C_k + w_k R}{N_k + \nu_k}, \qquad
                   w_k = \left(\nu_k - \frac{2 \log h_k}{\tau^2 D}\right) h_k + \frac{2 b}{D},
@@ -175,6 +188,7 @@ class RelativePrior(Frame):
         """
         family = self.family
         n_features = scatter.shape[-1] if family.per_feature else 1
+        rounding = np.broadcast_to(self.floor, scatter.shape[-1:]) if rounding is None else rounding
         n, own = self.summed(counts, scatter)
         expand = (slice(None), *(None,) * (own.ndim - 1))
         if last is None:
@@ -187,7 +201,8 @@ class RelativePrior(Frame):
             if self.learned:
                 u, reference = u - u.mean(), reference * np.exp(u.mean())
         else:
-            root, harmonic, rows, whiteners = self._root(self.natural(last))
+            natural, own = self.before_rounding(n, own, self.natural(last), rounding)
+            root, harmonic, rows, whiteners = self._root(natural)
             reference = root @ root.T if family.correlated else root**2
             u = self._log_scales(n, harmonic * self._traces(own, whiteners), n_features)
         if family.per_feature:
@@ -195,7 +210,9 @@ class RelativePrior(Frame):
             natural = (own + np.maximum(weight, LEAST_WEIGHT)[expand] * reference) / (n + rows)[expand]
         else:
             natural = np.exp(u) * reference
-        return self.expanded(natural, rounding, scatter.shape[:2])
+        if last is None:
+            natural = self._beside(natural, rounding)
+        return self.expanded(self.with_rounding(natural, rounding), scatter.shape[:2])
 
     def _traces(self, scatter: np.ndarray, whiteners: np.ndarray) -> np.ndarray:
         """Traces of scatters times inverse covariances, (K,), of natural shape as their inverse factors are."""

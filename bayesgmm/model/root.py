@@ -11,6 +11,68 @@ from bayesgmm.mixture.elementary import jit, jit_sum
 
 # Newton's steps end below it.
 NEAR = 1e-9
+# A covariance is one beside rounding's where it is so much of that more in every direction.
+CLOSE = 1e-6
+
+
+@jit
+def factors(matrices, less):
+    """Cholesky factors of matrices (M, D, D), less a diagonal (D,), and whether all of these are positive definite."""
+    n, d = matrices.shape[0], matrices.shape[1]
+    found, definite = np.zeros((n, d, d)), True
+    for k in range(n):
+        for i in range(d):
+            for j in range(i + 1):
+                left = matrices[k, i, j] - (less[i] if i == j else 0.0)
+                for m in range(j):
+                    left -= found[k, i, m] * found[k, j, m]
+                if i > j:
+                    found[k, i, j] = left / found[k, j, j]
+                else:
+                    definite &= left > 0.0
+                    found[k, i, i] = math.sqrt(left) if left > 0.0 else math.nan
+    return found, definite
+
+
+@jit
+def inverses(lower):
+    """Inverses of lower triangular matrices (M, D, D)."""
+    n, d = lower.shape[0], lower.shape[1]
+    found = np.zeros((n, d, d))
+    for k in range(n):
+        for i in range(d):
+            found[k, i, i] = 1.0 / lower[k, i, i]
+            for m in range(i):
+                share = lower[k, i, m] * found[k, i, i]
+                for j in range(m + 1):
+                    found[k, i, j] -= share * found[k, m, j]
+    return found
+
+
+@jit
+def less_rounding(rows, scatter, covariances, rounding):
+    """What is expected of values before they were rounded, where they are of these covariances (M, D, D) and it is not.
+
+    With Sigma = M + R, R the rounding's (D,), and G = M Sigma^-1: covariances M, scatters N G R + G C G^T of so many
+    ``rows`` N (M,) with a scatter C (M, D, D), and whether all M are positive definite.
+    """
+    n, d = covariances.shape[0], covariances.shape[1]
+    whole, definite = factors(covariances, np.zeros(d))
+    whiteners, own, expected = inverses(whole), covariances.copy(), np.empty_like(scatter)
+    for k in range(n):
+        gain = -np.dot(whiteners[k].T, whiteners[k])
+        for i in range(d):
+            own[k, i, i] -= rounding[i]
+            for j in range(d):
+                gain[i, j] *= rounding[i]
+            gain[i, i] += 1.0
+        expected[k] = np.dot(np.dot(gain, scatter[k]), gain.T)
+        for i in range(d):
+            for j in range(i + 1):
+                mean = (expected[k, i, j] + expected[k, j, i]) / 2
+                mean += rows[k] * (gain[i, j] * rounding[j] + gain[j, i] * rounding[i]) / 2
+                expected[k, i, j] = expected[k, j, i] = mean
+    return own, expected, definite and factors(own, CLOSE * rounding)[1]
 
 
 @jit_sum
@@ -46,23 +108,28 @@ def around(root, whiteners, rows, log_constants):
 
 
 @jit
-def common_root(root, whiteners, rows, log_constants, rounds, settled):
+def common_root(root, whiteners, rows, log_constants, total, total_rows, rounds, settled):
     """A root (D, D) of the reference, h and nu, (M,): by fixed-point rounds from ``root`` on.
 
-    They end where no log scale changes by ``settled`` or more.
+    They end where no log scale changes by ``settled`` or more. ``total`` (D, D) is an inverse factor of the covariance
+    of all rows, which is worth ``total_rows`` to the reference.
     """
     n, d = whiteners.shape[0], whiteners.shape[1]
     harmonic, expected = around(root, whiteners, rows, log_constants)
-    stacked = np.empty((n * d, d))
+    stacked = np.empty(((n + 1) * d, d))
     for _ in range(rounds):
-        total = 0.0
+        all_rows = total_rows
         for k in range(n):
-            total += expected[k]
+            all_rows += expected[k]
         for k in range(n):
-            share = math.sqrt(harmonic[k] * expected[k] / total)
+            share = math.sqrt(harmonic[k] * expected[k] / all_rows)
             for i in range(d):
                 for j in range(d):
                     stacked[k * d + i, j] = share * whiteners[k, i, j]
+        share = math.sqrt(total_rows / all_rows * d / (np.dot(total, root) ** 2).sum())
+        for i in range(d):
+            for j in range(d):
+                stacked[n * d + i, j] = share * total[i, j]
         # Not by the whiteners' products, which have the square of their condition.
         root = np.linalg.inv(np.linalg.qr(stacked)[1])
         last = harmonic

@@ -159,7 +159,8 @@ class Specification:
             return WithinPrior(self.covariance, outer, *own)
         rows, shares = (np.asarray(numbers[name]) for name in ("likeness", "likeness_shares"))
         spread, wall = (float(numbers[f"scale_{name}"]) for name in ("spread", "wall"))
-        return RelativePrior(self.covariance, outer, rows, shares, spread, wall, reference is not None)
+        total = 0.0 if reference is None else float(reference.numbers["within_rows"])
+        return RelativePrior(self.covariance, outer, rows, shares, spread, wall, reference is not None, total)
 
     @property
     def flat(self) -> bool:

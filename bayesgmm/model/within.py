@@ -92,15 +92,18 @@ class WithinPrior(Frame):
     def covariances(
         self, counts: np.ndarray, scatter: np.ndarray, last: Mixture | None, rounding: np.ndarray | None = None
     ) -> np.ndarray:
-        r"""EM's M-step: covariances as a :class:`Mixture` takes them, which hold at least ``rounding`` (D,).
+        r"""EM's M-step: covariances as a :class:`Mixture` takes them, which hold ``rounding`` (D,).
 
         The log of the prior is convex in :math:`t = \mathrm{tr} M`, and has the slope :math:`-s / t` with
         :math:`s = \tfrac{\nu D}{2} + \log g / \tau^2 + c g`. With its tangent for it the best M, given the rows' number
         n and scatter C, solves :math:`C + 2 b I - (n - \nu) M - \tfrac{2 s}{t} M^2 = 0`: it has the eigenvectors of C.
         """
         family = self.family
+        rounding = np.broadcast_to(self.floor, scatter.shape[-1:]) if rounding is None else rounding
         n, own = self.summed(counts, scatter)
-        natural = own / n[0] if last is None else self.natural(last)
+        natural = own / n[0]
+        if last is not None:
+            natural, own = self.before_rounding(n, own, self.natural(last), rounding)
         if family.correlated:
             inverse = np.linalg.inv(self.outer)
             trace = np.einsum("ij,kjl,il->", inverse, natural, inverse)
@@ -120,4 +123,5 @@ class WithinPrior(Frame):
             natural = (turned * found) @ turned.T
         else:
             natural = np.reshape(found, np.shape(self.outer)) * self.centre
-        return self.expanded(natural[None], rounding, scatter.shape[:2])
+        natural = self._beside(natural[None], rounding) if last is None else natural[None]
+        return self.expanded(self.with_rounding(natural, rounding), scatter.shape[:2])

@@ -68,7 +68,7 @@ def described(fit: Fit) -> Check:
     def sentence() -> str:
         others = [fit.features[one.feature] for one in found[1:] if one.found]
         besides = f", nor those of {', '.join(others)}" if others else ""
-        remedy = "" if fit.table.box is not None else "noise=True (--noise) if some are scattered anywhere, "
+        remedy = "" if fit.table.box is not None else "noise=True if some are scattered anywhere, "
         shares = f"of the rows {worst.rows_below:.0%} are at most {brief_number(worst.value)}"
         return (
             f"the mixture does not describe the values of {fit.features[worst.feature]}{besides}: {shares}, of the "

@@ -36,6 +36,9 @@ DECREMENT_TOLERANCE = 1e-4
 NEGLIGIBLE_DECREMENT = 1e-8
 # The same of many parameters, whose log posteriors round to 1e-11 of some 1e5 nats.
 NEGLIGIBLE_OF_MANY = 1e-7
+# From so many parameters on second derivatives take minutes and gigabytes: all rounds are in the axes of what rows tell.
+VERY_MANY = 4_000
+NEGLIGIBLE_OF_VERY_MANY = 1e-5
 # And what a log posterior rounds to, as a part of itself: with 1e8 rows 7e-6 nats, below which climbs went on for an
 # hour.
 ROUNDED = 1e-14
@@ -86,6 +89,7 @@ def climb(
     first = density(q)[0]
     iterations, message, decrement = 0, "", np.inf
     enough = NEGLIGIBLE_DECREMENT if _term_of_many(density) is None else NEGLIGIBLE_OF_MANY
+    enough = NEGLIGIBLE_OF_VERY_MANY if q.size > VERY_MANY else enough
     for i in range(1 + ROUNDS):
         if max_iter is not None and iterations >= max_iter:
             message = f"max_iter = {max_iter} iterations"
@@ -127,9 +131,9 @@ def _axes(
     curvature: LogDensity | None,
 ) -> tuple[Any, int]:
     """The axes of a round, in the coordinates' units, and its iterations at most."""
-    if first and curvature is None:
+    if (first and curvature is None) or q.size > VERY_MANY:
         try:
-            term = _term_of_many(density)
+            term = _term_of_many(curvature or density)
             if term is not None:
                 return coordinates.from_q(q) @ term.information_axes(q, scales), MANY_ITERATIONS
         except (np.linalg.LinAlgError, ValueError):  # no mixture to speak of there
