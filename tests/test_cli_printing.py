@@ -131,7 +131,7 @@ def test_the_help_names_the_new_options():
         ("try start='heaviest', or inference='nuts'.", "try --start heaviest, or --inference nuts."),
         ("more starts (find_MAP(n_init=40)), or", "more starts (--n-init 40), or"),
         ("n_init = 0 must be at least 1", "--n-init 0 must be at least 1"),
-        ("fewer than n_components = 5: choose n_components <= 3", "fewer than --components 5: choose --components <= 3"),
+        ("fewer than n_components = 5: at most n_components", "fewer than --components 5: at most --components"),
         ("noise=True if some are scattered", "--noise if some are scattered"),
         ("a start is noise, missing = values, draws <= 3", "a start is noise, --missing values, draws <= 3"),
     ],

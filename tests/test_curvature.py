@@ -180,6 +180,29 @@ def test_many_parameters_are_climbed_without_their_curvature(monkeypatch):
     np.testing.assert_allclose(b.T @ hessian @ b, np.eye(len(b)), atol=1e-6)
 
 
+def test_very_many_parameters_need_no_second_derivatives(monkeypatch):
+    """Wine, with the limit put below its parameters: the same top, and shares by the rough evidence."""
+    from sklearn.datasets import load_wine
+
+    from bayesgmm.search import mode, optima
+
+    model = bg.build_model(load_wine().data, 3)
+    usual = bg.find_MAP(model, n_init=4, random_seed=1, progressbar=False)
+    for module in (climb_module, optima):
+        monkeypatch.setattr(module, "VERY_MANY", 300)
+    taken = []
+    for module in (climb_module, mode):
+        monkeypatch.setattr(module, "negative_hessian", lambda *a: taken.append(a) or negative_hessian(*a))
+    estimate = bg.find_MAP(model, n_init=4, random_seed=1, progressbar=False)
+    assert estimate.converged
+    assert estimate.log_posterior == pytest.approx(usual.log_posterior, abs=1e-3)
+    assert sum(one.share for one in estimate.modes) == pytest.approx(1, abs=0.02)
+    assert not taken
+    # Draws need them, whatever they cost.
+    estimate.laplace(10, random_seed=1)
+    assert taken
+
+
 def test_triangular_axes_and_principal_axes_are_one_metric():
     rng = np.random.default_rng(0)
     root = rng.normal(size=(600, 300))

@@ -122,6 +122,8 @@ def test_a_given_start_decides_which_optimum_is_found():
         ours = flat(3, random_state=9, **there).fit(X)
         assert ours.map_.starts.kind == ("given",)
         assert ours.score(X) == pytest.approx(theirs.score(X), abs=1e-8)
+        begun = bg.find_MAP(ours.map_.problem.model, start=theirs, n_init=1)  # the fitted estimator itself
+        assert begun.log_likelihood == pytest.approx(ours.map_.log_likelihood, abs=1e-5)
         values.append(len(X) * ours.score(X))
     assert values[1] - values[0] > 4
     # Among starts of its own it is one more.

@@ -140,7 +140,7 @@ def weighted_sum(log_density, row_weights):
 
 @jit_sum
 def share(joint, scale, k, rows, counts):
-    """Turn a component's shares of a block's rows into responsibilities, and count them; how many are not negligible."""
+    """Turn a component's shares of a block's rows into responsibilities and count them; how many matter."""
     count, few = 0.0, 0.0
     for n in range(rows):
         few += 0.0 if joint[k, n] <= NEGLIGIBLE else 1.0  # NaN is passed on

@@ -127,8 +127,9 @@ def relative_prior(
     if several and family.per_feature and len(units) > 1:
         extra = _likeness(few, n_components, family)
     if several:
-        rows = within_rows(family, len(units)) if given is None else 0.0
-        return RelativePrior(family, outer, *likenesses(extra, family, len(units)), learned=given is None, total_rows=rows)
+        nu = likenesses(extra, family, len(units))
+        total_rows = within_rows(family, len(units)) if given is None else 0.0
+        return RelativePrior(family, outer, *nu, learned=given is None, total_rows=total_rows)
     one = np.array([extra + (len(units) if family.correlated else 1)]), np.ones(1)
     return RelativePrior(family, outer, *one, learned=False)
 

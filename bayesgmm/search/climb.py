@@ -36,7 +36,7 @@ DECREMENT_TOLERANCE = 1e-4
 NEGLIGIBLE_DECREMENT = 1e-8
 # The same of many parameters, whose log posteriors round to 1e-11 of some 1e5 nats.
 NEGLIGIBLE_OF_MANY = 1e-7
-# From so many parameters on second derivatives take minutes and gigabytes: all rounds are in the axes of what rows tell.
+# From so many on second derivatives take minutes and gigabytes: all rounds are in the axes of what rows tell.
 VERY_MANY = 4_000
 NEGLIGIBLE_OF_VERY_MANY = 1e-5
 # And what a log posterior rounds to, as a part of itself: with 1e8 rows 7e-6 nats, below which climbs went on for an

@@ -78,9 +78,10 @@ def find_MAP(
         (ten, unless two kinds of starts found it that do not begin at it) have found nothing better; at least 24, and
         besides these the starts of reweighted rows, ten more of them where one of them found the best; at most 300,
         and 1 of a single component.
-    start : dict, MapEstimate, or list of these, optional
-        Where the search begins: ``weights``, ``means`` and ``covariances`` as ``point`` has them, or an estimate. They
-        are the first of ``n_init`` starts; with ``n_init=1`` a search from one start is that climb alone.
+    start : dict, MapEstimate, fitted GaussianMixture, or list of these, optional
+        Where the search begins: ``weights``, ``means`` and ``covariances`` as ``point`` has them, an estimate, or a
+        fitted estimator of ours or of scikit-learn. They are the first of ``n_init`` starts; with ``n_init=1`` a search
+        from one start is that climb alone.
     max_iter : int, optional
         Iterations of every climb at most, and EM steps of a given ``start`` before it. 0: the best start as it is.
         Default: as many as it takes.

@@ -24,7 +24,15 @@ def given_starts(start: Any, specification: Specification) -> list[Mixture]:
     if start is None:
         return []
     several = start if isinstance(start, list | tuple) else [start]
-    return [_mixture(one.point if isinstance(one, MapEstimate) else one, specification) for one in several]
+    return [_mixture(_values(one), specification) for one in several]
+
+
+def _values(one: Any) -> Any:
+    """The weights, means and covariances of an estimate or a fitted estimator; anything else as it is."""
+    if isinstance(one, MapEstimate):
+        return one.point
+    fitted = all(hasattr(one, f"{name}_") for name in NAMES)
+    return {name: getattr(one, f"{name}_") for name in NAMES} if fitted else one
 
 
 def _mixture(values: Any, specification: Specification) -> Mixture:
@@ -32,7 +40,7 @@ def _mixture(values: Any, specification: Specification) -> Mixture:
     if missing:
         raise InvalidArgumentError(
             f"start = {values!r} lacks {', '.join(missing)}: give a dict of weights, means and covariances, as "
-            "MapEstimate.point is, an estimate, or a list of these."
+            "MapEstimate.point is, an estimate, a fitted GaussianMixture (ours or scikit-learn's), or a list of these."
         )
     k, d = specification.n_components, specification.n_features
     family = specification.covariance

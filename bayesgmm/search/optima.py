@@ -7,7 +7,7 @@ import numpy as np
 
 from bayesgmm.record.provenance import NEGLIGIBLE_SHARE, Modes
 from bayesgmm.record.starts import Starts
-from bayesgmm.search.climb import Optimum
+from bayesgmm.search.climb import VERY_MANY, Optimum
 from bayesgmm.search.mode import ROUGHLY_NOTHING, Mode, distinct_modes, rough_log_evidence, shares
 from bayesgmm.search.problem import Problem
 
@@ -37,12 +37,15 @@ class Optima:
     def _modes(self) -> tuple[list[Mode], np.ndarray]:
         """The modes that may hold some of the posterior, and which is above each optimum; -1 where it is none of them.
 
+        Of very many parameters none: second derivatives take minutes, and shares are those of the rough evidence.
         Several optima may have one mode of the density of q above them: its Jacobian shifts them together.
         """
+        above = np.full(len(self.found), -1)
+        if self.problem.n_parameters > VERY_MANY:
+            return [], above
         matter = self._rough >= self._rough.max() - ROUGHLY_NOTHING
         matter[0] = True
         modes, own = distinct_modes(self.problem, [self.found[i].q for i in np.flatnonzero(matter)])
-        above = np.full(len(self.found), -1)
         above[matter] = own
         return modes, above
 
@@ -50,6 +53,8 @@ class Optima:
     def _log_evidence(self) -> np.ndarray:
         """Of the mode above each optimum, (M,)."""
         modes, above = self._modes
+        if not modes:
+            return self._rough
         exact = np.array([mode.log_evidence for mode in modes])
         best, without = int(self._rough.argmax()), above < 0
         log_evidence = exact[above]
