@@ -11,8 +11,8 @@ and in the same pass the responsibilities :math:`r_{nk} = e^{\ell_{nk}} / \sum_j
 .. math:: N_k = \sum_n g_n r_{nk}, \quad b_k = \sum_n g_n r_{nk} z_{nk}, \quad
           A_k = \sum_n g_n r_{nk} z_{nk} z_{nk}^\top ,
 
-with row weights :math:`g_n`; b and A without rows whose :math:`r_{nk}` is below 1e-20 of their greatest. In the units of
-the data these are the gradient of the log-likelihood, from which EM's M-step comes too: see
+with row weights :math:`g_n`; b and A without rows whose :math:`r_{nk}` is below 1e-20 of their greatest. In the units
+of the data these are the gradient of the log-likelihood, from which EM's M-step comes too: see
 :class:`bayesgmm.mixture.statistics.Statistics`. Everything that asks what a row's density or component is goes through
 this pass, by :class:`bayesgmm.mixture.mixture.Mixture` or PyTensor's Ops.
 
