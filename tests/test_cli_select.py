@@ -81,7 +81,7 @@ def test_numbers_of_components_are_ranges_and_lists():
     [
         (["-k", "4:1"], "1:4"),
         (["-k", "few"], "--components 'few' must be whole numbers"),
-        (["-k", "0:2"], "n_components = 0"),
+        (["-k", "0:2"], "--components 0"),
         (["--covariances", "round"], "'round'"),
         (["--shortlist", "-1"], "shortlist"),
     ],
