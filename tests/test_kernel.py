@@ -76,6 +76,36 @@ def test_density_and_gradient_agree_with_independent_oracles(
         assert_close(ours, theirs)
 
 
+@pytest.mark.parametrize("tied", [False, True])
+@pytest.mark.parametrize("separation", [0.3, 6.0])
+def test_statistics_of_many_features_are_sums_over_all_rows(tied, separation):
+    """Also where rows of one component alone are summed, rows without weight, and a covariance that all share."""
+    rng = np.random.default_rng(0)
+    n, d, k = 700, 13, 4
+    means = separation * rng.normal(size=(k, d))
+    roots = np.eye(d) + 0.2 * rng.normal(size=(1 if tied else k, d, d))
+    covariances = np.ascontiguousarray(np.broadcast_to(roots @ roots.transpose(0, 2, 1), (k, d, d)))
+    x = means[rng.integers(0, k, n)] + rng.normal(size=(n, d))
+    weights, row_weights = np.array([0.1, 0.2, 0.3, 0.4]), rng.integers(0, 3, n).astype(float)
+    found = kernel.statistics(x, weights, means, covariances, False, row_weights)
+    joint = np.stack([multivariate_normal(m, c).logpdf(x) for m, c in zip(means, covariances, strict=True)], axis=1)
+    joint += np.log(weights)
+    log_density = logsumexp(joint, axis=1)
+    parts = row_weights[:, None] * np.exp(joint - log_density[:, None])
+    assert (parts < 1e-20 * row_weights[:, None]).mean() > 0.3 if separation > 1 else (parts > 1e-20).mean() > 0.5
+    assert_close(found.log_likelihood, row_weights @ log_density)
+    assert_close(found.counts, parts.sum(axis=0))
+    for j, inverse in enumerate(np.linalg.inv(covariances)):
+        apart = x - means[j]
+        scatter = (parts[:, j] * apart.T) @ apart - parts[:, j].sum() * covariances[j]
+        assert_close(found.first[j], inverse @ (parts[:, j] @ apart))
+        assert_close(found.second[j], inverse @ scatter @ inverse)
+    # A covariance that is none is not passed over.
+    spoilt = covariances.copy()
+    spoilt[1] = -spoilt[1]
+    assert np.isnan(kernel.statistics(x, weights, means, spoilt, False, row_weights).log_likelihood)
+
+
 def test_responsibilities_are_bayes_rule():
     rng = np.random.default_rng(3)
     weights, means, covariances = random_mixture(rng, 4, 3)

@@ -99,7 +99,8 @@ def normalise(constants, row_weights, log_density, joint, highest, scale):
         for n in range(rows):
             value = constant - 0.5 * joint[k, n]
             joint[k, n] = value
-            highest[n] = value if not (value <= highest[n]) else highest[n]  # NaN is passed on
+            # NaN is passed on, and is not lost to a number that comes after it.
+            highest[n] = highest[n] if value <= highest[n] or highest[n] != highest[n] else value
     for n in range(rows):
         log_density[n] = highest[n]
         # A row infinitely far from every component has log-density -inf and responsibilities 0, not NaN.

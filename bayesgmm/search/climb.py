@@ -131,13 +131,15 @@ def _axes(
     curvature: LogDensity | None,
 ) -> tuple[Any, int]:
     """The axes of a round, in the coordinates' units, and its iterations at most."""
-    if (first and curvature is None) or q.size > VERY_MANY:
+    plain = first and curvature is None
+    if plain or q.size > VERY_MANY:
         try:
             term = _term_of_many(curvature or density)
             if term is not None:
                 return coordinates.from_q(q) @ term.information_axes(q, scales), MANY_ITERATIONS
         except (np.linalg.LinAlgError, ValueError):  # no mixture to speak of there
             pass
+    if plain:
         return np.diag(scales), PLAIN_ITERATIONS
     of = curvature or density
     hessian = coordinates.curvature(q, negative_hessian(of, q, scales), of(q)[1])
