@@ -66,7 +66,7 @@ def less_rounding(rows, scatter, covariances, rounding):
             for j in range(d):
                 gain[i, j] *= rounding[i]
             gain[i, i] += 1.0
-        expected[k] = np.dot(np.dot(gain, scatter[k]), gain.T)
+        expected[k] = np.dot(np.dot(gain, np.ascontiguousarray(scatter[k])), gain.T)
         for i in range(d):
             for j in range(i + 1):
                 mean = (expected[k, i, j] + expected[k, j, i]) / 2
@@ -115,6 +115,8 @@ def common_root(root, whiteners, rows, log_constants, total, total_rows, rounds,
     of all rows, which is worth ``total_rows`` to the reference.
     """
     n, d = whiteners.shape[0], whiteners.shape[1]
+    # As every root is below: Numba warns of products with arrays that may lie either way.
+    root = np.ascontiguousarray(root)
     harmonic, expected = around(root, whiteners, rows, log_constants)
     stacked = np.empty(((n + 1) * d, d))
     for _ in range(rounds):
@@ -131,7 +133,7 @@ def common_root(root, whiteners, rows, log_constants, total, total_rows, rounds,
             for j in range(d):
                 stacked[n * d + i, j] = share * total[i, j]
         # Not by the whiteners' products, which have the square of their condition.
-        root = np.linalg.inv(np.linalg.qr(stacked)[1])
+        root = np.ascontiguousarray(np.linalg.inv(np.linalg.qr(stacked)[1]))
         last = harmonic
         harmonic, expected = around(root, whiteners, rows, log_constants)
         most = 0.0
