@@ -262,17 +262,30 @@ class Mixture:
     # Against another ------------------------------------------------------------------------------------------------
 
     @cached_property
-    def _sorted_weights(self) -> np.ndarray:
-        return np.sort(self.weights)
+    def _in_order(self) -> np.ndarray:
+        """The weights, and each feature's log scales, each in ascending order."""
+        values = np.concatenate([self.weights[:, None], np.log(self.scales)], axis=1)
+        return np.sort(values, axis=0).ravel()
 
     def matches(self, other: "Mixture", tolerance: float) -> bool:
         """Whether two mixtures agree up to the order of the components.
 
         The weights, the logs of the scales, and the means in units of the scales agree to ``tolerance``.
         """
-        # In no order do the weights agree better than in theirs: most mixtures are told apart by that.
-        if np.abs(self._sorted_weights - other._sorted_weights).max() >= tolerance:
-            return False
+        return self.among([other], tolerance) is not None
+
+    def among(self, others: Sequence["Mixture"], tolerance: float) -> int | None:
+        """The position of the first of some mixtures that this one :meth:`matches`, if there is one.
+
+        A search compares every start with all before it: one by one that took a sixth of its time.
+        """
+        if not others:
+            return None
+        # In no order do numbers agree better than in theirs: most mixtures are told apart by that.
+        apart = np.abs(np.stack([other._in_order for other in others]) - self._in_order).max(axis=1)
+        return next((int(i) for i in np.flatnonzero(apart < tolerance) if self._agrees(others[i], tolerance)), None)
+
+    def _agrees(self, other: "Mixture", tolerance: float) -> bool:
         scales, theirs = self.scales[:, None], other.scales[None]
         cost = np.maximum(
             np.abs(self.means[:, None] - other.means[None]) / np.sqrt(scales * theirs), np.abs(np.log(scales / theirs))

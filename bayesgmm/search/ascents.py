@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import takewhile
 from typing import Any
 
 import numpy as np
@@ -50,8 +51,14 @@ class Ascent:
 
     def same(self, other: "Ascent") -> bool:
         """Whether two ended at one optimum, up to the order of the components."""
-        near = self.as_high_as(other.optimum.log_posterior) and self.given_up == other.given_up
+        if self.mixture is other.mixture:
+            return True
+        near = self.level(other) and self.given_up == other.given_up
         return near and self.mixture.matches(other.mixture, SAME_PARAMETERS)
+
+    def level(self, other: "Ascent") -> bool:
+        """Whether both ended at one log posterior."""
+        return self.as_high_as(other.optimum.log_posterior)
 
     def as_high_as(self, log_posterior: float) -> bool:
         """Whether it ended at this log posterior."""
@@ -138,9 +145,10 @@ class Ascents:
     def _ascent(self, kind: str, begin: Mixture, gain: float) -> Ascent:
         """The climb from one start. Starts at one place, or at an optimum already found, share one."""
         problem = self.problem
-        for other in self.all:  # each in the best of the orders below
-            if begin.matches(other.begin, SAME_PARAMETERS) or begin.matches(other.mixture, SAME_PARAMETERS):
-                return replace(other, kind=kind, begin=begin)
+        known = [mixture for other in self.all for mixture in (other.begin, other.mixture)]
+        place = begin.among(known, SAME_PARAMETERS)
+        if place is not None:  # in the best of the orders below
+            return replace(self.all[place // 2], kind=kind, begin=begin)
         q = self._in_an_order(begin)
         best = self.best
         if best is not None:
@@ -166,8 +174,8 @@ class Ascents:
         near = [a for a in self.all if a.optimum.converged and a.as_high_as(log_posterior)]
         if not near:
             return None
-        mixture = self.problem.mixture(q)
-        return next((a for a in near if a.mixture.matches(mixture, SAME_PARAMETERS)), None)
+        place = self.problem.mixture(q).among([a.mixture for a in near], SAME_PARAMETERS)
+        return None if place is None else near[place]
 
     def _in_an_order(self, begin: Mixture) -> np.ndarray:
         """The q of a start: as it is, or in the order of its means, up or down, if a user's terms like that better."""
@@ -226,7 +234,10 @@ class Ascents:
         """One ascent of each optimum, from the best on; without those that were given up."""
         found: list[Ascent] = []
         for ascent in sorted(self.all, key=lambda a: -np.nan_to_num(a.optimum.log_posterior, nan=-np.inf)):
-            if not ascent.given_up and not any(ascent.same(other) for other in found):
+            if ascent.given_up:
+                continue
+            as_high = takewhile(partial(Ascent.level, ascent), reversed(found))
+            if not any(ascent.same(other) for other in as_high):
                 found.append(ascent)
         return found
 

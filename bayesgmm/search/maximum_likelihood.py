@@ -92,9 +92,10 @@ class LikelihoodSearch:
 
     def climb(self, begin: Mixture) -> None:
         """Climb from a mixture. Starts at one place, or at a maximum already found, share one."""
-        for start, ended in self.climbed:
-            if begin.matches(start, SAME_PARAMETERS) or begin.matches(ended.mixture, SAME_PARAMETERS):
-                self.climbed.append((begin, ended))
-                return
+        reached = [mixture for start, ended in self.climbed for mixture in (start, ended.mixture)]
+        place = begin.among(reached, SAME_PARAMETERS)
+        if place is not None:
+            self.climbed.append((begin, self.climbed[place // 2][1]))
+            return
         known = list({id(maximum): maximum for _, maximum in self.climbed}.values())
         self.climbed.append((begin, self.likelihood.climb(begin, known=known)))

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.linalg import solve_triangular
-from scipy.spatial.distance import cdist
+from scipy.spatial import KDTree
 
 from bayesgmm.data.table import Table
 from bayesgmm.mixture.mixture import Mixture
@@ -73,14 +73,14 @@ class SplitAndMerge:
             row = some[np.argmax(noise if rng.random() < ANY_ROW else crowding + noise)]
             n_rows = int(np.exp(rng.uniform(np.log(few), np.log(max(few, n / k)))))
             near = np.argpartition(((rows - rows[row]) ** 2).sum(axis=1), n_rows - 1)[:n_rows]
-            responsibilities[near] = np.eye(k + n_spare)[spare]
+            responsibilities[near] = 0.0
+            responsibilities[near, spare] = 1.0
         return self.em.from_responsibilities(responsibilities)
 
 
 def _log_crowding(rows: np.ndarray, some: np.ndarray, few: int) -> np.ndarray:
     """The log density of rows at some of them, up to a constant, by the distance of the ``few``-th nearest."""
-    squares = cdist(rows[some], rows, "sqeuclidean")
-    reach = np.partition(squares, few - 1, axis=1)[:, few - 1]
+    reach = KDTree(rows).query(rows[some], k=[few])[0][:, 0] ** 2
     # Rows that coincide are no crowd without end.
     reach = np.maximum(reach, LEAST_REACH * np.median(reach) + np.finfo(float).tiny)
     return -0.5 * rows.shape[1] * np.log(reach)

@@ -165,7 +165,7 @@ class StartingMixtures:
         top, highest, chosen = self._height(best[0]), -np.inf, last
         for i in range(MOVES_A_START):
             last = self._settled(move()) if i else last
-            if any(last[0].matches(other, NEAR) for other in best[:MOST_COMPARED]):
+            if last[0].among(best[:MOST_COMPARED], NEAR) is not None:
                 continue
             height = self._height(last[0])
             if height > highest:
