@@ -283,7 +283,8 @@ class Mixture:
             return None
         # In no order do numbers agree better than in theirs: most mixtures are told apart by that.
         apart = np.abs(np.stack([other._in_order for other in others]) - self._in_order).max(axis=1)
-        return next((int(i) for i in np.flatnonzero(apart < tolerance) if self._agrees(others[i], tolerance)), None)
+        near = np.flatnonzero(apart < tolerance).tolist()
+        return next((i for i in near if self._agrees(others[i], tolerance)), None)
 
     def _agrees(self, other: "Mixture", tolerance: float) -> bool:
         scales, theirs = self.scales[:, None], other.scales[None]
