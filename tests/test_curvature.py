@@ -1,5 +1,7 @@
 """The observed information of a mixture against central differences of the log posterior's gradient, and its use."""
 
+from functools import partial
+
 import numpy as np
 import pymc as pm
 import pytest
@@ -149,17 +151,20 @@ def test_a_part_left_out_is_rejected(monkeypatch, part):
 
 
 @pytest.mark.parametrize("name", [name for name in MODELS if name != "resolution"])
-def test_both_ways_up_lead_to_one_top(monkeypatch, name):
-    """By the rows' information, and by the curvature."""
+def test_all_ways_up_lead_to_one_top(monkeypatch, name):
+    """By the curvature alone, by what rows and the default prior tell, and by the rows' information in blocks."""
+    monkeypatch.setattr(curvature, "MANY", 0)
+    monkeypatch.setattr(curvature, "MANY_SECONDS", 0.0)
     problem = Problem.of(MODELS[name]())
     start = bg.find_MAP(problem.model, n_init=1, random_seed=1).q + 0.02 * problem.scales
-    monkeypatch.setattr(climb_module, "MANY", 0)
-    tops = []
-    for seconds in (np.inf, 0.0):
-        monkeypatch.setattr(curvature, "MANY_SECONDS", seconds)
-        tops.append(climb(problem.parameter_density, start, problem.scales))
+    blocks = partial(problem.parameter_density.term.information_axes, scales=problem.scales)
+    tops = [
+        climb(problem.parameter_density, start, problem.scales, round_axes=round_axes)
+        for round_axes in (None, problem.round_axes, blocks)
+    ]
     assert all(top.converged for top in tops)
-    assert tops[1].log_posterior == pytest.approx(tops[0].log_posterior, abs=1e-6)
+    for top in tops[1:]:
+        assert top.log_posterior == pytest.approx(tops[0].log_posterior, abs=1e-6)
 
 
 def test_many_parameters_are_climbed_without_their_curvature(monkeypatch):

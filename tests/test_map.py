@@ -339,7 +339,7 @@ def test_many_rows_start_from_a_sample_and_climb_on_all(monkeypatch):
 
 
 def test_an_optimiser_cut_short_is_reported(faithful_model, monkeypatch):
-    monkeypatch.setattr(climb_module, "PLAIN_ITERATIONS", 1)
+    monkeypatch.setattr(climb_module, "ROUND_ITERATIONS", 1)
     monkeypatch.setattr(climb_module, "ROUNDS", 0)
     with pytest.warns(ConvergenceWarning, match="stopped before a maximum"):
         estimate = bg.find_MAP(faithful_model, n_init=2, random_seed=1)

@@ -31,6 +31,10 @@ LEAST_CURVATURE = 1e-2
 MANY = 200
 # What B may be off by, as a part of 1 in the Frobenius norm of its effect on u.
 NEGLIGIBLE = 0.02
+# Between these.
+NEARLY_ROUND = 0.125, 3.0
+# Zeros in a column that are read all the same, where another span would begin after them.
+GAP = 8
 
 
 def axes(hessian: np.ndarray, scales: np.ndarray) -> np.ndarray:
@@ -48,6 +52,17 @@ def axes(hessian: np.ndarray, scales: np.ndarray) -> np.ndarray:
     (invert,) = get_lapack_funcs(("trtri",), (factor,))
     inverse, _ = invert(factor, lower=True, overwrite_c=True)
     return np.ascontiguousarray(scales[:, None] * inverse[::-1, ::-1].T)
+
+
+def is_round(curvature: np.ndarray) -> bool:
+    """Whether a curvature (P, P) in some axes is near 1 in all directions: these serve a sampler as its own would."""
+    one = np.eye(len(curvature))
+    try:
+        cholesky(curvature - NEARLY_ROUND[0] * one)
+        cholesky(NEARLY_ROUND[1] * one - curvature)
+    except (LinAlgError, ValueError):
+        return False
+    return True
 
 
 def principal_axes(hessian: np.ndarray, scales: np.ndarray) -> np.ndarray:
@@ -72,10 +87,35 @@ def sampling_axes(hessian: np.ndarray, scales: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(columns.T)
 
 
+def in_single_precision(axes: np.ndarray) -> np.ndarray:
+    """B as the sampler reads it."""
+    units, single = _in_single_precision(axes)
+    return units[:, None] * single
+
+
 def _in_single_precision(axes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Units (P,) of the rows of B, powers of two, and B in them: any units of the data fit so, and are exact."""
     units = np.ldexp(1.0, np.frexp(np.abs(axes).max(axis=1))[1])
     return units, (axes / units[:, None]).astype(np.float32)
+
+
+def _packed(columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What is not 0 in columns (P, P), one after another, and where it stands: spans (S, 3) of a column, first, length.
+
+    A few zeros between two parts of a column are a part of one span, as beginning another takes longer.
+    """
+    n = len(columns)
+    column, entry = np.nonzero(columns)
+    begins = np.ones(len(entry), dtype=bool)
+    begins[1:] = (np.diff(column) > 0) | (np.diff(entry) > GAP)
+    first = np.flatnonzero(begins)
+    last = np.append(first[1:], len(entry)) - 1
+    spans = np.stack([column[first], entry[first], entry[last] - entry[first] + 1], axis=1).astype(np.int64)
+    if not len(spans):
+        return np.empty(0, dtype=np.float32), np.empty((0, 3), dtype=np.int64)
+    inside = np.arange(spans[:, 2].sum()) - np.repeat(np.cumsum(spans[:, 2]) - spans[:, 2], spans[:, 2])
+    at = np.repeat(spans[:, 0] * n + spans[:, 1], spans[:, 2]) + inside
+    return np.ascontiguousarray(columns).ravel()[at], spans
 
 
 class InAxes:
@@ -88,24 +128,21 @@ class InAxes:
     mode : (P,) array
     axes : (P, P) array
         They are read in single precision: what cannot be held in it is rounded.
+    order : (P,) array, optional
+        The entries of q in the order in which what is not 0 in a column of ``axes`` stands together.
     """
 
-    def __init__(self, density: LogDensity, mode: np.ndarray, axes: np.ndarray):
+    def __init__(self, density: LogDensity, mode: np.ndarray, axes: np.ndarray, order: np.ndarray | None = None):
         self.mode = np.ascontiguousarray(mode)
         self._function = density.function
+        order = np.arange(len(mode)) if order is None else np.ascontiguousarray(order, dtype=np.int64)
         units, single = _in_single_precision(axes)
         self.axes = units[:, None] * single
-        columns = single.T
-        # The columns one after another, each from its first entry that is not 0 to its last.
-        filled = columns != 0
-        begins = filled.argmax(axis=1)
-        ends = np.where(filled.any(axis=1), len(mode) - filled[:, ::-1].argmax(axis=1), begins)
-        position = np.arange(len(mode))
-        packed = columns[(position >= begins[:, None]) & (position < ends[:, None])]
-        spans = np.stack([begins, ends], axis=1).astype(np.int64)
+        packed, spans = _packed(single[order].T)
         # The C function's inputs, and the arrays that they point to, which must outlive it.
-        self.held: list[np.ndarray] = [density.inputs, self.mode, units, packed, spans, *density.held]
-        self.inputs = np.array([density.function.address, *(v.ctypes.data for v in self.held[:5]), packed.size])
+        self.held: list[np.ndarray] = [density.inputs, self.mode, units[order], packed, spans, order, *density.held]
+        addresses = (v.ctypes.data for v in self.held[:6])
+        self.inputs = np.array([density.function.address, *addresses, packed.size, len(spans)])
 
     @property
     def shared(self) -> bool:
@@ -141,46 +178,48 @@ def call(typingctx, address, n, q, gradient, value, inputs):
 
 
 @jit_sum
-def _to_q(u, mode, units, packed, spans, q):
-    for i in range(q.size):
-        q[i] = 0.0
+def _to_q(u, mode, units, packed, spans, order, q):
+    along = np.zeros(q.size)
     at = 0
-    for j in range(u.size):
-        begin, length = spans[j, 0], spans[j, 1] - spans[j, 0]
-        column, part, along = packed[at : at + length], q[begin : begin + length], u[j]
+    for s in range(len(spans)):
+        begin, length = spans[s, 1], spans[s, 2]
+        column, part, step = packed[at : at + length], along[begin : begin + length], u[spans[s, 0]]
         for i in range(length):
-            part[i] += column[i] * along
+            part[i] += column[i] * step
         at += length
     for i in range(q.size):
-        q[i] = mode[i] + units[i] * q[i]
+        q[order[i]] = mode[order[i]] + units[i] * along[i]
 
 
 @jit_sum
-def _pull_back(gradient, units, packed, spans, out):
+def _pull_back(gradient, units, packed, spans, order, out):
+    ordered = np.empty(gradient.size)
     for i in range(gradient.size):
-        gradient[i] *= units[i]
+        ordered[i] = gradient[order[i]] * units[i]
+        out[i] = 0.0
     at = 0
-    for j in range(out.size):
-        begin, length = spans[j, 0], spans[j, 1] - spans[j, 0]
-        column, part, total = packed[at : at + length], gradient[begin : begin + length], 0.0
+    for s in range(len(spans)):
+        begin, length = spans[s, 1], spans[s, 2]
+        column, part, total = packed[at : at + length], ordered[begin : begin + length], 0.0
         for i in range(length):
             total += column[i] * part[i]
-        out[j] = total
+        out[spans[s, 0]] += total
         at += length
 
 
 @numba.cfunc(SIGNATURE, cache=True)
 def in_axes(n, u_, gradient_, value_, inputs_):
-    table = carray(inputs_, (7,), np.int64)
+    table = carray(inputs_, (9,), np.int64)
     mode = carray(pointer(table[2]), (n,), np.float64)
     units = carray(pointer(table[3]), (n,), np.float64)
-    packed = carray(pointer(table[4]), (table[6],), np.float32)
-    spans = carray(pointer(table[5]), (n, 2), np.int64)
+    packed = carray(pointer(table[4]), (table[7],), np.float32)
+    spans = carray(pointer(table[5]), (table[8], 3), np.int64)
+    order = carray(pointer(table[6]), (n,), np.int64)
     q, gradient = np.empty(n), np.zeros(n)
-    _to_q(carray(u_, (n,)), mode, units, packed, spans, q)
+    _to_q(carray(u_, (n,)), mode, units, packed, spans, order, q)
     code = call(table[0], n, q.ctypes.data, gradient.ctypes.data, value_, table[1])
     # After the call, so that q, known to it by address only, outlives it.
-    _pull_back(gradient, units, packed, spans, q)
+    _pull_back(gradient, units, packed, spans, order, q)
     out = carray(gradient_, (n,))
     for i in range(n):
         out[i] = q[i]

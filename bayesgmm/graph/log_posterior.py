@@ -86,6 +86,12 @@ class LogPosterior:
             [str(v.name), type(model.rvs_to_transforms.get(model.values_to_rvs[v])).__name__] for v in self.variables
         ]
 
+    @property
+    def entries(self) -> dict[str, np.ndarray]:
+        """The positions in q of each free variable, by its name."""
+        positions = self.named(np.arange(self.n_parameters))
+        return {str(self.model.values_to_rvs[v].name): positions[str(v.name)] for v in self.variables}
+
     @cached_property
     def owners(self) -> np.ndarray:
         """The component whose part of a variable an entry of q is, (P,); -1 where it is no one component's."""

@@ -38,7 +38,7 @@ def coordinates(factor: np.ndarray) -> np.ndarray:
 
 
 @jit
-def _triangle(y, n_features):
+def triangle(y, n_features):
     """L of one y."""
     factor = np.zeros((n_features, n_features))
     at = 0
@@ -113,10 +113,10 @@ def precision_trace(y, around):
     It is the sum of squares of :math:`A = L^{-1} L_R`.
     """
     n_features = features_of(y.shape[1])
-    reference = _triangle(around, n_features)
+    reference = triangle(around, n_features)
     trace = np.zeros(y.shape[0])
     for b in range(y.shape[0]):
-        ratio = _solve(_triangle(y[b], n_features), reference)
+        ratio = _solve(triangle(y[b], n_features), reference)
         for i in range(n_features):
             for j in range(i + 1):
                 trace[b] += ratio[i, j] ** 2
@@ -131,10 +131,10 @@ def precision_trace_gradients(y, around):
     """
     n_features = features_of(y.shape[1])
     trace, by_y, by_around = np.zeros(y.shape[0]), np.empty(y.shape), np.empty(y.shape)
-    reference = _triangle(around, n_features)
+    reference = triangle(around, n_features)
     d_factor = np.empty((n_features, n_features))
     for b in range(y.shape[0]):
-        factor = _triangle(y[b], n_features)
+        factor = triangle(y[b], n_features)
         ratio = _solve(factor, reference)
         left = _solve_transposed(factor, ratio)
         transposed = ratio.T.copy()
@@ -171,7 +171,7 @@ def covariances(y, outer, rounding):
     n_features = outer.shape[0]
     result = np.empty((y.shape[0], n_features, n_features))
     for b in range(y.shape[0]):
-        product = _product(outer, _triangle(y[b], n_features))
+        product = _product(outer, triangle(y[b], n_features))
         for i in range(n_features):
             for j in range(i + 1):
                 total = 0.0
@@ -191,7 +191,7 @@ def covariances_pullback(y, outer, d_covariances):
     d_product = np.empty((n_features, n_features))
     d_factor = np.zeros((n_features, n_features))
     for b in range(y.shape[0]):
-        factor = _triangle(y[b], n_features)
+        factor = triangle(y[b], n_features)
         product = _product(outer, factor)
         for i in range(n_features):
             for j in range(n_features):

@@ -160,6 +160,15 @@ class RelativePrior(Frame):
         share = np.exp(logs - logs.max(axis=-1, keepdims=True))
         return harmonic, share @ self.rows / share.sum(axis=-1)
 
+    def expected_rows(self, factors: np.ndarray, around: np.ndarray | None) -> np.ndarray:
+        r""":math:`E[\nu \mid \Sigma_k, R]`, (M,), from roots relative to ``outer``; None: R has that of ``outer``.
+
+        Lower triangles (M, D, D) and (D, D), or scales (M, D) and (D,) where features do not correlate.
+        """
+        if around is None:
+            around = np.eye(factors.shape[-1]) if self.family.correlated else np.ones(factors.shape[-1])
+        return self._around(around, inverses(factors) if self.family.correlated else 1 / factors)[1]
+
     @cached_property
     def log_constants(self) -> np.ndarray:
         r"""Logs of what normalises the shapes of each nu, (J,), but for a constant."""

@@ -17,8 +17,7 @@ from scipy.optimize import OptimizeResult, minimize
 
 from bayesgmm.graph.axes import MANY, axes as axes_of
 from bayesgmm.graph.compiled import LogDensity
-from bayesgmm.search.curvature import mixture_term, negative_hessian
-from bayesgmm.search.information import MixtureTerm
+from bayesgmm.search.curvature import negative_hessian, term_of_many
 from bayesgmm.search.regressions import Regressions
 
 # Iterations in the data's units, which is enough where the posterior is round; then rounds of so many in the axes of
@@ -42,6 +41,9 @@ NEGLIGIBLE_OF_VERY_MANY = 1e-5
 # And what a log posterior rounds to, as a part of itself: with 1e8 rows 7e-6 nats, below which climbs went on for an
 # hour.
 ROUNDED = 1e-14
+
+# Of a point: axes in which the density is nearly round there, or None.
+RoundAxes = Callable[[np.ndarray], Any]
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,7 @@ def climb(
     *,
     coordinates: Regressions | None = None,
     curvature: LogDensity | None = None,
+    round_axes: RoundAxes | None = None,
     known: Callable[[np.ndarray, float], bool] | None = None,
     each: Callable[[np.ndarray, float], None] | None = None,
     max_iter: int | None = None,
@@ -88,14 +91,16 @@ def climb(
     coordinates = Regressions.none(q.size) if coordinates is None else coordinates
     first = density(q)[0]
     iterations, message, decrement = 0, "", np.inf
-    enough = NEGLIGIBLE_DECREMENT if _term_of_many(density) is None else NEGLIGIBLE_OF_MANY
+    enough = NEGLIGIBLE_DECREMENT if term_of_many(density) is None else NEGLIGIBLE_OF_MANY
     enough = NEGLIGIBLE_OF_VERY_MANY if q.size > VERY_MANY else enough
     for i in range(1 + ROUNDS):
         if max_iter is not None and iterations >= max_iter:
             message = f"max_iter = {max_iter} iterations"
             break
         try:
-            axes, most = _axes(density, q, scales, coordinates, first=i == 0, curvature=curvature)
+            axes, most = _axes(
+                density, q, scales, coordinates, first=i == 0, curvature=curvature, round_axes=round_axes
+            )
         except np.linalg.LinAlgError:  # not finite there
             break
         result, q = _maximise(
@@ -129,27 +134,22 @@ def _axes(
     *,
     first: bool,
     curvature: LogDensity | None,
+    round_axes: RoundAxes | None,
 ) -> tuple[Any, int]:
     """The axes of a round, in the coordinates' units, and its iterations at most."""
     plain = first and curvature is None
-    if plain or q.size > VERY_MANY:
+    if round_axes is not None and (plain or q.size > VERY_MANY):
         try:
-            term = _term_of_many(curvature or density)
-            if term is not None:
-                return coordinates.from_q(q) @ term.information_axes(q, scales), MANY_ITERATIONS
+            axes = round_axes(q)
         except (np.linalg.LinAlgError, ValueError):  # no mixture to speak of there
-            pass
+            axes = None
+        if axes is not None:
+            return coordinates.from_q(q) @ axes, MANY_ITERATIONS if q.size > MANY else ROUND_ITERATIONS
     if plain:
         return np.diag(scales), PLAIN_ITERATIONS
     of = curvature or density
     hessian = coordinates.curvature(q, negative_hessian(of, q, scales), of(q)[1])
     return axes_of(hessian, scales), ROUND_ITERATIONS
-
-
-def _term_of_many(density: LogDensity) -> MixtureTerm | None:
-    """What a density knows of its mixture, if its parameters are so many that curvature takes long."""
-    term = mixture_term(density)
-    return None if term is None or term.owners.size <= MANY else term
 
 
 def _maximise(

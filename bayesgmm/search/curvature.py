@@ -12,6 +12,7 @@ do not know, such as a potential that ties components to each other. Then it is 
 import numpy as np
 from scipy.linalg import LinAlgError, cholesky, solve, solve_triangular
 
+from bayesgmm.graph.axes import MANY
 from bayesgmm.graph.compiled import LogDensity
 from bayesgmm.search.information import STEP, MixtureDensity, MixtureTerm
 from bayesgmm.search.passes import SummedDensity
@@ -72,6 +73,12 @@ def mixture_term(density: LogDensity) -> MixtureTerm | None:
     if isinstance(density, MixtureDensity) and density.term.seconds_of_differences > MANY_SECONDS:
         return density.term
     return None
+
+
+def term_of_many(density: LogDensity) -> MixtureTerm | None:
+    """What a density knows of its mixture, if its parameters are so many that curvature takes long."""
+    term = mixture_term(density)
+    return None if term is None or term.owners.size <= MANY else term
 
 
 def _apart(density: LogDensity, q: np.ndarray, hessian: np.ndarray, scales: np.ndarray) -> float:

@@ -25,7 +25,7 @@ import numpy as np
 from scipy.linalg import LinAlgError, solve_triangular
 from scipy.special import logsumexp, softmax
 
-from bayesgmm.graph.axes import sampling_axes
+from bayesgmm.graph.axes import MANY, in_single_precision, is_round, sampling_axes
 from bayesgmm.graph.compiled import LogDensity
 from bayesgmm.mixture.mixture import Mixture
 from bayesgmm.mixture.threads import all_for_matrices
@@ -44,10 +44,14 @@ ROUGHLY_NOTHING = 12.0
 
 @dataclass(frozen=True, eq=False)
 class ModeAxes:
-    """A mode of the density of q (P,), and axes (P, P) that map standard normal u to q + axes u."""
+    """A mode of the density of q (P,), and axes (P, P) that map standard normal u to q + axes u.
+
+    ``order`` (P,) are the entries of q as :class:`bayesgmm.graph.axes.InAxes` takes them.
+    """
 
     q: np.ndarray
     axes: np.ndarray
+    order: np.ndarray | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,24 +77,29 @@ class Mode:
     scales: np.ndarray = field(repr=False)
     factor: np.ndarray | None = field(default=None, repr=False)
     log_evidence: float = np.nan
+    problem: Problem | None = field(default=None, repr=False)
 
     @cached_property
     def with_axes(self) -> ModeAxes:
         """The mode with the axes that a sampler takes, which take a second: modes that no chain starts at have none."""
+        if self.problem is not None and self.q.size > MANY:
+            known = self.problem.round_axes(self.q)
+            if known is not None and is_round(known.T @ (known.T @ self.hessian.T).T):
+                return ModeAxes(self.q, in_single_precision(known.toarray()), self.problem.order)
         return ModeAxes(self.q, sampling_axes(self.hessian, self.scales))
 
     @classmethod
     def near(cls, problem: Problem, q: np.ndarray) -> "Mode":
         """The mode of the density of q, Jacobian included, above a point."""
         scales = problem.scales
-        top = climb(problem.sampling_density, q, scales, coordinates=problem.regressions)
+        top = climb(problem.sampling_density, q, scales, coordinates=problem.regressions, round_axes=problem.round_axes)
         hessian = negative_hessian(problem.sampling_density, top.q, scales)
         factor = precision_cholesky(hessian, scales)
         log_evidence = np.nan
         if factor is not None:
             half_log_volume = 0.5 * q.size * np.log(2 * np.pi) - np.log(np.diag(factor)).sum() + np.log(scales).sum()
             log_evidence = float(top.log_posterior + half_log_volume + problem.log_orders(top.q))
-        return cls(top.q, hessian, scales, factor, log_evidence)
+        return cls(top.q, hessian, scales, factor, log_evidence, problem)
 
     def draws(self, n: int, rng: np.random.Generator) -> np.ndarray:
         """Draws (n, P) of the Gaussian; the density must be curved downwards in every direction."""

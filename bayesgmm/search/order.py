@@ -34,6 +34,7 @@ def climb_in_order(
             problem.scales,
             coordinates=problem.regressions,
             curvature=curvature,
+            round_axes=problem.round_axes,
             known=known,
             each=each,
             max_iter=max_iter,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import cloudpickle
 import numpy as np
 import pytensor.tensor as pt
+from scipy import sparse
 
 from bayesgmm.data.table import Chunk, Table
 from bayesgmm.exceptions import ModelError
@@ -20,8 +21,11 @@ from bayesgmm.graph.log_posterior import LogPosterior
 from bayesgmm.graph.mixture_map import MixtureMap
 from bayesgmm.mixture.mixture import Mixture
 from bayesgmm.mixture.noise import Noise
+from bayesgmm.model.em import expectation
 from bayesgmm.model.mixture_model import MixtureModel
 from bayesgmm.model.specification import Specification
+from bayesgmm.search.curvature import term_of_many
+from bayesgmm.search.fisher import Fisher
 from bayesgmm.search.information import MixtureDensity, MixtureTerm
 from bayesgmm.search.ordered import Ordered
 from bayesgmm.search.passes import Passes, SummedDensity
@@ -207,6 +211,31 @@ class Problem(Ordered):
         learned = self.specification.prior("reference") is not None
         names = ("log_cholesky", *(("reference_log_cholesky",) * learned))
         return Regressions.of(self.n_parameters, np.concatenate([np.atleast_2d(entry[name]) for name in names]))
+
+    @cached_property
+    def _fisher(self) -> Fisher | None:
+        if self.specification.relative_prior is None:
+            return None
+        return Fisher(self.specification, self.graph.entries, self.scales)
+
+    def round_axes(self, q: np.ndarray) -> sparse.csr_array | None:
+        """Axes (P, P) in which the densities are nearly round at ``q``, without second derivatives, if some are known.
+
+        Raises
+        ------
+        numpy.linalg.LinAlgError
+            A covariance is not positive definite there.
+        """
+        if self._fisher is not None:
+            mixture = self.mixture(q)
+            return self._fisher.axes(q, mixture, expectation(mixture, self.table).counts)
+        term = term_of_many(self.parameter_density)
+        return None if term is None else term.information_axes(q, self.scales)
+
+    @property
+    def order(self) -> np.ndarray:
+        """The entries of q in the order in which what an axis of ``round_axes`` moves stands together, (P,)."""
+        return np.arange(self.n_parameters) if self._fisher is None else self._fisher.order
 
     # There and back -------------------------------------------------------------------------------------------------
 
