@@ -207,7 +207,9 @@ class Ascents:
                 value = ascent.optimum.log_posterior * problem.table.total / self.problem.table.total
                 new = replace(ascent, optimum=Optimum.given_up(q, value), given_up=True)
             else:
-                optimum = self._climbed(problem, ascent.optimum.q, curvature=self.problem.parameter_density)
+                # Where a pass over all rows takes longer than second derivatives of some of them, these save passes.
+                curvature = self.problem.parameter_density if problem.table.elsewhere else None
+                optimum = self._climbed(problem, ascent.optimum.q, curvature=curvature)
                 new = replace(ascent, optimum=optimum, mixture=problem.mixture(optimum.q))
             climbed.append((ascent, new))
             following.all.append(replace(new, kind=ascent.kind, begin=ascent.begin))
