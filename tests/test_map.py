@@ -30,7 +30,7 @@ from bayesgmm.search import (
     problem as problem_module,
     starts as starts_module,
 )
-from bayesgmm.search.ascents import LEAST_STARTS, PATIENCE, Ascents
+from bayesgmm.search.ascents import AROUND, LEAST_STARTS, PATIENCE, Ascents
 from bayesgmm.search.crossing import crossed, divergences
 from bayesgmm.search.curvature import negative_hessian
 from bayesgmm.search.problem import Problem
@@ -242,7 +242,7 @@ def test_a_search_goes_on_where_one_kind_of_start_alone_found_the_best(faithful_
     assert not of_kinds("k-means", "random rows", then="reweighted rows", n=2 * enough)
     # What was found around the best has others around it.
     assert not of_kinds("reweighted rows", "k-means", "random rows")
-    assert of_kinds("reweighted rows", "k-means", "random rows", *("reweighted rows",) * 10, n=25)
+    assert of_kinds("reweighted rows", "k-means", "random rows", *("reweighted rows",) * AROUND, n=15 + AROUND)
 
 
 def test_a_crossing_has_parts_of_both_and_may_be_right_where_each_is():
