@@ -27,7 +27,7 @@ def main(n_rows: int, n_features: int, n_components: int) -> None:
     from bayesgmm.search.climb import climb
     from bayesgmm.search.mode import Mode
     from bayesgmm.search.problem import Problem
-    from bayesgmm.search.starts import starting_mixtures
+    from bayesgmm.search.starts import StartingMixtures
 
     lap("import the search and the sampler")
     from problems import clusters
@@ -39,15 +39,19 @@ def main(n_rows: int, n_features: int, n_components: int) -> None:
     problem = Problem.of(model)
     density = problem.parameter_density
     lap("compiled log posterior (load or compile)")
-    mixtures = list(starting_mixtures(problem.specification, problem.table, 10, np.random.default_rng(0)))
-    lap("10 starts: k-means++ or rows, and EM")
+    starting = StartingMixtures.of(problem.specification, problem.table, np.random.default_rng(0))
+    mixtures = [starting.make(i)[1] for i in range(10)]
+    lap("10 starts, and EM")
     begins = [problem.unconstrained(m) for m in mixtures]
     lap("starts as unconstrained numbers")
-    optima = [climb(density, q, problem.scales) for q in begins]
+    optima = [
+        climb(density, q, problem.scales, coordinates=problem.regressions, round_axes=problem.round_axes)
+        for q in begins
+    ]
     lap(f"10 climbs ({sum(o.iterations for o in optima)} iterations)")
     best = max(optima, key=lambda o: o.log_posterior)
-    mode = Mode.near(problem, best.q)
-    in_axes = InAxes(problem.sampling_density, mode.q, mode.axes)
+    mode = Mode.near(problem, best.q).with_axes
+    in_axes = InAxes(problem.sampling_density, mode.q, mode.axes, mode.order)
     lap(f"mode and axes of {mode.q.size} parameters")
     import nutpie  # noqa: F401
 

@@ -11,6 +11,9 @@ Of few parameters B has the principal axes, :math:`B = V \Lambda^{-1/2}` with :m
 is the triangle :math:`B = U^{-\top}` with :math:`H = U U^\top`, U upper triangular, which comes five times sooner, and
 which a gradient reads in a fraction of the time. Components that share no rows do not meet in it: variables that have
 one part a component come last in q, and a column of B ends where its component ends.
+
+Where axes are known in closed form (:mod:`bayesgmm.search.fisher`) and the curvature in them is near 1, B has those: as
+many effective draws a gradient, and at (1e3, 30, 5) 0.15 instead of 2.5 million numbers to read, 13 instead of 24 s.
 """
 
 import numba
