@@ -9,8 +9,9 @@ from bayesgmm.graph.compiled import _PROTOTYPE
 from bayesgmm.mixture import log_cholesky
 from bayesgmm.model.relative import RelativePrior
 from bayesgmm.search.climb import climb
+from bayesgmm.search.curvature import mixture_term
 from bayesgmm.search.fisher import _contrasts, _Frame
-from bayesgmm.search.mode import Mode
+from bayesgmm.search.mode import Mode, rough_log_evidence
 from bayesgmm.search.problem import Problem
 
 
@@ -113,3 +114,17 @@ def test_chains_of_many_parameters_read_them():
         _PROTOTYPE(in_axes.address)(u.size, *(v.ctypes.data for v in (u, slopes, found, inputs.inputs)))
         assert found[0] == pytest.approx(value, rel=1e-12)
         np.testing.assert_allclose(slopes, gradient @ mode.axes, rtol=1e-9, atol=1e-7)
+
+
+@pytest.mark.parametrize("n_rows", [300, 20_000])
+def test_optima_under_other_priors_are_weighed(n_rows):
+    """Priors for which no axes are known in closed form, of few parameters: with many rows too."""
+    model = bg.build_model(blobs(n_rows, 3, 4), 4, priors=bg.Priors(reference=None))
+    estimate = bg.find_MAP(model, n_init=1, random_seed=1, progressbar=False)
+    problem = estimate.problem
+    other = estimate.q + problem.scales * np.random.default_rng(0).normal(size=estimate.q.size)
+    found = rough_log_evidence(problem, [estimate.q, other])
+    many = mixture_term(problem.sampling_density) is not None
+    assert many == (n_rows > 300)
+    assert problem.round_axes(estimate.q) is None
+    assert found[0] > found[1] if many else (found == 0).all()

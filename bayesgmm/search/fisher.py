@@ -95,6 +95,7 @@ class Fisher:
             found.append((at, at, _root(information)))
         if mixture.noise is not None:
             share, at = float(mixture.noise.share), self.entries["noise"].ravel()
+            # N s (1 - s) of a logit, and the components have N (1 - s) of the rows.
             information = np.array([[counts.sum() * share + LEAST_ROWS]])
             found.append((at, at, _root(information)))
         return found

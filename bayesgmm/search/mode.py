@@ -132,18 +132,23 @@ def rough_log_evidence(problem: Problem, optima: Sequence[np.ndarray]) -> np.nda
     By axes in which the posterior is nearly round. Where exact modes take no time they all have the same.
     """
     density = problem.sampling_density
-    if mixture_term(density) is None or len(optima) < 2:
+    term = mixture_term(density)
+    if term is None or len(optima) < 2:
         return np.zeros(len(optima))
+
+    def axes(q: np.ndarray) -> sparse.csr_array:
+        known = problem.round_axes(q)
+        return term.information_axes(q, problem.scales) if known is None else known
+
     try:
-        volumes = [_log_volume(problem.round_axes(q)) for q in optima]
+        volumes = [_log_volume(axes(q)) for q in optima]
     except (LinAlgError, RuntimeError):  # no mixture to speak of at one of them
         return np.zeros(len(optima))
     return np.nan_to_num([density(q)[0] for q in optima], nan=-np.inf) + np.array(volumes)
 
 
-def _log_volume(axes: sparse.csr_array | None) -> float:
+def _log_volume(axes: sparse.csr_array) -> float:
     """Log of the absolute determinant of axes."""
-    assert axes is not None
     return float(np.log(np.abs(splu(axes.tocsc()).U.diagonal())).sum())
 
 
