@@ -236,8 +236,7 @@ class GaussianMixture(ScikitLearn, Predictions, DensityMixin, BaseEstimator):
         self._inference_data: xr.DataTree | None = None
         self.inference_, self.inference_reason_ = self.inference, "asked for"
         if self.inference == "auto":
-            curved = self.map_.mode.factor is not None
-            self.inference_, self.inference_reason_ = suited(model.table, curved=curved)
+            self.inference_, self.inference_reason_ = suited(model.table, self.map_.mode)
         if self.inference_ != "map":
             self._sample(model, seeds[2])
         if self.inference == "auto" and self.inference_ == "laplace":

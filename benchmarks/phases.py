@@ -51,7 +51,7 @@ def main(n_rows: int, n_features: int, n_components: int) -> None:
     lap(f"10 climbs ({sum(o.iterations for o in optima)} iterations)")
     best = max(optima, key=lambda o: o.log_posterior)
     mode = Mode.near(problem, best.q).with_axes
-    in_axes = InAxes(problem.sampling_density, mode.q, mode.axes, mode.order)
+    in_axes = InAxes(problem.sampling_density, mode.q, mode.axes)
     lap(f"mode and axes of {mode.q.size} parameters")
     import nutpie  # noqa: F401
 

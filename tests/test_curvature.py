@@ -216,7 +216,7 @@ def test_triangular_axes_and_principal_axes_are_one_metric():
     assert (np.triu(one, 1) == 0).all()
     np.testing.assert_allclose(one @ one.T, other @ other.T, rtol=1e-6, atol=1e-9)
     # What the sampler reads is near, and no more than that.
-    near = sampling_axes(hessian, scales)
+    near = sampling_axes(hessian, scales).dense
     assert 0 < np.linalg.norm(near.T @ hessian @ near - np.eye(300)) < 0.1
 
 
@@ -235,7 +235,7 @@ def test_components_that_share_no_rows_do_not_meet_in_the_axes():
         at = np.r_[:shared, shared + i * own : shared + (i + 1) * own]
         root = rng.normal(size=(2 * len(at), len(at)))
         hessian[np.ix_(at, at)] += root.T @ root
-    found = sampling_axes(hessian, np.ones(n))
+    found = sampling_axes(hessian, np.ones(n)).dense
     block = np.repeat(np.arange(k), own)
     across = found[shared:, shared:][block[:, None] != block]
     assert (across == 0).all()

@@ -15,6 +15,7 @@ from sklearn.datasets import load_wine
 
 import bayesgmm as bg
 from bayesgmm.exceptions import InvalidArgumentError, MultipleModesWarning
+from bayesgmm.graph.axes import Axes
 from bayesgmm.record.fit import Fit
 from bayesgmm.search.mode import Mode, ModeAxes, chains_per_mode, importance_shares, rough_log_evidence, shares
 from bayesgmm.search.optima import Optima
@@ -52,19 +53,19 @@ def test_importance_shares_recover_known_masses():
     covariances = [np.array([[1.0, 0.6], [0.6, 1.0]]), np.diag([0.5, 2.0])]
     means = [np.zeros(2), np.array([9.0, -7.0])]
     target = Gaussians([0.2, 0.8], means, covariances)
-    modes = [ModeAxes(m, 1.1 * np.linalg.cholesky(c)) for m, c in zip(means, covariances, strict=True)]
+    modes = [ModeAxes(m, Axes.of(1.1 * np.linalg.cholesky(c))) for m, c in zip(means, covariances, strict=True)]
     rng = np.random.default_rng(0)
     share, shape = importance_shares(target, modes, rng, draws=1000)
     np.testing.assert_allclose(share, [0.2, 0.8], atol=0.02)
     assert (shape < 0.7).all()
-    overlapping = [*modes, ModeAxes(means[0] + 0.3, np.eye(2))]
+    overlapping = [*modes, ModeAxes(means[0] + 0.3, Axes.of(np.eye(2)))]
     share, _ = importance_shares(target, overlapping, rng, draws=1000)
     np.testing.assert_allclose([share[0] + share[2], share[1]], [0.2, 0.8], atol=0.02)
 
 
 def test_importance_shares_say_when_a_proposal_is_too_narrow():
     target = Gaussians([0.5, 0.5], [np.zeros(2), np.full(2, 20.0)], [np.eye(2), np.eye(2)])
-    modes = [ModeAxes(np.zeros(2), 0.4 * np.eye(2)), ModeAxes(np.full(2, 20.0), np.eye(2))]
+    modes = [ModeAxes(np.zeros(2), Axes.of(0.4 * np.eye(2))), ModeAxes(np.full(2, 20.0), Axes.of(np.eye(2)))]
     _, shape = importance_shares(target, modes, np.random.default_rng(0), draws=1000)
     assert shape[0] > 0.7
 
@@ -226,10 +227,10 @@ def annealed_log_evidence(density, mode, rng, *, n_runs=200, leaps=15):
     """
 
     def at(u, b):
-        value, gradient = density(mode.q + mode.axes @ u)
-        return (b - 1) * u @ u / 2 + b * value, (b - 1) * u + b * (mode.axes.T @ gradient), value
+        value, gradient = density(mode.unconstrained(u))
+        return (b - 1) * u @ u / 2 + b * value, (b - 1) * u + b * (axes.T @ gradient), value
 
-    log_weights = np.zeros(n_runs)
+    axes, log_weights = mode.axes.dense, np.zeros(n_runs)
     path = np.linspace(0, 1, 41) ** 2
     for run in range(n_runs):
         u = rng.standard_normal(mode.q.size)
@@ -246,7 +247,7 @@ def annealed_log_evidence(density, mode, rng, *, n_runs=200, leaps=15):
                 momentum = momentum + step / 2 * gradient
             if np.log(rng.random()) < tempered - momentum @ momentum / 2 - energy:
                 u, value = moved, moved_value
-    log_volume = u.size / 2 * np.log(2 * np.pi) + np.linalg.slogdet(mode.axes)[1]
+    log_volume = u.size / 2 * np.log(2 * np.pi) + mode.axes.log_volume
     return logsumexp(log_weights) - np.log(n_runs) + log_volume
 
 

@@ -12,16 +12,27 @@ is the triangle :math:`B = U^{-\top}` with :math:`H = U U^\top`, U upper triangu
 which a gradient reads in a fraction of the time. Components that share no rows do not meet in it: variables that have
 one part a component come last in q, and a column of B ends where its component ends.
 
-Where axes are known in closed form (:mod:`bayesgmm.search.fisher`) and the curvature in them is near 1, B has those: as
-many effective draws a gradient, and at (1e3, 30, 5) 0.15 instead of 2.5 million numbers to read, 13 instead of 24 s.
+Where axes S are known in closed form (:mod:`bayesgmm.search.fisher`), the curvature in them is near 1 but for a few
+directions V, in which rows are in doubt between components, and
+
+.. math:: B = S (I + V \mathrm{diag}(c) V^\top), \qquad 1 + c = \lambda^{-1/2},
+
+with :math:`\lambda` the curvature along V. That is worth as many effective draws a gradient as the curvature's own
+axes: at (1e3, 30, 5) there are 0.15 instead of 2.5 million numbers to read, and a run took 13 instead of 24 s.
 """
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
 
 import numba
 import numpy as np
 from llvmlite import ir
 from numba import carray, types
 from numba.extending import intrinsic
+from scipy import sparse
 from scipy.linalg import LinAlgError, cholesky, get_lapack_funcs
+from scipy.sparse.linalg import SuperLU, splu
 
 from bayesgmm.graph.compiled import SIGNATURE, CalledBack, LogDensity
 from bayesgmm.mixture.elementary import jit_sum
@@ -34,9 +45,8 @@ LEAST_CURVATURE = 1e-2
 MANY = 200
 # What B may be off by, as a part of 1 in the Frobenius norm of its effect on u.
 NEGLIGIBLE = 0.02
-# Of axes that are not the curvature's own, how much it may be in any direction: from 0.2 to 1.3 chains took as many
-# steps, and were worth as many draws, as in its own.
-NEARLY_ROUND = 0.125, 3.0
+# What axes are made of, by name.
+NUMBERS = ("values", "row", "column", "directions", "stretch", "order")
 # Zeros in a column that are read all the same, where another span would begin after them.
 GAP = 8
 
@@ -58,17 +68,6 @@ def axes(hessian: np.ndarray, scales: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(scales[:, None] * inverse[::-1, ::-1].T)
 
 
-def is_round(curvature: np.ndarray) -> bool:
-    """Whether a curvature (P, P) in some axes is near 1 in all directions: these serve a sampler as its own would."""
-    one = np.eye(len(curvature))
-    try:
-        cholesky(curvature - NEARLY_ROUND[0] * one)
-        cholesky(NEARLY_ROUND[1] * one - curvature)
-    except (LinAlgError, ValueError):
-        return False
-    return True
-
-
 def principal_axes(hessian: np.ndarray, scales: np.ndarray) -> np.ndarray:
     """B with columns along the eigenvectors; where there is hardly any curvature they have a greatest length."""
     curvature, directions = np.linalg.eigh(hessian * np.outer(scales, scales))
@@ -76,50 +75,130 @@ def principal_axes(hessian: np.ndarray, scales: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(scales[:, None] * directions * lengths)
 
 
-def sampling_axes(hessian: np.ndarray, scales: np.ndarray) -> np.ndarray:
-    """B as a sampler reads it: in single precision, and without the ends of its columns that hardly count.
+@dataclass(frozen=True, eq=False)
+class Axes:
+    r"""Axes B (P, P): those of a matrix S, but for other lengths along a few directions V.
 
-    Any B serves that is near enough, if it is the same wherever it is used: u is mapped to q, and slopes back, by these
-    very numbers. A gradient at P = 1,456 read 17 MB of B twice, and took 0.4 ms for the rest.
+    .. math:: B = S (I + V \mathrm{diag}(c) V^\top)
+
+    Parameters
+    ----------
+    matrix : (P, P) array or sparse array
+        S.
+    directions : (R, P) array
+        V transposed: orthonormal.
+    stretch : (R,) array
+        c, above -1.
+    order : (P,) array
+        The entries of q in the order in which what is not 0 in a column of S stands together.
     """
-    units, single = _in_single_precision(axes(hessian, scales))
-    columns = (units[:, None] * single).T
+
+    matrix: np.ndarray | sparse.csr_array
+    directions: np.ndarray
+    stretch: np.ndarray
+    order: np.ndarray
+
+    @classmethod
+    def of(
+        cls,
+        matrix: np.ndarray | sparse.csr_array,
+        directions: np.ndarray | None = None,
+        stretch: np.ndarray | None = None,
+        order: np.ndarray | None = None,
+    ) -> "Axes":
+        """Axes in single precision: a sampler reads them so, and all else that maps u to q is to have the same."""
+        n = matrix.shape[0]
+        units, single = _in_single_precision(matrix)
+        return cls(
+            units[:, None] * single
+            if isinstance(single, np.ndarray)
+            else sparse.csr_array(single.multiply(units[:, None])),
+            np.empty((0, n)) if directions is None else directions.astype(np.float32).astype(float),
+            np.empty(0) if stretch is None else stretch,
+            np.arange(n) if order is None else order,
+        )
+
+    @classmethod
+    def of_numbers(cls, numbers: Mapping[str, np.ndarray]) -> "Axes":
+        """Axes of what :attr:`numbers` are."""
+        values, row, column, directions, stretch, order = (numbers[name] for name in NUMBERS)
+        shape = (len(order), len(order))
+        return cls(sparse.csr_array((values, (row, column)), shape=shape), directions, stretch, order)
+
+    @property
+    def numbers(self) -> dict[str, np.ndarray]:
+        """All that the axes are, by name."""
+        matrix = sparse.coo_array(self.matrix)
+        values = (matrix.data, *matrix.coords, self.directions, self.stretch, self.order)
+        return dict(zip(NUMBERS, values, strict=True))
+
+    def moved(self, u: np.ndarray) -> np.ndarray:
+        """B u, (..., P), of u (..., P)."""
+        return np.asarray((u + (u @ self.directions.T * self.stretch) @ self.directions) @ self.matrix.T)
+
+    def back(self, away: np.ndarray) -> np.ndarray:
+        """The u (N, P) of B u, (N, P)."""
+        if isinstance(self.matrix, np.ndarray):
+            u = np.linalg.solve(self.matrix, away.T).T
+        else:
+            u = self._eliminated.solve(away.T).T
+        return np.asarray(u - (u @ self.directions.T * (self.stretch / (1 + self.stretch))) @ self.directions)
+
+    @cached_property
+    def log_volume(self) -> float:
+        """Log of the absolute determinant of B."""
+        if isinstance(self.matrix, np.ndarray):
+            log_volume = np.linalg.slogdet(self.matrix)[1]
+        else:
+            log_volume = np.log(np.abs(self._eliminated.U.diagonal())).sum()
+        return float(log_volume + np.log1p(self.stretch).sum())
+
+    @cached_property
+    def _eliminated(self) -> SuperLU:
+        return splu(sparse.csc_array(self.matrix))
+
+    @property
+    def dense(self) -> np.ndarray:
+        """B, (P, P)."""
+        return self.moved(np.eye(len(self.order))).T
+
+
+def sampling_axes(hessian: np.ndarray, scales: np.ndarray) -> Axes:
+    """B as a sampler takes it: without the ends of its columns that hardly count.
+
+    Any B serves that is near enough. A gradient at P = 1,456 read 17 MB of B twice, and took 0.4 ms for the rest.
+    """
+    columns = axes(hessian, scales).T
     # What a column's tail adds to the curvature along it, at most.
     sizes = columns**2 * np.abs(np.diag(hessian))
     tails = np.cumsum(sizes[:, ::-1], axis=1)[:, ::-1]
-    columns[tails < NEGLIGIBLE**2 / len(columns)] = 0.0
-    return np.ascontiguousarray(columns.T)
+    return Axes.of(np.where(tails < NEGLIGIBLE**2 / len(columns), 0.0, columns).T)
 
 
-def in_single_precision(axes: np.ndarray) -> np.ndarray:
-    """B as the sampler reads it."""
-    units, single = _in_single_precision(axes)
-    return units[:, None] * single
-
-
-def _in_single_precision(axes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _in_single_precision(matrix: np.ndarray | sparse.csr_array) -> tuple[np.ndarray, np.ndarray | sparse.csr_array]:
     """Units (P,) of the rows of B, powers of two, and B in them: any units of the data fit so, and are exact."""
-    units = np.ldexp(1.0, np.frexp(np.abs(axes).max(axis=1))[1])
-    return units, (axes / units[:, None]).astype(np.float32)
+    if isinstance(matrix, np.ndarray):
+        units = np.ldexp(1.0, np.frexp(np.abs(matrix).max(axis=1))[1])
+        return units, (matrix / units[:, None]).astype(np.float32)
+    units = np.ldexp(1.0, np.frexp(abs(matrix).max(axis=1).toarray().ravel())[1])
+    return units, sparse.csr_array(matrix.multiply(1 / units[:, None])).astype(np.float32)
 
 
-def _packed(columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """What is not 0 in columns (P, P), one after another, and where it stands: spans (S, 3) of a column, first, length.
+def _packed(matrix: sparse.csc_array) -> tuple[np.ndarray, np.ndarray]:
+    """The columns of a matrix, one after another, and where they stand: spans (S, 3) of a column, first entry, length.
 
     A few zeros between two parts of a column are a part of one span, as beginning another takes longer.
     """
-    n = len(columns)
-    column, entry = np.nonzero(columns)
+    column, entry = np.repeat(np.arange(matrix.shape[1]), np.diff(matrix.indptr)), matrix.indices
     begins = np.ones(len(entry), dtype=bool)
     begins[1:] = (np.diff(column) > 0) | (np.diff(entry) > GAP)
     first = np.flatnonzero(begins)
-    last = np.append(first[1:], len(entry)) - 1
-    spans = np.stack([column[first], entry[first], entry[last] - entry[first] + 1], axis=1).astype(np.int64)
-    if not len(spans):
-        return np.empty(0, dtype=np.float32), np.empty((0, 3), dtype=np.int64)
-    inside = np.arange(spans[:, 2].sum()) - np.repeat(np.cumsum(spans[:, 2]) - spans[:, 2], spans[:, 2])
-    at = np.repeat(spans[:, 0] * n + spans[:, 1], spans[:, 2]) + inside
-    return np.ascontiguousarray(columns).ravel()[at], spans
+    lengths = entry[np.append(first[1:], len(entry)) - 1] - entry[first] + 1 if len(first) else first
+    ends = np.cumsum(lengths)
+    spans = np.stack([column[first], entry[first], lengths], axis=1).astype(np.int64)
+    numbers = np.zeros(ends[-1] if len(ends) else 0, dtype=np.float32)
+    numbers[entry + np.repeat(ends - lengths - entry[first], np.diff(np.append(first, len(entry))))] = matrix.data
+    return numbers, spans
 
 
 class InAxes:
@@ -130,23 +209,21 @@ class InAxes:
     density : LogDensity
         Of q; that of u differs from it by a constant, which is left out.
     mode : (P,) array
-    axes : (P, P) array
-        They are read in single precision: what cannot be held in it is rounded.
-    order : (P,) array, optional
-        The entries of q in the order in which what is not 0 in a column of ``axes`` stands together.
+    axes : Axes
     """
 
-    def __init__(self, density: LogDensity, mode: np.ndarray, axes: np.ndarray, order: np.ndarray | None = None):
-        self.mode = np.ascontiguousarray(mode)
+    def __init__(self, density: LogDensity, mode: np.ndarray, axes: Axes):
+        self.mode, self.axes = np.ascontiguousarray(mode), axes
         self._function = density.function
-        order = np.arange(len(mode)) if order is None else np.ascontiguousarray(order, dtype=np.int64)
-        units, single = _in_single_precision(axes)
-        self.axes = units[:, None] * single
-        packed, spans = _packed(single[order].T)
+        order = np.ascontiguousarray(axes.order, dtype=np.int64)
+        units, single = _in_single_precision(axes.matrix)
+        packed, spans = _packed(sparse.csc_array(single[order]).sorted_indices())
+        directions = np.ascontiguousarray(axes.directions, dtype=np.float32)
         # The C function's inputs, and the arrays that they point to, which must outlive it.
-        self.held: list[np.ndarray] = [density.inputs, self.mode, units[order], packed, spans, order, *density.held]
-        addresses = (v.ctypes.data for v in self.held[:6])
-        self.inputs = np.array([density.function.address, *addresses, packed.size, len(spans)])
+        pointed = [density.inputs, self.mode, units[order], packed, spans, order, directions, axes.stretch]
+        self.held: list[np.ndarray] = [*pointed, *density.held]
+        addresses = (v.ctypes.data for v in pointed)
+        self.inputs = np.array([density.function.address, *addresses, packed.size, len(spans), len(directions)])
 
     @property
     def shared(self) -> bool:
@@ -157,10 +234,6 @@ class InAxes:
     def error(self) -> BaseException | None:
         """What the function raised, if it is one of Python's."""
         return self._function.error if isinstance(self._function, CalledBack) else None
-
-    def unconstrained(self, u: np.ndarray) -> np.ndarray:
-        """q (..., P) of u (..., P)."""
-        return self.mode + u @ self.axes.T
 
 
 @intrinsic
@@ -211,20 +284,35 @@ def _pull_back(gradient, units, packed, spans, order, out):
         at += length
 
 
+@jit_sum
+def _stretched(u, directions, stretch, out):
+    """(I + V diag(c) V^T) u, which is its own transpose."""
+    for i in range(u.size):
+        out[i] = u[i]
+    for r in range(stretch.size):
+        direction, part = directions[r], 0.0
+        for i in range(u.size):
+            part += direction[i] * u[i]
+        part *= stretch[r]
+        for i in range(u.size):
+            out[i] += direction[i] * part
+
+
 @numba.cfunc(SIGNATURE, cache=True)
 def in_axes(n, u_, gradient_, value_, inputs_):
-    table = carray(inputs_, (9,), np.int64)
+    table = carray(inputs_, (12,), np.int64)
     mode = carray(pointer(table[2]), (n,), np.float64)
     units = carray(pointer(table[3]), (n,), np.float64)
-    packed = carray(pointer(table[4]), (table[7],), np.float32)
-    spans = carray(pointer(table[5]), (table[8], 3), np.int64)
+    packed = carray(pointer(table[4]), (table[9],), np.float32)
+    spans = carray(pointer(table[5]), (table[10], 3), np.int64)
     order = carray(pointer(table[6]), (n,), np.int64)
-    q, gradient = np.empty(n), np.zeros(n)
-    _to_q(carray(u_, (n,)), mode, units, packed, spans, order, q)
+    directions = carray(pointer(table[7]), (table[11], n), np.float32)
+    stretch = carray(pointer(table[8]), (table[11],), np.float64)
+    q, gradient, along = np.empty(n), np.zeros(n), np.empty(n)
+    _stretched(carray(u_, (n,)), directions, stretch, along)
+    _to_q(along, mode, units, packed, spans, order, q)
     code = call(table[0], n, q.ctypes.data, gradient.ctypes.data, value_, table[1])
     # After the call, so that q, known to it by address only, outlives it.
     _pull_back(gradient, units, packed, spans, order, q)
-    out = carray(gradient_, (n,))
-    for i in range(n):
-        out[i] = q[i]
+    _stretched(q, directions, stretch, carray(gradient_, (n,)))
     return code

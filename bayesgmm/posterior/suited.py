@@ -2,6 +2,7 @@
 
 from bayesgmm.data.table import Table
 from bayesgmm.posterior.checks import PARETO_K_LIMIT
+from bayesgmm.search.mode import Mode
 
 # From so many rows on the likelihood is taken for Gaussian.
 MANY_ROWS = 100_000
@@ -9,11 +10,11 @@ MANY_ROWS = 100_000
 MOST_WORK, LEAST_DRAWS = 4e11, 100
 
 
-def suited(table: Table, *, curved: bool) -> tuple[str, str]:
-    """The inference that "auto" tries, and why; ``curved``: the posterior is, in every direction at its mode."""
+def suited(table: Table, mode: Mode) -> tuple[str, str]:
+    """The inference that "auto" tries at a mode, and why."""
     if table.n_rows < MANY_ROWS and not table.elsewhere:
         return "nuts", f"{table.n_rows:,} rows are fewer than {MANY_ROWS:,}"
-    if not curved:
+    if mode.factor is None:
         return "nuts", "the posterior is not curved in every direction at its mode"
     return "laplace", f"{table.n_rows:,} rows"
 

@@ -38,7 +38,7 @@ def corrected(run: Run, density: WithQuadratic, rng: np.random.Generator) -> Run
     from arviz_stats.base import array_stats
 
     [mode] = run.modes
-    q = np.concatenate([mode.q + chain.u @ mode.axes.T for chain in run.chains])
+    q = np.concatenate([mode.unconstrained(chain.u) for chain in run.chains])
     log_posterior = run.problem.sampling_log_densities(q)
     ratio = log_posterior - np.array([density(one)[0] for one in q])
     # ArviZ takes the negative of the log weights.

@@ -31,7 +31,7 @@ def run_chains(
     density: LogDensity, mode: ModeAxes, n_chains: int, settings: Settings, *, number: int, seed: int
 ) -> list[Chain]:
     """Draw chains of a density in JAX by NUTS, from beside its mode, the ``number``-th, in the mode's axes."""
-    log_density, origin, axes = _differentiable(density.function), jnp.asarray(mode.q), jnp.asarray(mode.axes)
+    log_density, origin, axes = _differentiable(density.function), jnp.asarray(mode.q), jnp.asarray(mode.axes.dense)
 
     # The data are arguments: what a function closes over is written into the code that is compiled, in hexadecimal
     # digits 128 MB for a million rows of 8 features. So NumPyro's kernel and not its MCMC, which takes arguments for

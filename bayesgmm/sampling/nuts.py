@@ -106,7 +106,7 @@ def run_nuts(
     else:
         density = problem.sampling_density if quadratic is None else quadratic
         groups = [
-            Group(m, InAxes(density, mode.q, mode.axes, mode.order), n, seed, None if kept is None else kept.sink(m))
+            Group(m, InAxes(density, mode.q, mode.axes), n, seed, None if kept is None else kept.sink(m))
             for m, (mode, n, seed) in enumerate(zip(modes, counts, seeds, strict=True))
         ]
         done = run_chains(groups, settings)

@@ -84,5 +84,4 @@ class Run:
         return np.concatenate([np.empty((0, n)), *each])
 
     def _unconstrained(self, chain: Chain, length: int) -> np.ndarray:
-        mode = self.modes[chain.mode]
-        return mode.q + chain.u[:length] @ mode.axes.T
+        return self.modes[chain.mode].unconstrained(chain.u[:length])

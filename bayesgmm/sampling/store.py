@@ -18,6 +18,7 @@ import numpy as np
 
 from bayesgmm.data.table import Table
 from bayesgmm.exceptions import InvalidArgumentError, ModelError, StorageError
+from bayesgmm.graph.axes import Axes
 from bayesgmm.model.paper import from_json, to_json
 from bayesgmm.model.specification import Specification
 from bayesgmm.record.provenance import Provenance
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     import pymc as pm
 
 # Raised when the layout of a store changes.
-FORMAT = 2
+FORMAT = 3
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,11 @@ class Store:
             group = zarr.open_group(part, mode="w")
             for name, value in {
                 "modes": np.array([mode.q for mode in run.modes]),
-                "axes": np.array([mode.axes for mode in run.modes]),
+                **{
+                    f"axes/{m}/{name}": value
+                    for m, mode in enumerate(run.modes)
+                    for name, value in mode.axes.numbers.items()
+                },
                 "table/values": problem.table.values,
                 **({} if problem.table.weights is None else {"table/weights": problem.table.weights}),
                 **{
@@ -101,7 +106,10 @@ class Store:
             )
         specification = from_json(about["specification"])
         plan = Plan(about["draws"], about["tune"], tuple(about["chains"]))
-        modes = [ModeAxes(q, axes) for q, axes in zip(group["modes"][...], group["axes"][...], strict=True)]
+        modes = [
+            ModeAxes(q, Axes.of_numbers({name: array[...] for name, array in group[f"axes/{m}"].arrays()}))
+            for m, q in enumerate(group["modes"][...])
+        ]
         chains = [chain for m, n in enumerate(plan.chains) for chain in self._chains(m, n)]
         problem = Problem.of(model if model is not None else _rebuilt(specification, group))
         if problem.graph.layout != about["layout"]:

@@ -27,13 +27,14 @@ from scipy.linalg import LinAlgError, solve_triangular
 from scipy.sparse.linalg import splu
 from scipy.special import logsumexp, softmax
 
-from bayesgmm.graph.axes import MANY, in_single_precision, is_round, sampling_axes
+from bayesgmm.graph.axes import MANY, Axes, sampling_axes
 from bayesgmm.graph.compiled import LogDensity
 from bayesgmm.mixture.mixture import Mixture
 from bayesgmm.mixture.threads import all_for_matrices
 from bayesgmm.record.provenance import NEGLIGIBLE_SHARE
-from bayesgmm.search.climb import climb
+from bayesgmm.search.climb import VERY_MANY, climb
 from bayesgmm.search.curvature import mixture_term, negative_hessian, precision_cholesky
+from bayesgmm.search.low_rank import nearly_round
 from bayesgmm.search.problem import Problem
 
 IMPORTANCE_DRAWS = 2_000
@@ -46,68 +47,85 @@ ROUGHLY_NOTHING = 9.0
 
 @dataclass(frozen=True, eq=False)
 class ModeAxes:
-    """A mode of the density of q (P,), and axes (P, P) that map standard normal u to q + axes u.
-
-    ``order`` (P,) are the entries of q as :class:`bayesgmm.graph.axes.InAxes` takes them.
-    """
+    """A mode of the density of q (P,), and axes that map standard normal u to q + axes u."""
 
     q: np.ndarray
-    axes: np.ndarray
-    order: np.ndarray | None = None
+    axes: Axes
+
+    def unconstrained(self, u: np.ndarray) -> np.ndarray:
+        """q (..., P) of u (..., P)."""
+        return self.q + self.axes.moved(u)
+
+    def log_gaussian(self, q: np.ndarray) -> np.ndarray:
+        """The log density, (N,), of q (N, P) whose u are standard normal."""
+        squares = (self.axes.back(q - self.q) ** 2).sum(axis=1)
+        return np.asarray(-squares / 2 - self.axes.log_volume - self.q.size / 2 * np.log(2 * np.pi))
 
 
 @dataclass(frozen=True, eq=False)
 class Mode:
-    """One mode of the density of q, and the Gaussian matched to it.
+    """One mode of a problem's density of q, Jacobian included, and the Gaussian matched to it.
 
     Attributes
     ----------
+    problem : Problem
     q : (P,) array
-    hessian : (P, P) array
-        Minus the second derivatives there.
-    scales : (P,) array
-        Units of q.
-    factor : (P, P) array or None
-        Cholesky factor of the precision in units of ``scales``; None where the density is not curved downwards in every
-        direction.
-    log_evidence : float
-        The log of the density's integral near the mode, over all orders of components that are alike; NaN there.
+    log_density : float
     """
 
+    problem: Problem
     q: np.ndarray = field(repr=False)
-    hessian: np.ndarray = field(repr=False)
-    scales: np.ndarray = field(repr=False)
-    factor: np.ndarray | None = field(default=None, repr=False)
-    log_evidence: float = np.nan
-    problem: Problem | None = field(default=None, repr=False)
+    log_density: float
+
+    @classmethod
+    def near(cls, problem: Problem, q: np.ndarray) -> "Mode":
+        """The mode above a point."""
+        density = problem.sampling_density
+        top = climb(density, q, problem.scales, coordinates=problem.regressions, round_axes=problem.round_axes)
+        return cls(problem, top.q, top.log_posterior)
+
+    @cached_property
+    def hessian(self) -> np.ndarray:
+        """Minus the second derivatives there, (P, P)."""
+        return negative_hessian(self.problem.sampling_density, self.q, self.problem.scales)
+
+    @cached_property
+    def factor(self) -> np.ndarray | None:
+        """Cholesky factor (P, P) of the precision in units of the problem's scales.
+
+        None where the density is not curved downwards in every direction.
+        """
+        return precision_cholesky(self.hessian, self.problem.scales)
+
+    @cached_property
+    def log_evidence(self) -> float:
+        """The log of the density's integral near the mode, over all orders of components that are alike.
+
+        NaN where it is not curved downwards in every direction.
+        """
+        if self.factor is None:
+            return np.nan
+        log_volume = np.log(self.problem.scales).sum() - np.log(np.diag(self.factor)).sum()
+        return float(
+            self.log_density + self.q.size / 2 * np.log(2 * np.pi) + log_volume + self.problem.log_orders(self.q)
+        )
 
     @cached_property
     def with_axes(self) -> ModeAxes:
         """The mode with the axes that a sampler takes, which take a second: modes that no chain starts at have none."""
-        if self.problem is not None and self.q.size > MANY:
-            known = self.problem.round_axes(self.q)
-            if known is not None and is_round(known.T @ (known.T @ self.hessian.T).T):
-                return ModeAxes(self.q, in_single_precision(known.toarray()), self.problem.order)
-        return ModeAxes(self.q, sampling_axes(self.hessian, self.scales))
-
-    @classmethod
-    def near(cls, problem: Problem, q: np.ndarray) -> "Mode":
-        """The mode of the density of q, Jacobian included, above a point."""
-        scales = problem.scales
-        top = climb(problem.sampling_density, q, scales, coordinates=problem.regressions, round_axes=problem.round_axes)
-        hessian = negative_hessian(problem.sampling_density, top.q, scales)
-        factor = precision_cholesky(hessian, scales)
-        log_evidence = np.nan
-        if factor is not None:
-            half_log_volume = 0.5 * q.size * np.log(2 * np.pi) - np.log(np.diag(factor)).sum() + np.log(scales).sum()
-            log_evidence = float(top.log_posterior + half_log_volume + problem.log_orders(top.q))
-        return cls(top.q, hessian, scales, factor, log_evidence, problem)
+        problem = self.problem
+        known = problem.round_axes(self.q) if self.q.size > MANY else None
+        if known is not None:
+            axes, are_round = nearly_round(problem.sampling_density, self.q, known, problem.order)
+            if are_round or self.q.size > VERY_MANY:
+                return ModeAxes(self.q, axes)
+        return ModeAxes(self.q, sampling_axes(self.hessian, problem.scales))
 
     def draws(self, n: int, rng: np.random.Generator) -> np.ndarray:
         """Draws (n, P) of the Gaussian; the density must be curved downwards in every direction."""
         assert self.factor is not None
         noise = rng.standard_normal((self.q.size, n))
-        return self.q + solve_triangular(self.factor, noise, lower=True, trans="T").T * self.scales
+        return self.q + solve_triangular(self.factor, noise, lower=True, trans="T").T * self.problem.scales
 
 
 def distinct_modes(problem: Problem, optima: Iterable[np.ndarray]) -> tuple[list[Mode], np.ndarray]:
@@ -167,22 +185,12 @@ def importance_shares(
     """
     from arviz_stats.base import array_stats
 
-    inverses = [np.linalg.inv(mode.axes) for mode in modes]
-    log_volumes = [np.linalg.slogdet(mode.axes)[1] for mode in modes]
-
-    def log_proposal(q: np.ndarray) -> np.ndarray:
-        terms = [
-            -0.5 * (((q - mode.q) @ inverse.T) ** 2).sum(axis=1) - log_volume - 0.5 * mode.q.size * np.log(2 * np.pi)
-            for mode, inverse, log_volume in zip(modes, inverses, log_volumes, strict=True)
-        ]
-        return np.asarray(logsumexp(terms, axis=0))
-
     log_mass, shape = np.empty(len(modes)), np.empty(len(modes))
     for m, mode in enumerate(modes):
         noise = rng.standard_normal((draws, mode.q.size))
         with all_for_matrices():
-            q = mode.q + noise @ mode.axes.T
-            proposed = log_proposal(q)
+            q = mode.unconstrained(noise)
+            proposed = logsumexp([each.log_gaussian(q) for each in modes], axis=0)
         log_density = np.array([density(row)[0] for row in q])
         ratio = np.where(np.isfinite(log_density), log_density, -np.inf) - proposed
         # ArviZ takes the negative of the log weights, and gives them back normalised.
