@@ -58,9 +58,9 @@ class SplitAndMerge:
         """Components besides, each on rows near each other, from one row to as many as an average component has.
 
         They are near any row, or where so many rows are more crowded than the mixture has it; of one row alone, where
-        the mixture has next to none. With many components the highest densities have some on one to five rows: of
-        eight tables of 12 to 20 components, two seeds each, components of D + 2 rows and more missed the best by 4 nats,
-        and these found optima up to 20 nats above all that had been known.
+        the mixture has next to none. With many components the highest densities have some on one to five rows: on
+        eight tables of 12 to 20 components, where spare ones of D + 2 rows and more had missed the best by 4 nats,
+        these found optima up to 20 nats above all that had been known.
         """
         table, rng, k = self.table, self.rng, mixture.n_components
         n, weight = table.n_rows, table.row_weights
