@@ -89,6 +89,10 @@ class WithinPrior(Frame):
         """log p(u) of u = log g, but for a constant."""
         return -(u**2) / (2 * self.spread**2) - self.ceiling * np.exp(u)
 
+    def expected_rows(self, factors: np.ndarray, around: np.ndarray | None) -> np.ndarray:
+        """nu for every covariance, as of a prior around a reference."""
+        return np.full(len(factors), self.rows)
+
     def covariances(
         self, counts: np.ndarray, scatter: np.ndarray, last: Mixture | None, rounding: np.ndarray | None = None
     ) -> np.ndarray:

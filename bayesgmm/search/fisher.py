@@ -26,8 +26,8 @@ from scipy.linalg import LinAlgError
 
 from bayesgmm.mixture.log_cholesky import features_of, triangle
 from bayesgmm.mixture.mixture import Mixture
+from bayesgmm.model.relative import RelativePrior
 from bayesgmm.model.specification import Specification
-from bayesgmm.model.within import WithinPrior
 
 # What the priors of weights, and of the share of noise, are worth.
 LEAST_ROWS = 1.0
@@ -117,19 +117,17 @@ class Fisher:
             rows = rows * self.specification.n_features
         frames = [_Frame.of(q[own], family.correlated) for own in at]
         factors = np.stack([frame.factor for frame in frames])
-        if isinstance(prior, WithinPrior):
-            reference, around, alike = None, None, np.full(len(at), prior.rows)
-        else:
-            reference = self.entries.get("reference_log_cholesky")
-            around = None if reference is None else _Frame.of(q[reference.ravel()], family.correlated)
-            alike = prior.expected_rows(factors, None if around is None else around.factor)
+        reference = self.entries.get("reference_log_cholesky")
+        around = None if reference is None else _Frame.of(q[reference.ravel()], family.correlated)
+        alike = prior.expected_rows(factors, None if around is None else around.factor)
         of_scale = 4 / (prior.spread**2 * len(frames[0].factor))
         found = [
             (own, own, frame.axes(n + nu, 2 * n + of_scale))
             for own, frame, n, nu in zip(at, frames, rows, alike, strict=True)
         ]
-        if reference is None or around is None or isinstance(prior, WithinPrior):
+        if reference is None or around is None:
             return found
+        assert isinstance(prior, RelativePrior)
         left = float((rows * alike / (rows + alike)).sum()) + prior.total_rows
         of_scales, reference = len(at) * of_scale, reference.ravel()
         found.append((reference, reference, around.axes(left, of_scales)))
