@@ -140,7 +140,8 @@ def _modes(fit: Fit) -> Iterator[Check]:
     if provenance.starts is None:
         return
     if fit.n_components > 1:
-        yield _best_found_again(provenance.starts)
+        modes = provenance.modes
+        yield _found_again(provenance.starts, 0 if modes is None or not len(modes.optima) else int(modes.optima[0]))
     optima = provenance.starts.optima
     yield Check("distinct optima", optima.size, NO_LIMIT, True)
     if optima.size > 1:
@@ -175,16 +176,17 @@ def _modes(fit: Fit) -> Iterator[Check]:
         )  # fmt: skip
 
 
-def _best_found_again(starts: Starts) -> Check:
-    """Whether the search came back to its best optimum: one that a single start found may not be the best there is."""
-    times = starts.at_best
+def _found_again(starts: Starts, optimum: int) -> Check:
+    """Whether the search came back to the optimum: one that a single start found may not be the best there is."""
+    times = starts.at(optimum)
 
     def sentence() -> str:
         found = "once" if times == 1 else f"{times} times"
         apart = ", and no two starts ended at the same optimum" if len(starts) == starts.n_optima > 1 else ""
         more = 100 * -(-AS_MANY_STARTS * len(starts) // 100)
         return (
-            f"the search may have missed the best optimum: of {len(starts)} starts the best was found {found}{apart}. "
+            f"the search may have missed the best optimum: of {len(starts)} starts "
+            f"{'the one that these draws are of' if optimum else 'the best'} was found {found}{apart}. "
             f"Try more starts (find_MAP(n_init={more})), fewer components, or a simpler covariance_type."
         )
 

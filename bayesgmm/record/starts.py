@@ -54,7 +54,11 @@ class Starts:
     @property
     def at_best(self) -> int:
         """How many starts ended at the best optimum, without those that began there and only looked around."""
-        ended = np.flatnonzero(self.optimum == 0)
+        return self.at(0)
+
+    def at(self, optimum: int) -> int:
+        """The same of any optimum."""
+        ended = np.flatnonzero(self.optimum == optimum)
         kinds = [self.kind[i] for i in ended[1:]] if self.kind else []
         return len(ended) - kinds.count(AROUND_THE_BEST)
 

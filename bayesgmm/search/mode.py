@@ -22,7 +22,6 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
-from scipy import sparse
 from scipy.linalg import LinAlgError, solve_triangular
 from scipy.sparse.linalg import splu
 from scipy.special import logsumexp, softmax
@@ -149,25 +148,25 @@ def rough_log_evidence(problem: Problem, optima: Sequence[np.ndarray]) -> np.nda
 
     By axes in which the posterior is nearly round. Where exact modes take no time they all have the same.
     """
-    density = problem.sampling_density
-    term = mixture_term(density)
-    if term is None or len(optima) < 2:
+    if mixture_term(problem.sampling_density) is None or len(optima) < 2:
         return np.zeros(len(optima))
+    return np.array([log_mass(problem, q) for q in optima])
 
-    def axes(q: np.ndarray) -> sparse.csr_array:
-        known = problem.round_axes(q)
-        return term.information_axes(q, problem.scales) if known is None else known
 
+def log_mass(problem: Problem, q: np.ndarray) -> float:
+    """The log of the density's integral near an optimum, to a few nats and but for a constant.
+
+    Where no axes are known the log of the density itself; where there is no mixture to speak of, minus infinity.
+    """
+    density, term = problem.sampling_density(q)[0], mixture_term(problem.sampling_density)
     try:
-        volumes = [_log_volume(axes(q)) for q in optima]
-    except (LinAlgError, RuntimeError):  # no mixture to speak of at one of them
-        return np.zeros(len(optima))
-    return np.nan_to_num([density(q)[0] for q in optima], nan=-np.inf) + np.array(volumes)
-
-
-def _log_volume(axes: sparse.csr_array) -> float:
-    """Log of the absolute determinant of axes."""
-    return float(np.log(np.abs(splu(axes.tocsc()).U.diagonal())).sum())
+        axes = problem.round_axes(q)
+        if axes is None and term is not None:
+            axes = term.information_axes(q, problem.scales)
+        log_volume = 0.0 if axes is None else np.log(np.abs(splu(axes.tocsc()).U.diagonal())).sum()
+    except (LinAlgError, RuntimeError):
+        return -np.inf
+    return -np.inf if np.isnan(density) else float(density + log_volume)
 
 
 def shares(log_evidence: np.ndarray, each_once: list[int]) -> np.ndarray:

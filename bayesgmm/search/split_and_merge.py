@@ -55,12 +55,9 @@ class SplitAndMerge:
         return self.em.run(mixture, max_steps=STEPS, tolerance=TOLERANCE)[0]
 
     def with_spare(self, mixture: Mixture, n_spare: int) -> Mixture:
-        """Components besides, each on rows near each other, from one row to as many as an average component has.
+        """Components besides, each on rows near each other, from as few as show a shape to an average component's.
 
-        They are near any row, or where so many rows are more crowded than the mixture has it; of one row alone, where
-        the mixture has next to none. With many components the highest densities have some on one to five rows: on
-        eight tables of 12 to 20 components, where spare ones of D + 2 rows and more had missed the best by 4 nats,
-        these found optima up to 20 nats above all that had been known.
+        They are near any row, or where rows are more crowded than the mixture has it.
         """
         table, rng, k = self.table, self.rng, mixture.n_components
         n, weight = table.n_rows, table.row_weights
@@ -68,27 +65,24 @@ class SplitAndMerge:
         rows = within(mixture, table)
         n_some = min(int(np.count_nonzero(weight)), MOST_ROWS)
         some = rng.choice(n, size=n_some, replace=False, p=weight / weight.sum())
-        crowding = _log_crowding(rows, some, few) - mixture.log_density(table.observations[some])[:, None]
+        crowding = _log_crowding(rows, some, few) - mixture.log_density(table.observations[some])
         responsibilities = np.pad(mixture.responsibilities(table.observations), ((0, 0), (0, n_spare)))
         for spare in range(k, k + n_spare):
             # A draw with equal probabilities, or by the ratio of the two densities.
             noise = rng.gumbel(size=len(some))
-            n_rows = int(np.exp(rng.uniform(0, np.log(max(few, n / k)))))
-            row = some[np.argmax(noise if rng.random() < ANY_ROW else crowding[:, min(n_rows, few) - 1] + noise)]
+            row = some[np.argmax(noise if rng.random() < ANY_ROW else crowding + noise)]
+            n_rows = int(np.exp(rng.uniform(np.log(few), np.log(max(few, n / k)))))
             near = np.argpartition(((rows - rows[row]) ** 2).sum(axis=1), n_rows - 1)[:n_rows]
             responsibilities[near] = 0.0
             responsibilities[near, spare] = 1.0
         return self.em.from_responsibilities(responsibilities)
 
 
-def _log_crowding(rows: np.ndarray, some: np.ndarray, most: int) -> np.ndarray:
-    """The log density of rows at some of them, (N, most), by the distance of the first, second, ... nearest.
-
-    Up to a constant; the first is the row itself, which says nothing.
-    """
-    reach = KDTree(rows).query(rows[some], k=np.arange(1, most + 1))[0] ** 2
+def _log_crowding(rows: np.ndarray, some: np.ndarray, few: int) -> np.ndarray:
+    """The log density of rows at some of them, up to a constant, by the distance of the ``few``-th nearest."""
+    reach = KDTree(rows).query(rows[some], k=[few])[0][:, 0] ** 2
     # Rows that coincide are no crowd without end.
-    reach = np.maximum(reach, LEAST_REACH * np.median(reach, axis=0) + np.finfo(float).tiny)
+    reach = np.maximum(reach, LEAST_REACH * np.median(reach) + np.finfo(float).tiny)
     return -0.5 * rows.shape[1] * np.log(reach)
 
 
