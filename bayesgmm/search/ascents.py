@@ -70,11 +70,11 @@ class Ascent:
 class Ascents:
     """All ascents of a search for the optima of the density of a problem's parameters.
 
-    What is looked for is the optimum that holds most of the posterior; the highest is found on the way. The search moves
+    What is looked for is the optimum that holds most of the posterior; the highest is found on the way. A search moves
     on from the heaviest, and ends when nothing heavier is found: with many features or components the highest densities
-    are those of components on one row each, of which there are as many as rows, and which hold nothing. On 300 rows of 21
-    features (K = 3) they are up to 42 nats above the heaviest, and a search that moved on from the highest went from one
-    of them to the next.
+    are those of components on one row each, of which there are as many as rows, and which hold nothing. On 300 rows of
+    21 features (K = 3) they are up to 42 nats above the heaviest, and a search that moved on from the highest went from
+    one of them to the next.
 
     Parameters
     ----------
