@@ -12,7 +12,7 @@ from bayesgmm.mixture.mixture import Mixture
 from bayesgmm.record.starts import AROUND_THE_BEST, FOUND_OFTEN, GIVEN_UP, Starts
 from bayesgmm.search.checkpoint import Checkpoint
 from bayesgmm.search.climb import Optimum
-from bayesgmm.search.mode import SAME_PARAMETERS, log_mass
+from bayesgmm.search.mode import SAME_PARAMETERS
 from bayesgmm.search.order import climb_in_order
 from bayesgmm.search.ordered import ROUNDING
 from bayesgmm.search.problem import Problem
@@ -42,13 +42,12 @@ ERRORS = 6.0
 
 @dataclass(frozen=True, eq=False)
 class Ascent:
-    """One start: how it was made, its mixture after EM, where it ended, and roughly what the posterior holds there."""
+    """One start: how it was made, its mixture after EM, and where it ended."""
 
     kind: str
     begin: Mixture
     optimum: Optimum
     mixture: Mixture
-    log_mass: float = -np.inf
     given_up: bool = False
 
     def same(self, other: "Ascent") -> bool:
@@ -68,13 +67,7 @@ class Ascent:
 
 
 class Ascents:
-    """All ascents of a search for the optima of the density of a problem's parameters.
-
-    What is looked for is the optimum that holds most of the posterior; the highest is found on the way. A search moves
-    on from the heaviest, and ends when nothing heavier is found: with many features or components the highest densities
-    are those of components on one row each, of which there are as many as rows, and which hold nothing. On 300 rows of
-    21 features (K = 3) they are up to 42 nats above the heaviest, and a search that moved on from the highest went from
-    one of them to the next.
+    """All ascents of a search for the highest density of a problem's parameters.
 
     Parameters
     ----------
@@ -105,8 +98,7 @@ class Ascents:
             done()
         while len(self.all) < (MOST_STARTS if n_init is None else n_init) and not (n_init is None and self.enough):
             best = self.best
-            others = sorted(self.distinct, key=lambda ascent: -ascent.log_mass)
-            optima = [] if best is None else [best, *(a for a in others if not a.same(best))]
+            optima = [] if best is None else [best, *(a for a in self.distinct if not a.same(best))]
             kind, begin, gain = self._starting.make(
                 len(self.all) - len(given), [a.mixture for a in optima], around=n_init is None and self._enough_anywhere
             )
@@ -116,10 +108,10 @@ class Ascents:
 
     @property
     def best(self) -> Ascent | None:
-        """The first of those that reached the heaviest."""
-        found = [ascent for ascent in self.all if np.isfinite(ascent.log_mass)]
-        most = max((ascent.log_mass for ascent in found), default=0.0)
-        return next((ascent for ascent in found if ascent.log_mass > most - SAME_LOG_POSTERIOR), None)
+        """The first of those that reached the highest."""
+        finite = [ascent for ascent in self.all if np.isfinite(ascent.optimum.log_posterior)]
+        highest = max((ascent.optimum.log_posterior for ascent in finite), default=0.0)
+        return next((a for a in finite if a.optimum.log_posterior > highest - SAME_LOG_POSTERIOR), None)
 
     @property
     def enough(self) -> bool:
@@ -168,7 +160,7 @@ class Ascents:
         found = self._reached(optimum.q, optimum.log_posterior)
         if found is not None:
             return replace(found, kind=kind, begin=begin)
-        return Ascent(kind, begin, optimum, problem.mixture(optimum.q), log_mass(problem, optimum.q))
+        return Ascent(kind, begin, optimum, problem.mixture(optimum.q))
 
     def _climbed(self, problem: Problem, begin: np.ndarray, **how: Any) -> Optimum:
         return self._checkpoint.climbed(problem, begin, partial(climb_in_order, **how), max_iter=self._max_iter)
@@ -214,7 +206,7 @@ class Ascents:
             elif ascent.given_up or self._hopeless(ascent, problem):
                 q = ascent.optimum.q
                 value = ascent.optimum.log_posterior * problem.table.total / self.problem.table.total
-                new = replace(ascent, optimum=Optimum.given_up(q, value), log_mass=-np.inf, given_up=True)
+                new = replace(ascent, optimum=Optimum.given_up(q, value), given_up=True)
             else:
                 # Where a pass over all rows takes longer than second derivatives of some of them, these save passes.
                 curvature = self.problem.parameter_density if problem.table.elsewhere else None
