@@ -214,7 +214,9 @@ def test_starts_that_look_around_the_best_are_no_evidence_for_it():
     def at_best(*optimum):
         n = len(optimum)
         done = np.ones(n, dtype=bool)
-        return Starts(np.zeros(n), np.array(optimum), done, done, np.ones(n, dtype=int), kinds[:n]).at_best
+        starts = Starts(np.zeros(n), np.array(optimum), done, done, np.ones(n, dtype=int), kinds[:n])
+        assert starts.at(2) == 0
+        return starts.at_best
 
     assert at_best(0, 0, 0, 0, 0) == 2
     assert at_best(1, 0, 0, 0, 0) == 2

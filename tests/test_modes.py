@@ -219,6 +219,16 @@ def test_the_highest_density_need_not_hold_the_mass(dense_or_heavy):
         assert heaviest.taken("auto") is heaviest
 
 
+def test_a_search_is_judged_by_the_optimum_that_draws_are_of(dense_or_heavy):
+    """The highest was found by some starts, the heaviest, at which chains start, by others."""
+    _, estimate = dense_or_heavy
+    heaviest, starts = estimate.taken("heaviest"), estimate.starts
+    assert starts.at(0) == starts.at_best != starts.at(heaviest.index)
+    for one in (estimate, heaviest):
+        found = bg.diagnose(one.laplace(50, random_seed=1)).table.loc["starts that found the best optimum", "value"]
+        assert found == starts.at(one.index)
+
+
 def annealed_log_evidence(density, mode, rng, *, n_runs=200, leaps=15):
     """Log integral of a density near a mode: annealed importance sampling from the Gaussian of the mode's axes.
 
