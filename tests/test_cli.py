@@ -1,5 +1,6 @@
 """The command line, used as a stranger would."""
 
+import gc
 import subprocess
 import sys
 
@@ -10,7 +11,7 @@ from test_modes import two_clusterings
 from typer.testing import CliRunner
 
 from bayesgmm import load, save
-from bayesgmm.cli import app
+from bayesgmm.cli import app, commands
 
 WIDE = {"COLUMNS": "160", "NO_COLOR": "1"}
 
@@ -223,3 +224,24 @@ def test_the_searchs_starts_and_the_tuning_are_options(csv, tmp_path):
     assert attrs["tuning_steps"] == 60
     result = run("fit", csv, "--n-init", "many")
     assert "--n-init 'many' must be a whole number of at least 1, such as --n-init 2, or auto." in result.output
+
+
+def test_the_command_ends_as_it_is_told_and_leaves_collecting_to_the_process(monkeypatch):
+    """The exit status is the command's; objects are looked at less often while it runs, and not at its end."""
+    before = gc.get_threshold()
+    seen = []
+
+    def told():
+        seen.append(gc.get_threshold()[0])
+        raise SystemExit(3)
+
+    monkeypatch.setattr(commands, "app", told)
+    try:
+        with pytest.raises(SystemExit) as ended:
+            commands.main()
+        assert ended.value.code == 3
+        assert seen[0] > before[0]
+        assert gc.get_freeze_count() > 0
+    finally:
+        gc.set_threshold(*before)
+        gc.unfreeze()
