@@ -62,6 +62,18 @@ def test_chains_read_them(mode):
     np.testing.assert_allclose(slopes, found.axes.dense.T @ gradient, rtol=1e-9, atol=1e-7)
 
 
+def test_a_store_keeps_them(tmp_path):
+    """Draws are kept as u: what is read from the folder is what the run gave."""
+    model = bg.build_model(overlapping(600, 8, 5, 5.0), 5)
+    estimate = bg.find_MAP(model, n_init=3, random_seed=1, progressbar=False)
+    assert len(estimate.mode.with_axes.axes.stretch) > 0
+    settings = {"draws": 20, "tune": 30, "chains": 2, "random_seed": 1, "progressbar": False}
+    drawn = bg.sample(model, estimate=estimate, store=tmp_path / "run.zarr", **settings)
+    kept = bg.open_run(tmp_path / "run.zarr")
+    for name in ("weights", "means", "covariances"):
+        np.testing.assert_allclose(kept["posterior"][name], drawn["posterior"][name], rtol=1e-12, atol=1e-12)
+
+
 @pytest.mark.parametrize("kind", [np.asarray, sparse.csr_array])
 def test_axes_are_a_matrix_with_some_directions_stretched(kind):
     rng = np.random.default_rng(0)
@@ -79,6 +91,17 @@ def test_axes_are_a_matrix_with_some_directions_stretched(kind):
     kept = Axes.of_numbers(axes.numbers)
     np.testing.assert_allclose(kept.moved(u), axes.moved(u), rtol=1e-13)
     np.testing.assert_array_equal(kept.order, axes.order)
+
+
+@pytest.mark.parametrize("curvature", [np.nan, 0.01])
+def test_axes_that_cannot_be_mended_are_not_taken_for_round(curvature):
+    """Where slopes are no numbers; where more directions are out than are looked for: these are mended all the same."""
+    n = 300
+    along = np.r_[np.full(100, curvature), np.ones(n - 100)]
+    identity = sparse.csr_array(sparse.diags_array(np.ones(n)))
+    axes, are_round = nearly_round(lambda q: (0.0, -along * q), np.zeros(n), identity, np.arange(n))
+    assert not are_round
+    np.testing.assert_allclose(1 + axes.stretch, 10 * np.ones(0 if np.isnan(curvature) else 64), rtol=1e-2)
 
 
 def test_very_many_parameters_are_sampled_without_second_derivatives(monkeypatch):

@@ -13,7 +13,7 @@ which a gradient reads in a fraction of the time. Components that share no rows 
 one part a component come last in q, and a column of B ends where its component ends.
 
 Where axes S are known in closed form (:mod:`bayesgmm.search.fisher`), the curvature in them is near 1 but for a few
-directions V, in which rows are in doubt between components, and
+directions V, in which rows are in doubt between components (:mod:`bayesgmm.search.low_rank`), and
 
 .. math:: B = S (I + V \mathrm{diag}(c) V^\top), \qquad 1 + c = \lambda^{-1/2},
 

@@ -8,6 +8,7 @@ each the difference of two gradients: no second derivative is computed, and ther
 
 import numpy as np
 from scipy import sparse
+from scipy.linalg import LinAlgError
 from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 
 from bayesgmm.graph.axes import LEAST_CURVATURE, Axes
@@ -31,7 +32,10 @@ def nearly_round(density: LogDensity, q: np.ndarray, matrix: sparse.csr_array, o
 
     def off_middle(u: np.ndarray) -> np.ndarray:
         away = STEP * (matrix @ u.ravel())
-        return (density(q - away)[1] - density(q + away)[1]) / (2 * STEP) @ matrix - middle * u.ravel()
+        change = (density(q - away)[1] - density(q + away)[1]) / (2 * STEP)
+        if not np.isfinite(change).all():
+            raise LinAlgError("the density is not finite beside the mode")
+        return change @ matrix - middle * u.ravel()
 
     operator = LinearOperator((n, n), matvec=off_middle, dtype=float)
     begin = np.random.default_rng(0).standard_normal(n)
@@ -40,6 +44,8 @@ def nearly_round(density: LogDensity, q: np.ndarray, matrix: sparse.csr_array, o
             off, vectors = eigsh(operator, min(rank, n - 1), v0=begin, tol=TOLERANCE, maxiter=RESTARTS)
         except ArpackNoConvergence as stopped:
             off, vectors = np.real(stopped.eigenvalues), np.real(stopped.eigenvectors)
+        except LinAlgError:
+            return Axes.of(matrix, order=order), False
         far = np.abs(off) > NEARLY_ROUND[1] - middle
         if not far.all():
             break
