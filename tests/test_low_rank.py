@@ -64,10 +64,10 @@ def test_chains_read_them(mode):
 
 def test_a_store_keeps_them(tmp_path):
     """Draws are kept as u: what is read from the folder is what the run gave."""
-    model = bg.build_model(overlapping(600, 8, 5, 5.0), 5)
+    model = bg.build_model(overlapping(1_000, 8, 5, 6.0), 5)
     estimate = bg.find_MAP(model, n_init=3, random_seed=1, progressbar=False)
     assert len(estimate.mode.with_axes.axes.stretch) > 0
-    settings = {"draws": 20, "tune": 30, "chains": 2, "random_seed": 1, "progressbar": False}
+    settings = {"draws": 20, "tune": 30, "chains": 4, "random_seed": 1, "progressbar": False}
     drawn = bg.sample(model, estimate=estimate, store=tmp_path / "run.zarr", **settings)
     kept = bg.open_run(tmp_path / "run.zarr")
     for name in ("weights", "means", "covariances"):
