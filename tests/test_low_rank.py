@@ -71,7 +71,7 @@ def test_a_store_keeps_them(tmp_path):
     drawn = bg.sample(model, estimate=estimate, store=tmp_path / "run.zarr", **settings)
     kept = bg.open_run(tmp_path / "run.zarr")
     for name in ("weights", "means", "covariances"):
-        np.testing.assert_allclose(kept["posterior"][name], drawn["posterior"][name], rtol=1e-12, atol=1e-12)
+        np.testing.assert_array_equal(kept["posterior"][name], drawn["posterior"][name])
 
 
 @pytest.mark.parametrize("kind", [np.asarray, sparse.csr_array])
@@ -89,7 +89,7 @@ def test_axes_are_a_matrix_with_some_directions_stretched(kind):
     np.testing.assert_allclose(axes.back(axes.moved(u)), u, atol=1e-5)
     assert axes.log_volume == pytest.approx(np.linalg.slogdet(dense)[1], abs=1e-5)
     kept = Axes.of_numbers(axes.numbers)
-    np.testing.assert_allclose(kept.moved(u), axes.moved(u), rtol=1e-13)
+    np.testing.assert_array_equal(kept.moved(u), axes.moved(u))
     np.testing.assert_array_equal(kept.order, axes.order)
 
 

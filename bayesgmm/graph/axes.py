@@ -45,8 +45,8 @@ LEAST_CURVATURE = 1e-2
 MANY = 200
 # What B may be off by, as a part of 1 in the Frobenius norm of its effect on u.
 NEGLIGIBLE = 0.02
-# What axes are made of, by name.
-NUMBERS = ("values", "row", "column", "directions", "stretch", "order")
+# The parts of a sparse matrix.
+SPARSE = ("data", "indices", "indptr")
 # Zeros in a column that are read all the same, where another span would begin after them.
 GAP = 8
 
@@ -121,16 +121,17 @@ class Axes:
     @classmethod
     def of_numbers(cls, numbers: Mapping[str, np.ndarray]) -> "Axes":
         """Axes of what :attr:`numbers` are."""
-        values, row, column, directions, stretch, order = (numbers[name] for name in NUMBERS)
-        shape = (len(order), len(order))
-        return cls(sparse.csr_array((values, (row, column)), shape=shape), directions, stretch, order)
+        n = len(numbers["order"])
+        parts = tuple(numbers[name] for name in SPARSE if name in numbers)
+        matrix = sparse.csr_array(parts, shape=(n, n)) if parts else numbers["matrix"]
+        return cls(matrix, numbers["directions"], numbers["stretch"], numbers["order"])
 
     @property
     def numbers(self) -> dict[str, np.ndarray]:
-        """All that the axes are, by name."""
-        matrix = sparse.coo_array(self.matrix)
-        values = (matrix.data, *matrix.coords, self.directions, self.stretch, self.order)
-        return dict(zip(NUMBERS, values, strict=True))
+        """All that the axes are, by name; a sparse matrix by its parts."""
+        dense = isinstance(self.matrix, np.ndarray)
+        matrix = {"matrix": self.matrix} if dense else {name: getattr(self.matrix, name) for name in SPARSE}
+        return {**matrix, "directions": self.directions, "stretch": self.stretch, "order": self.order}
 
     def moved(self, u: np.ndarray) -> np.ndarray:
         """B u, (..., P), of u (..., P)."""
