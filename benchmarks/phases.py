@@ -21,7 +21,7 @@ def main(n_rows: int, n_features: int, n_components: int) -> None:
 
     lap("import pymc")
     import bayesgmm as bg
-    from bayesgmm.graph.axes import InAxes
+    from bayesgmm.graph.in_axes import InAxes
     from bayesgmm.sampling.nutpie import Group, Settings, run_chains
     from bayesgmm.sampling.nuts import DEFAULT_TUNE
     from bayesgmm.search.climb import climb
@@ -44,14 +44,11 @@ def main(n_rows: int, n_features: int, n_components: int) -> None:
     lap("10 starts, and EM")
     begins = [problem.unconstrained(m) for m in mixtures]
     lap("starts as unconstrained numbers")
-    optima = [
-        climb(density, q, problem.scales, coordinates=problem.regressions, round_axes=problem.round_axes)
-        for q in begins
-    ]
+    optima = [climb(density, q, problem.scales, roots=problem.roots, round_axes=problem.round_axes) for q in begins]
     lap(f"10 climbs ({sum(o.iterations for o in optima)} iterations)")
     best = max(optima, key=lambda o: o.log_posterior)
     mode = Mode.near(problem, best.q).with_axes
-    in_axes = InAxes(problem.sampling_density, mode.q, mode.axes)
+    in_axes = InAxes(problem.sampling_density, mode)
     lap(f"mode and axes of {mode.q.size} parameters")
     import nutpie  # noqa: F401
 
@@ -60,7 +57,7 @@ def main(n_rows: int, n_features: int, n_components: int) -> None:
     chains = run_chains([Group(0, in_axes, 4, seed=0)], settings)
     steps = int(sum(chain.statistics["n_steps"].sum() for chain in chains))
     lap(f"4 x 1,000 draws ({steps} gradients after tuning)")
-    problem.constrain(in_axes.unconstrained(np.concatenate([chain.u for chain in chains])))
+    problem.constrain(mode.unconstrained(np.concatenate([chain.u for chain in chains])))
     lap("draws as named parameters")
     estimate = bg.find_MAP(model, n_init=1, random_seed=0)
     raw = bg.sample(model, draws=1000, start=estimate, cores=2, relabel=None, random_seed=0, progressbar=False)

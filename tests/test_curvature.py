@@ -159,7 +159,7 @@ def test_all_ways_up_lead_to_one_top(monkeypatch, name):
     start = bg.find_MAP(problem.model, n_init=1, random_seed=1).q + 0.02 * problem.scales
     blocks = partial(problem.parameter_density.term.information_axes, scales=problem.scales)
     tops = [
-        climb(problem.parameter_density, start, problem.scales, round_axes=round_axes)
+        climb(problem.parameter_density, start, problem.scales, roots=problem.roots, round_axes=round_axes)
         for round_axes in (None, problem.round_axes, blocks)
     ]
     assert all(top.converged for top in tops)

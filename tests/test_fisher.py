@@ -1,18 +1,17 @@
 """Axes in closed form: against numerical derivatives, and against the curvature at modes."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
 import bayesgmm as bg
-from bayesgmm.graph.axes import InAxes, in_axes
 from bayesgmm.graph.compiled import _PROTOTYPE
+from bayesgmm.graph.in_axes import InAxes, in_axes
+from bayesgmm.graph.roots import Roots
 from bayesgmm.mixture import log_cholesky
 from bayesgmm.model.relative import RelativePrior
 from bayesgmm.search.climb import climb
 from bayesgmm.search.curvature import mixture_term
-from bayesgmm.search.fisher import _contrasts, _Frame
+from bayesgmm.search.fisher import _axes, _contrasts
 from bayesgmm.search.mode import Mode, rough_log_evidence
 from bayesgmm.search.problem import Problem
 
@@ -37,7 +36,8 @@ def spectrum(model, n_init=3):
     estimate = bg.find_MAP(model, n_init=n_init, random_seed=1, progressbar=False)
     mode = Mode.near(estimate.problem, estimate.q)
     axes = estimate.problem.round_axes(mode.q).toarray()
-    return np.linalg.eigvalsh(axes.T @ mode.hessian @ axes)
+    hessian = mode.problem.roots(mode.q).curvature(mode.hessian, mode.problem.sampling_density(mode.q)[1])
+    return np.linalg.eigvalsh(axes.T @ hessian @ axes)
 
 
 @pytest.mark.parametrize("n_features", [1, 2, 5])
@@ -45,7 +45,8 @@ def test_axes_are_derivatives(n_features):
     """Of the coordinates of F (I + E), by E: below the diagonal entry by entry, along it the scale and contrasts."""
     rng = np.random.default_rng(n_features)
     y = rng.normal(size=log_cholesky.length(n_features))
-    frame, rows, of_scale, follow = _Frame.of(y, True), 7.0, 3.0, (0.5, 0.2)
+    roots = Roots.at(y, np.arange(len(y))[None])
+    rows, of_scale, follow = 7.0, 3.0, (0.5, 0.2)
     direction = rng.normal(size=len(y))
     i, j = np.tril_indices(n_features)
     e = np.zeros((n_features, n_features))
@@ -53,9 +54,14 @@ def test_axes_are_derivatives(n_features):
     lengths = np.full(n_features, follow[0] / np.sqrt(2 * rows))
     lengths[0] = follow[1] / np.sqrt(of_scale)
     e[np.diag_indices(n_features)] = _contrasts(n_features) @ (lengths * direction[i == j])
-    moved = [log_cholesky.coordinates(frame.factor @ (np.eye(n_features) + h * e)) for h in (1e-6, -1e-6)]
+    moved = [
+        roots.there(log_cholesky.coordinates(roots.factors[0] @ (np.eye(n_features) + h * e))) for h in (1e-6, -1e-6)
+    ]
     np.testing.assert_allclose(
-        frame.axes(rows, of_scale, follow) @ direction, (moved[0] - moved[1]) / 2e-6, rtol=1e-7, atol=1e-8
+        _axes(n_features, True, rows, of_scale, follow) @ direction,
+        (moved[0] - moved[1]) / 2e-6,
+        rtol=1e-7,
+        atol=1e-8,
     )
 
 
@@ -97,7 +103,7 @@ def test_a_climb_takes_a_few_iterations_in_them():
     problem = Problem.of(bg.build_model(blobs(1_000, 10, 5), 5))
     begin = bg.find_MAP(problem.model, random_seed=1, progressbar=False).q + 0.02 * problem.scales
     tops = [
-        climb(problem.parameter_density, begin, problem.scales, coordinates=problem.regressions, round_axes=axes)
+        climb(problem.parameter_density, begin, problem.scales, roots=problem.roots, round_axes=axes)
         for axes in (problem.round_axes, None)
     ]
     assert all(top.converged for top in tops)
@@ -111,13 +117,12 @@ def test_chains_of_many_parameters_read_them():
     mode = estimate.optima.mode(0).with_axes
     assert mode.axes.matrix.nnz < 0.1 * mode.q.size**2
     density, u = estimate.problem.sampling_density, np.random.default_rng(0).normal(size=mode.q.size)
-    value, gradient = density(mode.unconstrained(u))
-    for axes in (mode.axes, replace(mode.axes, order=np.arange(u.size))):
-        inputs = InAxes(density, mode.q, axes)
-        found, slopes = np.empty(1), np.empty(u.size)
-        _PROTOTYPE(in_axes.address)(u.size, *(v.ctypes.data for v in (u, slopes, found, inputs.inputs)))
-        assert found[0] == pytest.approx(value, rel=1e-12)
-        np.testing.assert_allclose(slopes, gradient @ mode.axes.dense, rtol=1e-9, atol=1e-7)
+    value, gradient = mode.roots.seen(density)(mode.centre + mode.axes.moved(u))
+    assert value == density(mode.unconstrained(u))[0]
+    inputs, found, slopes = InAxes(density, mode), np.empty(1), np.empty(u.size)
+    _PROTOTYPE(in_axes.address)(u.size, *(v.ctypes.data for v in (u, slopes, found, inputs.inputs)))
+    assert found[0] == pytest.approx(value, rel=1e-12)
+    np.testing.assert_allclose(slopes, gradient @ mode.axes.dense, rtol=1e-9, atol=1e-7)
 
 
 @pytest.mark.parametrize("n_rows", [300, 20_000])

@@ -26,7 +26,7 @@ from bayesgmm.exceptions import (
     MissingPackageError,
     ModelError,
 )
-from bayesgmm.graph.axes import InAxes
+from bayesgmm.graph.in_axes import InAxes
 from bayesgmm.graph.quadratic import WithQuadratic
 from bayesgmm.mixture import threads
 from bayesgmm.mixture.mixture import Mixture
@@ -238,7 +238,7 @@ def test_a_gaussian_likelihood_corrected_is_the_posterior(x, in_memory):
     narrow = WithQuadratic(problem.rowless_density, at, slope, 4 * curvature)
     run = Run(problem, [mode], Plan(500, 200, (1,)), [], in_memory.provenance)
     for density, good in ((right, True), (narrow, False)):
-        in_axes = InAxes(density, mode.q, mode.axes)
+        in_axes = InAxes(density, mode)
         chains = run_chains([Group(0, in_axes, 1, seed=1)], Settings(500, 200, 1, False))
         found = corrected_run(replace(run, chains=chains), density, np.random.default_rng(1))
         assert (found.provenance.pareto_k < 0.7) == good

@@ -34,7 +34,6 @@ from bayesgmm.search.ascents import AROUND, LEAST_STARTS, PATIENCE, Ascents
 from bayesgmm.search.crossing import crossed, divergences
 from bayesgmm.search.curvature import negative_hessian
 from bayesgmm.search.problem import Problem
-from bayesgmm.search.regressions import Regressions
 from bayesgmm.search.split_and_merge import merged
 from bayesgmm.search.starts import StartingMixtures
 
@@ -532,42 +531,3 @@ def test_no_generated_source_is_left_in_the_temporary_folder(tmp_path):
     environment = os.environ | {"TMPDIR": str(tmp_path)}
     subprocess.run([sys.executable, "-c", code], check=True, env=environment, capture_output=True)
     assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize("n_features", [1, 2, 4])
-def test_regression_coordinates_go_there_and_back_with_their_derivatives(n_features):
-    entries, rng = n_features * (n_features + 1) // 2, np.random.default_rng(0)
-    length = 3 + 2 * entries
-    own = Regressions.of(length, 3 + np.arange(2 * entries).reshape(2, entries))
-    q = rng.normal(size=length)
-    z = own.there(q)
-    np.testing.assert_allclose(own.back(z), q, rtol=1e-12)
-    for block in (slice(3, 3 + entries), slice(3 + entries, None)):  # L of y is that of the regressions
-        rows, columns = np.tril_indices(n_features)
-        y, a = np.zeros((n_features, n_features)), np.zeros((n_features, n_features))
-        y[rows, columns], a[rows, columns] = q[block], z[block]
-        scales = np.exp(np.diag(y))
-        np.fill_diagonal(y, 1.0)
-        np.fill_diagonal(a, 1.0)
-        np.testing.assert_allclose(scales[:, None] * y, a * scales, rtol=1e-12)
-
-    square = rng.normal(size=(length, length))
-    square = square @ square.T
-
-    def value_and_gradient(q):  # a quadratic, and what is no quadratic
-        return -0.5 * q @ square @ q + np.sin(q).sum(), -square @ q + np.cos(q)
-
-    def by_z(z):
-        q = own.back(z)
-        return own.slopes(q, value_and_gradient(q)[1])
-
-    np.testing.assert_allclose(by_z(z), _central(lambda z: value_and_gradient(own.back(z))[0], z), rtol=1e-6, atol=1e-6)
-    np.testing.assert_allclose(own.from_q(q).toarray(), _central(own.there, q).T, rtol=1e-6, atol=1e-8)
-    curvature = own.curvature(q, square + np.diag(np.sin(q)), value_and_gradient(q)[1])
-    np.testing.assert_allclose(curvature, -_central(by_z, z), rtol=1e-5, atol=1e-5)
-
-
-def _central(function, at, step=1e-5):
-    """Central differences, one row an entry of ``at``."""
-    moves = step * np.eye(at.size)
-    return np.array([(function(at + move) - function(at - move)) / (2 * step) for move in moves])

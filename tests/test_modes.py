@@ -16,8 +16,10 @@ from sklearn.datasets import load_wine
 import bayesgmm as bg
 from bayesgmm.exceptions import InvalidArgumentError, MultipleModesWarning
 from bayesgmm.graph.axes import Axes
+from bayesgmm.graph.in_axes import ModeAxes
+from bayesgmm.graph.roots import Roots
 from bayesgmm.record.fit import Fit
-from bayesgmm.search.mode import Mode, ModeAxes, chains_per_mode, importance_shares, rough_log_evidence, shares
+from bayesgmm.search.mode import Mode, chains_per_mode, importance_shares, rough_log_evidence, shares
 from bayesgmm.search.optima import Optima
 
 
@@ -48,24 +50,28 @@ class Gaussians:
             return float(np.log(density)), np.zeros_like(q)
 
 
+def around(mode, axes):
+    return ModeAxes(mode, Roots.none(), axes)
+
+
 def test_importance_shares_recover_known_masses():
     """Two Gaussians of mass 0.2 and 0.8; proposals that do not fit exactly, and an extra one within the first."""
     covariances = [np.array([[1.0, 0.6], [0.6, 1.0]]), np.diag([0.5, 2.0])]
     means = [np.zeros(2), np.array([9.0, -7.0])]
     target = Gaussians([0.2, 0.8], means, covariances)
-    modes = [ModeAxes(m, Axes.of(1.1 * np.linalg.cholesky(c))) for m, c in zip(means, covariances, strict=True)]
+    modes = [around(m, Axes.of(1.1 * np.linalg.cholesky(c))) for m, c in zip(means, covariances, strict=True)]
     rng = np.random.default_rng(0)
     share, shape = importance_shares(target, modes, rng, draws=1000)
     np.testing.assert_allclose(share, [0.2, 0.8], atol=0.02)
     assert (shape < 0.7).all()
-    overlapping = [*modes, ModeAxes(means[0] + 0.3, Axes.of(np.eye(2)))]
+    overlapping = [*modes, around(means[0] + 0.3, Axes.of(np.eye(2)))]
     share, _ = importance_shares(target, overlapping, rng, draws=1000)
     np.testing.assert_allclose([share[0] + share[2], share[1]], [0.2, 0.8], atol=0.02)
 
 
 def test_importance_shares_say_when_a_proposal_is_too_narrow():
     target = Gaussians([0.5, 0.5], [np.zeros(2), np.full(2, 20.0)], [np.eye(2), np.eye(2)])
-    modes = [ModeAxes(np.zeros(2), Axes.of(0.4 * np.eye(2))), ModeAxes(np.full(2, 20.0), Axes.of(np.eye(2)))]
+    modes = [around(np.zeros(2), Axes.of(0.4 * np.eye(2))), around(np.full(2, 20.0), Axes.of(np.eye(2)))]
     _, shape = importance_shares(target, modes, np.random.default_rng(0), draws=1000)
     assert shape[0] > 0.7
 

@@ -13,7 +13,9 @@ from conftest import draw_rows
 import bayesgmm as bg
 from bayesgmm.exceptions import InvalidArgumentError, ModelError, SamplingError
 from bayesgmm.graph import compiled
-from bayesgmm.graph.axes import Axes, InAxes, in_axes, principal_axes
+from bayesgmm.graph.axes import Axes, principal_axes
+from bayesgmm.graph.in_axes import InAxes, ModeAxes, in_axes
+from bayesgmm.graph.roots import Roots
 from bayesgmm.mixture import threads
 from bayesgmm.search.curvature import negative_hessian
 from bayesgmm.search.problem import Problem
@@ -160,14 +162,15 @@ def test_density_in_the_axes_is_the_log_posterior_there(faithful_map):
     problem = faithful_map.problem
     rng = np.random.default_rng(0)
     n = problem.n_parameters
-    density = InAxes(problem.sampling_density, faithful_map.q, Axes.of(rng.normal(size=(n, n)) / 50))
+    mode = ModeAxes(faithful_map.q, Roots.none(), Axes.of(rng.normal(size=(n, n)) / 50))
+    density = InAxes(problem.sampling_density, mode)
     u = rng.normal(size=n)
     gradient, value = np.empty_like(u), np.empty(1)
     code = compiled._PROTOTYPE(in_axes.address)(u.size, *(a.ctypes.data for a in (u, gradient, value, density.inputs)))
-    expected, slope = problem.sampling_density(faithful_map.q + density.axes.moved(u))
+    expected, slope = problem.sampling_density(faithful_map.q + mode.axes.moved(u))
     assert code == 0
     np.testing.assert_allclose(value[0], expected, rtol=1e-13)
-    np.testing.assert_allclose(gradient, density.axes.dense.T @ slope, rtol=1e-10, atol=1e-10 * np.abs(slope).max())
+    np.testing.assert_allclose(gradient, mode.axes.dense.T @ slope, rtol=1e-10, atol=1e-10 * np.abs(slope).max())
 
 
 def test_many_rows_give_the_same_on_one_thread_and_on_two():

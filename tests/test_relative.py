@@ -518,7 +518,7 @@ def test_em_ends_at_a_mode_where_rounding_hides_much(covariance_type, monkeypatc
         for _ in range(1_000):
             mixture, _ = em.step(mixture)
         begin = problem.unconstrained(mixture)
-        top = climb(density, begin, problem.scales, coordinates=problem.regressions)
+        top = climb(density, begin, problem.scales, roots=problem.roots)
         return top.log_posterior - density(begin)[0]
 
     assert short_of_a_mode() < 0.5

@@ -10,8 +10,8 @@ import numba
 import numpy as np
 from numba import carray
 
-from bayesgmm.graph.axes import call
 from bayesgmm.graph.compiled import SIGNATURE, LogDensity
+from bayesgmm.graph.in_axes import call
 from bayesgmm.mixture.threads import pointer
 
 

@@ -12,6 +12,9 @@ of y is highest at the same covariance whatever the axes.
 Pinheiro and Bates (1996), Unconstrained parametrizations for variance-covariance matrices, Statistics and Computing 6,
 289-296, https://doi.org/10.1007/BF00140873.
 
+Seen from a root C of its own, a lower triangle, the covariance :math:`M = C N C^\top` has the coordinates z of N.
+No volume changes from y to z, and where :math:`M = C C^\top` z is 0 (:mod:`bayesgmm.graph.roots`).
+
 Compiled functions of batches: y (B, D (D + 1) / 2), matrices (B, D, D). Each has its pullback: the gradient by y of
 what has the given gradient by the function's value.
 """
@@ -26,6 +29,12 @@ from bayesgmm.mixture.elementary import jit
 def length(n_features: int) -> int:
     """Number of coordinates."""
     return n_features * (n_features + 1) // 2
+
+
+def triangles(y: np.ndarray) -> np.ndarray:
+    """Cholesky factors L (B, D, D) of y (B, D (D + 1) / 2)."""
+    n_features = features_of(y.shape[-1])
+    return np.array([triangle(own, n_features) for own in y]).reshape(len(y), n_features, n_features)
 
 
 def coordinates(factor: np.ndarray) -> np.ndarray:
@@ -208,3 +217,65 @@ def covariances_pullback(y, outer, d_covariances):
                 d_factor[i, j] = total
         _pull_to_y(factor, d_factor, d_y[b])
     return d_y
+
+
+@jit
+def _read(factor, y):
+    """The coordinates of one L, into y."""
+    at = 0
+    for i in range(factor.shape[0]):
+        for j in range(i):
+            y[at + j] = factor[i, j] / factor[i, i]
+        y[at + i] = math.log(factor[i, i])
+        at += i + 1
+
+
+@jit
+def from_roots(z, roots):
+    """y (S, M, P) of z (S, M, P), which is y as seen from M lower triangles (M, D, D)."""
+    n_features = roots.shape[1]
+    y = np.empty(z.shape)
+    for s in range(z.shape[0]):
+        for m in range(z.shape[1]):
+            _read(_product(roots[m], triangle(z[s, m], n_features)), y[s, m])
+    return y
+
+
+@jit
+def to_roots(y, roots):
+    """z (S, M, P) of y (S, M, P)."""
+    n_features = roots.shape[1]
+    z = np.empty(y.shape)
+    for s in range(y.shape[0]):
+        for m in range(y.shape[1]):
+            _read(_solve(roots[m], triangle(y[s, m], n_features)), z[s, m])
+    return z
+
+
+@jit
+def from_roots_pullback(z, roots, d_y):
+    r"""With F = C L and G the gradient by F, :math:`C^\top G` is that by L, where L is a triangle."""
+    n_features = roots.shape[1]
+    d_z = np.empty(z.shape)
+    d_product, d_factor = np.zeros((n_features, n_features)), np.zeros((n_features, n_features))
+    for s in range(z.shape[0]):
+        for m in range(z.shape[1]):
+            root, factor, slopes = roots[m], triangle(z[s, m], n_features), d_y[s, m]
+            product = _product(root, factor)
+            at = 0
+            for i in range(n_features):
+                along = slopes[at + i]
+                for j in range(i):
+                    d_product[i, j] = slopes[at + j] / product[i, i]
+                    along -= d_product[i, j] * product[i, j]
+                d_product[i, i] = along / product[i, i]
+                at += i + 1
+            for i in range(n_features):
+                for j in range(i + 1):
+                    d_factor[i, j] = 0.0
+                for k in range(i, n_features):
+                    weight = root[k, i]
+                    for j in range(i + 1):
+                        d_factor[i, j] += weight * d_product[k, j]
+            _pull_to_y(factor, d_factor, d_z[s, m])
+    return d_z

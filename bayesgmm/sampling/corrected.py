@@ -17,11 +17,11 @@ from dataclasses import replace
 import numpy as np
 from scipy.special import softmax
 
+from bayesgmm.graph.in_axes import ModeAxes
 from bayesgmm.graph.quadratic import WithQuadratic
 from bayesgmm.record.trees import LOG_POSTERIOR
 from bayesgmm.sampling.run import Chain, Run
 from bayesgmm.search.curvature import differences, negative_hessian
-from bayesgmm.search.mode import ModeAxes
 from bayesgmm.search.problem import Problem
 
 

@@ -9,10 +9,10 @@ import numpy as np
 from numpyro.infer.hmc import hmc
 
 from bayesgmm.graph.compiled import LogDensity
+from bayesgmm.graph.in_axes import ModeAxes
 from bayesgmm.record.trees import LOG_POSTERIOR
 from bayesgmm.sampling.nutpie import BESIDE_THE_MODE, Settings
 from bayesgmm.sampling.run import Chain
-from bayesgmm.search.mode import ModeAxes
 
 # NumPyro's names for what it records, and ArviZ's.
 STATISTICS = {
@@ -31,12 +31,17 @@ def run_chains(
     density: LogDensity, mode: ModeAxes, n_chains: int, settings: Settings, *, number: int, seed: int
 ) -> list[Chain]:
     """Draw chains of a density in JAX by NUTS, from beside its mode, the ``number``-th, in the mode's axes."""
-    log_density, origin, axes = _differentiable(density.function), jnp.asarray(mode.q), jnp.asarray(mode.axes.dense)
+    log_density, axes = _differentiable(density.function), jnp.asarray(mode.axes.dense)
+    centre, entries, roots = map(jnp.asarray, (mode.centre, mode.roots.entries, mode.roots.factors))
+
+    def potential(u, *held):
+        z = centre + axes @ u
+        return -log_density(z.at[entries].set(_from_roots(z[entries], roots)), *held)
 
     # The data are arguments: what a function closes over is written into the code that is compiled, in hexadecimal
     # digits 128 MB for a million rows of 8 features. So NumPyro's kernel and not its MCMC, which takes arguments for
     # models in its own language alone.
-    begin, step = hmc(potential_fn_gen=lambda *held: lambda u: -log_density(origin + axes @ u, *held), algo="NUTS")
+    begin, step = hmc(potential_fn_gen=lambda *held: lambda u: potential(u, *held), algo="NUTS")
 
     @jax.jit
     def chains(keys, *held):
@@ -59,6 +64,20 @@ def run_chains(
     recorded["tree_depth"] = np.ceil(np.log2(recorded["n_steps"] + 1)).astype(np.int64)
     recorded["reached_max_treedepth"] = recorded["tree_depth"] >= MAX_TREE_DEPTH
     return [Chain.of(number, u[c], {name: values[c] for name, values in recorded.items()}) for c in range(n_chains)]
+
+
+def _from_roots(z: Any, roots: Any) -> Any:
+    """:func:`bayesgmm.mixture.log_cholesky.from_roots` of one z (M, P), in JAX."""
+    d = roots.shape[-1]
+    rows, columns = np.tril_indices(d)
+    on, below = rows == columns, rows != columns
+    scales = jnp.exp(z[:, on])
+    factors = jnp.zeros_like(roots).at[:, np.arange(d), np.arange(d)].set(scales)
+    factors = factors.at[:, rows[below], columns[below]].set(scales[:, rows[below]] * z[:, below])
+    products = roots @ factors
+    diagonal = jnp.diagonal(products, axis1=1, axis2=2)
+    y = products[:, rows, columns] / diagonal[:, rows]
+    return y.at[:, on].set(jnp.log(diagonal))
 
 
 def _differentiable(function: Any) -> Any:

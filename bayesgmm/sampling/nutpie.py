@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayesgmm.exceptions import SamplingError
-from bayesgmm.graph.axes import InAxes, in_axes
 from bayesgmm.graph.compiled import copy_through
+from bayesgmm.graph.in_axes import InAxes, in_axes
 from bayesgmm.mixture.threads import limited_to
 from bayesgmm.progress import progress
 from bayesgmm.record.arviz import chain_and_draw_are_right
@@ -164,7 +164,7 @@ def sink_in(folder: Path) -> Any:
 def _compiled(density: InAxes) -> Any:
     from nutpie.compile_pymc import CompiledPyMCModel
 
-    n = density.mode.size
+    n = density.size
     return CompiledPyMCModel(
         compiled_logp_func=in_axes,
         compiled_expand_func=copy_through,

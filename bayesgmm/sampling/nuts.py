@@ -8,8 +8,8 @@ import numpy as np
 
 from bayesgmm.arguments import STARTS
 from bayesgmm.exceptions import InvalidArgumentError, ModelError, MultipleModesWarning, SamplingError
-from bayesgmm.graph.axes import InAxes
 from bayesgmm.graph.backends import SAMPLERS_BACKENDS, check_backend
+from bayesgmm.graph.in_axes import InAxes
 from bayesgmm.record.provenance import NEARLY_ALL, others_that_matter, percentages, seed_of
 from bayesgmm.sampling.corrected import corrected, with_gaussian_likelihood
 from bayesgmm.sampling.nutpie import LIBRARY, Group, Settings, run_chains
@@ -106,7 +106,7 @@ def run_nuts(
     else:
         density = problem.sampling_density if quadratic is None else quadratic
         groups = [
-            Group(m, InAxes(density, mode.q, mode.axes), n, seed, None if kept is None else kept.sink(m))
+            Group(m, InAxes(density, mode), n, seed, None if kept is None else kept.sink(m))
             for m, (mode, n, seed) in enumerate(zip(modes, counts, seeds, strict=True))
         ]
         done = run_chains(groups, settings)

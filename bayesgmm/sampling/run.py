@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
+from bayesgmm.graph.in_axes import ModeAxes
 from bayesgmm.record.fit import Fit
 from bayesgmm.record.provenance import Provenance
 from bayesgmm.record.trees import LOG_POSTERIOR, START_MODE
-from bayesgmm.search.mode import ModeAxes
 from bayesgmm.search.problem import Problem
 
 

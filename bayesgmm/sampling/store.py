@@ -2,8 +2,8 @@
 
 A store is a Zarr group. What is needed to read the draws is written first, in one piece; then every chain's draws go in
 chunks of a few, each a file of its own that appears whole or not at all. So whatever stops the process, all that was
-written can be read. Draws are kept in the sampler's coordinates u (``q = mode + axes u``) and mapped to the parameters
-when they are read, by the model of the specification and the table that stand in the store.
+written can be read. Draws are kept in the sampler's coordinates u (:mod:`bayesgmm.graph.axes`) and mapped to the
+parameters when they are read, by the model of the specification and the table that stand in the store.
 """
 
 import json
@@ -19,19 +19,19 @@ import numpy as np
 from bayesgmm.data.table import Table
 from bayesgmm.exceptions import InvalidArgumentError, ModelError, StorageError
 from bayesgmm.graph.axes import Axes
+from bayesgmm.graph.in_axes import ModeAxes
 from bayesgmm.model.paper import from_json, to_json
 from bayesgmm.model.specification import Specification
 from bayesgmm.record.provenance import Provenance
 from bayesgmm.sampling.nutpie import STATISTICS, sink_in
 from bayesgmm.sampling.run import Chain, Plan, Run
-from bayesgmm.search.mode import ModeAxes
 from bayesgmm.search.problem import Problem
 
 if TYPE_CHECKING:
     import pymc as pm
 
 # Raised when the layout of a store changes.
-FORMAT = 3
+FORMAT = 4
 
 
 @dataclass(frozen=True)
@@ -106,10 +106,6 @@ class Store:
             )
         specification = from_json(about["specification"])
         plan = Plan(about["draws"], about["tune"], tuple(about["chains"]))
-        modes = [
-            ModeAxes(q, Axes.of_numbers({name: array[...] for name, array in group[f"axes/{m}"].arrays()}))
-            for m, q in enumerate(group["modes"][...])
-        ]
         chains = [chain for m, n in enumerate(plan.chains) for chain in self._chains(m, n)]
         problem = Problem.of(model if model is not None else _rebuilt(specification, group))
         if problem.graph.layout != about["layout"]:
@@ -117,6 +113,14 @@ class Store:
                 "this run was of a model with other variables, which only that model can read: "
                 "open_run(path, model=model)."
             )
+        modes = [
+            ModeAxes(
+                q,
+                problem.roots(q),
+                Axes.of_numbers({name: array[...] for name, array in group[f"axes/{m}"].arrays()}),
+            )
+            for m, q in enumerate(group["modes"][...])
+        ]
         return Run(problem, modes, plan, chains, Provenance.of(about["provenance"]))
 
     def _chains(self, mode: int, n_chains: int) -> list[Chain]:

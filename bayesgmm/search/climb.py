@@ -2,8 +2,8 @@
 
 Few parameters are climbed in the data's units first, then in the axes of the curvature. Of many the curvature takes
 seconds, and L-BFGS milliseconds: they are climbed in axes that make round what rows tell of the component that they
-come from, which is most of the curvature and needs no second derivatives. Covariances move as regressions
-(:mod:`bayesgmm.search.regressions`) all the while. On breast cancer (569 x 30, K = 2, 1,456
+come from, which is most of the curvature and needs no second derivatives. Covariances are seen from the roots that they
+have where a round begins (:mod:`bayesgmm.graph.roots`). On breast cancer (569 x 30, K = 2, 1,456
 parameters) a climb took 80 to 320 iterations and half a second so, 2 to 4 s by the curvature; in the data's units 1,200
 iterations did not do.
 """
@@ -17,8 +17,8 @@ from scipy.optimize import OptimizeResult, minimize
 
 from bayesgmm.graph.axes import MANY, axes as axes_of
 from bayesgmm.graph.compiled import LogDensity
+from bayesgmm.graph.roots import Roots
 from bayesgmm.search.curvature import negative_hessian, term_of_many
-from bayesgmm.search.regressions import Regressions
 
 # Iterations in the data's units, which is enough where the posterior is round; then rounds of so many in the axes of
 # its curvature, taken anew in each. Measured in gradients over 14 data sets, against 20 and 0 before the rounds, and
@@ -42,7 +42,7 @@ NEGLIGIBLE_OF_VERY_MANY = 1e-5
 # hour.
 ROUNDED = 1e-14
 
-# Of a point: axes in which the density is nearly round there, or None.
+# Of a point q: axes of z in which the density is nearly round there, or None.
 RoundAxes = Callable[[np.ndarray], Any]
 
 
@@ -74,7 +74,7 @@ def climb(
     start: np.ndarray,
     scales: np.ndarray,
     *,
-    coordinates: Regressions | None = None,
+    roots: Callable[[np.ndarray], Roots] | None = None,
     curvature: LogDensity | None = None,
     round_axes: RoundAxes | None = None,
     known: Callable[[np.ndarray, float], bool] | None = None,
@@ -83,12 +83,13 @@ def climb(
 ) -> Optimum:
     """Maximise a log-density from ``start`` by L-BFGS, first in units of ``scales``, then in its curvature's axes.
 
+    A round from q takes the coordinates of ``roots`` of q, or q itself.
+
     The curvature is that of ``curvature``, the same density with fewer rows, if one is given. A climb goes no further
     than a round that ends at a point and a value that are ``known``, nor than ``max_iter`` iterations; ``each`` is
     called with the point and value of every iteration.
     """
     q = start
-    coordinates = Regressions.none(q.size) if coordinates is None else coordinates
     first = density(q)[0]
     iterations, message, decrement = 0, "", np.inf
     enough = NEGLIGIBLE_DECREMENT if term_of_many(density) is None else NEGLIGIBLE_OF_MANY
@@ -97,15 +98,13 @@ def climb(
         if max_iter is not None and iterations >= max_iter:
             message = f"max_iter = {max_iter} iterations"
             break
+        own = Roots.none() if roots is None else roots(q)
         try:
-            axes, most = _axes(
-                density, q, scales, coordinates, first=i == 0, curvature=curvature, round_axes=round_axes
-            )
+            axes, most = _axes(density, q, scales, own, first=i == 0, curvature=curvature, round_axes=round_axes)
         except np.linalg.LinAlgError:  # not finite there
             break
-        result, q = _maximise(
-            density, q, axes, coordinates, most if max_iter is None else min(most, max_iter - iterations), each
-        )
+        most = most if max_iter is None else min(most, max_iter - iterations)
+        result, q = _maximise(density, q, axes, own, most, each)
         gradient = np.asarray(result.jac)
         decrement = 0.5 * float(gradient @ (result.hess_inv @ gradient))
         iterations += int(result.nit)
@@ -130,13 +129,13 @@ def _axes(
     density: LogDensity,
     q: np.ndarray,
     scales: np.ndarray,
-    coordinates: Regressions,
+    roots: Roots,
     *,
     first: bool,
     curvature: LogDensity | None,
     round_axes: RoundAxes | None,
 ) -> tuple[Any, int]:
-    """The axes of a round, in the coordinates' units, and its iterations at most."""
+    """The axes of a round, of z, and its iterations at most."""
     plain = first and curvature is None
     if round_axes is not None and (plain or q.size > VERY_MANY):
         try:
@@ -144,11 +143,11 @@ def _axes(
         except (np.linalg.LinAlgError, ValueError):  # no mixture to speak of there
             axes = None
         if axes is not None:
-            return coordinates.from_q(q) @ axes, MANY_ITERATIONS if q.size > MANY else ROUND_ITERATIONS
+            return axes, MANY_ITERATIONS if q.size > MANY else ROUND_ITERATIONS
     if plain:
         return np.diag(scales), PLAIN_ITERATIONS
     of = curvature or density
-    hessian = coordinates.curvature(q, negative_hessian(of, q, scales), of(q)[1])
+    hessian = roots.curvature(negative_hessian(of, q, scales), of(q)[1])
     return axes_of(hessian, scales), ROUND_ITERATIONS
 
 
@@ -156,25 +155,23 @@ def _maximise(
     density: LogDensity,
     origin: np.ndarray,
     axes: Any,
-    coordinates: Regressions,
+    roots: Roots,
     iterations: int,
     each: Callable[[np.ndarray, float], None] | None,
 ) -> tuple[Any, np.ndarray]:
     """L-BFGS from ``origin`` in the coordinates u of z = z(origin) + axes u, and the q it ends at."""
-    begin = coordinates.there(origin)
+    begin, seen = roots.there(origin), roots.seen(density)
 
     def objective(u: np.ndarray) -> tuple[float, np.ndarray]:
         with np.errstate(over="ignore", invalid="ignore"):  # far out, where the density is not finite either
-            q = coordinates.back(begin + axes @ u)
-            value, gradient = density(q)
-            slopes = coordinates.slopes(q, gradient)
+            value, slopes = seen(begin + axes @ u)
         if not (np.isfinite(value) and np.isfinite(slopes).all()):
             return np.inf, np.zeros_like(u)
         return -value, -(slopes @ axes)
 
     def stepped(intermediate_result: OptimizeResult) -> None:
         assert each is not None
-        each(coordinates.back(begin + axes @ intermediate_result.x), -float(intermediate_result.fun))
+        each(roots.back(begin + axes @ intermediate_result.x), -float(intermediate_result.fun))
 
     result = minimize(
         objective,
@@ -184,4 +181,4 @@ def _maximise(
         callback=None if each is None else stepped,
         options={"maxiter": iterations, "maxfun": 2 * iterations, "maxcor": 20, "ftol": 0.0, "gtol": 1e-7},
     )
-    return result, coordinates.back(begin + axes @ result.x)
+    return result, roots.back(begin + axes @ result.x)

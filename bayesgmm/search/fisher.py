@@ -8,8 +8,8 @@ covariances are.
 The default prior draws each shape to a reference R by :math:`\nu` rows, and leaves the scale to the rows. Where R
 moves, a covariance goes :math:`\nu / (N + \nu)` of the way with it, and what is left of R's information once the
 covariances have followed is :math:`\sum_k N_k \nu_k / (N_k + \nu_k)` and its own prior's rows. That is exact where all
-shapes are alike and no row is in doubt. An axis is a part of a column of F: no matrix is factorised but F, and most of
-B is 0.
+shapes are alike and no row is in doubt. E is what the coordinates z hold (:mod:`bayesgmm.graph.roots`), but for the
+scale and what the others on its diagonal are beside it: no matrix is factorised, and most of B is 0.
 
 At the modes of iris, wine and blobs of 10 and 20 features (54 to 1,364 parameters) the curvature in these axes is 0.2
 to 1.7 in all directions, and a climb takes some ten iterations. In axes by the rows' information alone, of blocks that
@@ -24,7 +24,7 @@ import numpy as np
 from scipy import sparse
 from scipy.linalg import LinAlgError
 
-from bayesgmm.mixture.log_cholesky import features_of, triangle
+from bayesgmm.mixture.log_cholesky import triangles
 from bayesgmm.mixture.mixture import Mixture
 from bayesgmm.model.relative import RelativePrior
 from bayesgmm.model.specification import Specification
@@ -43,9 +43,9 @@ class Fisher:
     ----------
     specification : Specification
     entries : dict
-        Where in q each variable stands: name -> its positions. What else there is, of a user's, has the ``scales``.
+        Where in q and z each variable stands: name -> its positions.
     scales : (P,) array
-        A length for every entry of q over which the density changes.
+        A length for every entry of q over which the density changes: that of what else there is, of a user's.
     """
 
     specification: Specification
@@ -53,7 +53,7 @@ class Fisher:
     scales: np.ndarray = field(repr=False)
 
     def axes(self, q: np.ndarray, mixture: Mixture, counts: np.ndarray) -> sparse.csr_array:
-        """Axes (P, P) at ``q``, where the mixture is ``mixture`` and its components have ``counts`` (K,) of the rows.
+        """Axes (P, P) of z at ``q``, where the mixture is ``mixture`` and its components have ``counts`` of the rows.
 
         Raises
         ------
@@ -72,17 +72,6 @@ class Fisher:
         rows = np.concatenate([at[block.coords[0]] for at, _, block in blocks])
         columns = np.concatenate([along[block.coords[1]] for _, along, block in blocks])
         return sparse.csr_array((values, (rows, columns)), shape=(len(q), len(q)))
-
-    @property
-    def order(self) -> np.ndarray:
-        """The entries of q with those of each covariance column by column, as its axes have them."""
-        order = np.arange(self.scales.size)
-        if self.specification.correlated:
-            i, j = np.tril_indices(self.specification.n_features)
-            for name in ("log_cholesky", "reference_log_cholesky"):
-                for own in np.atleast_2d(self.entries.get(name, np.empty((0, len(i)), dtype=int))):
-                    order[own] = own[np.lexsort((i, j))]
-        return order
 
     def _weights(self, mixture: Mixture, counts: np.ndarray) -> list[Block]:
         """Of the logits of all components but the last, whose own makes their sum 0; and of noise."""
@@ -115,72 +104,53 @@ class Fisher:
         rows = counts if family.per_component else counts.sum(keepdims=True)
         if not family.per_feature:  # one entry, of which every feature of a row tells
             rows = rows * self.specification.n_features
-        frames = [_Frame.of(q[own], family.correlated) for own in at]
-        factors = np.stack([frame.factor for frame in frames])
+        factors = self._factors(q[at])
         reference = self.entries.get("reference_log_cholesky")
-        around = None if reference is None else _Frame.of(q[reference.ravel()], family.correlated)
-        alike = prior.expected_rows(factors, None if around is None else around.factor)
-        of_scale = 4 / (prior.spread**2 * len(frames[0].factor))
+        around = None if reference is None else self._factors(q[reference.ravel()][None])[0]
+        alike = prior.expected_rows(factors, around)
+        d, correlated = factors.shape[-1], family.correlated
+        of_scale = 4 / (prior.spread**2 * d)
         found = [
-            (own, own, frame.axes(n + nu, 2 * n + of_scale))
-            for own, frame, n, nu in zip(at, frames, rows, alike, strict=True)
+            (own, own, _axes(d, correlated, n + nu, 2 * n + of_scale))
+            for own, n, nu in zip(at, rows, alike, strict=True)
         ]
-        if reference is None or around is None:
+        if reference is None:
             return found
         assert isinstance(prior, RelativePrior)
         left = float((rows * alike / (rows + alike)).sum()) + prior.total_rows
         of_scales, reference = len(at) * of_scale, reference.ravel()
-        found.append((reference, reference, around.axes(left, of_scales)))
-        for own, frame, n, nu in zip(at, frames, rows, alike, strict=True):
+        found.append((reference, reference, _axes(d, correlated, left, of_scales)))
+        for own, n, nu in zip(at, rows, alike, strict=True):
             follow = nu / (n + nu), of_scale / (2 * n + of_scale)
-            found.append((own, reference, frame.axes(left, of_scales, follow)))
+            found.append((own, reference, _axes(d, correlated, left, of_scales, follow)))
         return found
 
+    def _factors(self, y: np.ndarray) -> np.ndarray:
+        """Roots relative to what y (M, ...) is relative to: lower triangles (M, D, D), or scales (M, D)."""
+        return triangles(y) if self.specification.covariance.correlated else np.exp(y)
 
-@dataclass(frozen=True, eq=False)
-class _Frame:
-    """A covariance's own root, and how its coordinates y go with what it is as seen from there.
 
-    Parameters
-    ----------
-    factor : array
-        Relative to what y is relative to: a lower triangle (D, D), or scales, (D,), where features do not correlate.
+def _axes(
+    d: int, correlated: bool, rows: float, of_scale: float, follow: tuple[float, float] = (1.0, 1.0)
+) -> sparse.coo_array:
+    """Axes of E where so many rows tell of a shape, and as much as is given of the scale.
+
+    ``follow``: the part of the way that z goes, of shapes and of the scale.
     """
-
-    factor: np.ndarray
-
-    @classmethod
-    def of(cls, y: np.ndarray, correlated: bool) -> "_Frame":
-        return cls(triangle(y, features_of(y.size)) if correlated else np.exp(y))
-
-    def axes(self, rows: float, of_scale: float, follow: tuple[float, float] = (1.0, 1.0)) -> sparse.coo_array:
-        """Axes of E in y where so many rows tell of a shape, and as much as is given of the scale.
-
-        ``follow``: the part of the way that y goes, of shapes and of the scale.
-        """
-        d = len(self.factor)
-        lengths = np.full(d, follow[0] / np.sqrt(2 * rows))
-        lengths[0] = follow[1] / np.sqrt(of_scale)
-        diagonal = _contrasts(d) * lengths
-        if self.factor.ndim == 1:
-            return sparse.coo_array(diagonal)
-        # y_ij = L_ij / L_ii: it goes with what is at its own row's end, and against what is at its column's.
-        slopes = self.factor / np.diag(self.factor)[:, None]
-        i, j = np.tril_indices(d)
-        along = np.where((i == j)[:, None], diagonal[i], slopes[i, j, None] * (diagonal[j] - diagonal[i]))
-        at, columns, (row, of) = _below(d)
-        below = slopes[row, of] * (follow[0] / np.sqrt(rows))
-        on_diagonal = np.flatnonzero(i == j)
-        return sparse.coo_array(
-            (
-                np.concatenate([below, along.ravel()]),
-                (
-                    np.concatenate([at, np.repeat(np.arange(len(i)), d)]),
-                    np.concatenate([columns, np.tile(on_diagonal, len(i))]),
-                ),
-            ),
-            shape=(len(i), len(i)),
-        )
+    lengths = np.full(d, follow[0] / np.sqrt(2 * rows))
+    lengths[0] = follow[1] / np.sqrt(of_scale)
+    diagonal = _contrasts(d) * lengths
+    if not correlated:
+        return sparse.coo_array(diagonal)
+    i, j = np.tril_indices(d)
+    on, below = np.flatnonzero(i == j), np.flatnonzero(i != j)
+    return sparse.coo_array(
+        (
+            np.concatenate([np.full(len(below), follow[0] / np.sqrt(rows)), diagonal.ravel()]),
+            (np.concatenate([below, np.repeat(on, d)]), np.concatenate([below, np.tile(on, d)])),
+        ),
+        shape=(len(i), len(i)),
+    )
 
 
 @cache
@@ -188,15 +158,6 @@ def _contrasts(n: int) -> np.ndarray:
     """An orthonormal matrix whose first column is constant."""
     columns = np.linalg.qr(np.concatenate([np.ones((n, 1)), np.eye(n)[:, 1:]], axis=1))[0]
     return columns * np.sign(columns[0, 0])
-
-
-@cache
-def _below(d: int) -> tuple[np.ndarray, np.ndarray, tuple[np.ndarray, np.ndarray]]:
-    """Of E below its diagonal: the y_ib that go with an E_ab (i >= a > b), that E's place, and the i and a."""
-    i, a, b = (index.ravel() for index in np.indices((d, d, d)))
-    kept = (i >= a) & (a > b)
-    i, a, b = i[kept], a[kept], b[kept]
-    return i * (i + 1) // 2 + b, a * (a + 1) // 2 + b, (i, a)
 
 
 def _root(information: np.ndarray) -> sparse.coo_array:

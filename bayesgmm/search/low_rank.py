@@ -12,7 +12,7 @@ from scipy.linalg import LinAlgError
 from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 
 from bayesgmm.graph.axes import LEAST_CURVATURE, Axes
-from bayesgmm.graph.compiled import LogDensity
+from bayesgmm.graph.roots import Function
 
 # Curvature in the axes that is left as it is: from 0.2 to 1.3 chains took as many steps, and were worth as many draws,
 # as with 1 in all directions.
@@ -26,13 +26,13 @@ STEP, TOLERANCE = 1e-3, 1e-2
 RESTARTS = 20
 
 
-def nearly_round(density: LogDensity, q: np.ndarray, matrix: sparse.csr_array, order: np.ndarray) -> tuple[Axes, bool]:
-    """The axes of a matrix (P, P) at ``q``, mended, and whether the curvature in them is near 1 everywhere."""
-    n, middle = q.size, float(np.mean(NEARLY_ROUND))
+def nearly_round(density: Function, z: np.ndarray, matrix: sparse.csr_array) -> tuple[Axes, bool]:
+    """The axes of a matrix (P, P) at ``z``, mended, and whether the curvature in them is near 1 everywhere."""
+    n, middle = z.size, float(np.mean(NEARLY_ROUND))
 
     def off_middle(u: np.ndarray) -> np.ndarray:
         away = STEP * (matrix @ u.ravel())
-        change = (density(q - away)[1] - density(q + away)[1]) / (2 * STEP)
+        change = (density(z - away)[1] - density(z + away)[1]) / (2 * STEP)
         if not np.isfinite(change).all():
             raise LinAlgError("the density is not finite beside the mode")
         return change @ matrix - middle * u.ravel()
@@ -45,9 +45,9 @@ def nearly_round(density: LogDensity, q: np.ndarray, matrix: sparse.csr_array, o
         except ArpackNoConvergence as stopped:
             off, vectors = np.real(stopped.eigenvalues), np.real(stopped.eigenvectors)
         except LinAlgError:
-            return Axes.of(matrix, order=order), False
+            return Axes.of(matrix), False
         far = np.abs(off) > NEARLY_ROUND[1] - middle
         if not far.all():
             break
     curvature = np.maximum(np.abs(off[far] + middle), LEAST_CURVATURE)
-    return Axes.of(matrix, vectors.T[far], curvature**-0.5 - 1, order), bool(len(far) and not far.all())
+    return Axes.of(matrix, vectors.T[far], curvature**-0.5 - 1), bool(len(far) and not far.all())

@@ -26,8 +26,9 @@ from scipy.linalg import LinAlgError, solve_triangular
 from scipy.sparse.linalg import splu
 from scipy.special import logsumexp, softmax
 
-from bayesgmm.graph.axes import MANY, Axes, sampling_axes
+from bayesgmm.graph.axes import MANY, sampling_axes
 from bayesgmm.graph.compiled import LogDensity
+from bayesgmm.graph.in_axes import ModeAxes
 from bayesgmm.mixture.mixture import Mixture
 from bayesgmm.mixture.threads import all_for_matrices
 from bayesgmm.record.provenance import NEGLIGIBLE_SHARE
@@ -42,23 +43,6 @@ SAME_PARAMETERS = 2e-2
 # Of what is roughly so many nats below the best only the rough evidence is known. On breast cancer (569 x 30, K = 2) it
 # is the exact one to 1.5 nats, and on wine to 0.4 but for an optimum 41 nats below the best.
 ROUGHLY_NOTHING = 9.0
-
-
-@dataclass(frozen=True, eq=False)
-class ModeAxes:
-    """A mode of the density of q (P,), and axes that map standard normal u to q + axes u."""
-
-    q: np.ndarray
-    axes: Axes
-
-    def unconstrained(self, u: np.ndarray) -> np.ndarray:
-        """q (..., P) of u (..., P)."""
-        return self.q + self.axes.moved(u)
-
-    def log_gaussian(self, q: np.ndarray) -> np.ndarray:
-        """The log density, (N,), of q (N, P) whose u are standard normal."""
-        squares = (self.axes.back(q - self.q) ** 2).sum(axis=1)
-        return np.asarray(-squares / 2 - self.axes.log_volume - self.q.size / 2 * np.log(2 * np.pi))
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +64,7 @@ class Mode:
     def near(cls, problem: Problem, q: np.ndarray) -> "Mode":
         """The mode above a point."""
         density = problem.sampling_density
-        top = climb(density, q, problem.scales, coordinates=problem.regressions, round_axes=problem.round_axes)
+        top = climb(density, q, problem.scales, roots=problem.roots, round_axes=problem.round_axes)
         return cls(problem, top.q, top.log_posterior)
 
     @cached_property
@@ -112,13 +96,14 @@ class Mode:
     @cached_property
     def with_axes(self) -> ModeAxes:
         """The mode with the axes that a sampler takes, which take a second: modes that no chain starts at have none."""
-        problem = self.problem
+        problem, roots = self.problem, self.problem.roots(self.q)
         known = problem.round_axes(self.q) if self.q.size > MANY else None
         if known is not None:
-            axes, are_round = nearly_round(problem.sampling_density, self.q, known, problem.order)
+            axes, are_round = nearly_round(roots.seen(problem.sampling_density), roots.there(self.q), known)
             if are_round or self.q.size > VERY_MANY:
-                return ModeAxes(self.q, axes)
-        return ModeAxes(self.q, sampling_axes(self.hessian, problem.scales))
+                return ModeAxes(self.q, roots, axes)
+        slopes = problem.sampling_density(self.q)[1]
+        return ModeAxes(self.q, roots, sampling_axes(roots.curvature(self.hessian, slopes), problem.scales))
 
     def draws(self, n: int, rng: np.random.Generator) -> np.ndarray:
         """Draws (n, P) of the Gaussian; the density must be curved downwards in every direction."""

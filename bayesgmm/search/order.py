@@ -32,7 +32,7 @@ def climb_in_order(
             problem.parameter_density,
             q,
             problem.scales,
-            coordinates=problem.regressions,
+            roots=problem.roots,
             curvature=curvature,
             round_axes=problem.round_axes,
             known=known,

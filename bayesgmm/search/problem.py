@@ -19,6 +19,7 @@ from bayesgmm.exceptions import ModelError
 from bayesgmm.graph.compiled import LogDensity
 from bayesgmm.graph.log_posterior import LogPosterior
 from bayesgmm.graph.mixture_map import MixtureMap
+from bayesgmm.graph.roots import Roots
 from bayesgmm.mixture.mixture import Mixture
 from bayesgmm.mixture.noise import Noise
 from bayesgmm.model.em import expectation
@@ -29,7 +30,6 @@ from bayesgmm.search.fisher import Fisher
 from bayesgmm.search.information import MixtureDensity, MixtureTerm
 from bayesgmm.search.ordered import Ordered
 from bayesgmm.search.passes import Passes, SummedDensity
-from bayesgmm.search.regressions import Regressions
 
 if TYPE_CHECKING:
     import pymc as pm
@@ -202,15 +202,17 @@ class Problem(Ordered):
         return self.graph.lengths({"means": self.feature_scales})
 
     @cached_property
-    def regressions(self) -> Regressions:
-        """The coordinates that climbs take: q itself but for covariances around a reference."""
-        relative = self.specification.relative_prior
-        if relative is None or not self.specification.correlated:
-            return Regressions.none(self.n_parameters)
-        entry = self.graph.named(np.arange(self.n_parameters))
+    def _seen(self) -> np.ndarray:
+        """The entries of q that hold covariances which are seen from roots of their own, (M, D (D + 1) / 2)."""
+        if self.specification.relative_prior is None or not self.specification.correlated:
+            return Roots.none().entries
         learned = self.specification.prior("reference") is not None
         names = ("log_cholesky", *(("reference_log_cholesky",) * learned))
-        return Regressions.of(self.n_parameters, np.concatenate([np.atleast_2d(entry[name]) for name in names]))
+        return np.concatenate([np.atleast_2d(self.graph.entries[name]) for name in names])
+
+    def roots(self, q: np.ndarray) -> Roots:
+        """The way to the z in which the densities are climbed and sampled near ``q``; q itself under other priors."""
+        return Roots.at(q, self._seen) if self._seen.size else Roots.none()
 
     @cached_property
     def _fisher(self) -> Fisher | None:
@@ -219,7 +221,7 @@ class Problem(Ordered):
         return Fisher(self.specification, self.graph.entries, self.scales)
 
     def round_axes(self, q: np.ndarray) -> sparse.csr_array | None:
-        """Axes (P, P) in which the densities are nearly round at ``q``, without second derivatives, if some are known.
+        """Axes (P, P) of z in which the densities are nearly round at ``q``, by no second derivatives, if known.
 
         Raises
         ------
@@ -231,11 +233,6 @@ class Problem(Ordered):
             return self._fisher.axes(q, mixture, expectation(mixture, self.table).counts)
         term = term_of_many(self.parameter_density)
         return None if term is None else term.information_axes(q, self.scales)
-
-    @property
-    def order(self) -> np.ndarray:
-        """The entries of q in the order in which what an axis of ``round_axes`` moves stands together, (P,)."""
-        return np.arange(self.n_parameters) if self._fisher is None else self._fisher.order
 
     # There and back -------------------------------------------------------------------------------------------------
 
