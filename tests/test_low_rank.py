@@ -31,16 +31,15 @@ def mode(request):
 
 
 def spectrum(mode, axes):
-    hessian = mode.problem.roots(mode.q).curvature(mode.hessian, mode.problem.sampling_density(mode.q)[1])
-    return np.linalg.eigvalsh(axes.T @ hessian @ axes)
+    return np.linalg.eigvalsh(axes.T @ mode.hessian @ axes)
 
 
 def test_rows_in_doubt_leave_the_curvature_near_1(mode):
     """And the negative control: in the axes that it began with it is not."""
     problem = mode.problem
     known = problem.round_axes(mode.q)
-    roots = problem.roots(mode.q)
-    axes, are_round = nearly_round(roots.seen(problem.sampling_density), roots.there(mode.q), known)
+    seen = mode.roots.seen(problem.sampling_density)
+    axes, are_round = nearly_round(seen, mode.roots.there(mode.q), known)
     assert are_round
     assert 0 < len(axes.stretch) < 30
     before, after = spectrum(mode, known.toarray()), spectrum(mode, axes.dense)

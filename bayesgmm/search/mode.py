@@ -29,6 +29,7 @@ from scipy.special import logsumexp, softmax
 from bayesgmm.graph.axes import MANY, sampling_axes
 from bayesgmm.graph.compiled import LogDensity
 from bayesgmm.graph.in_axes import ModeAxes
+from bayesgmm.graph.roots import Roots
 from bayesgmm.mixture.mixture import Mixture
 from bayesgmm.mixture.threads import all_for_matrices
 from bayesgmm.record.provenance import NEGLIGIBLE_SHARE
@@ -68,9 +69,15 @@ class Mode:
         return cls(problem, top.q, top.log_posterior)
 
     @cached_property
+    def roots(self) -> Roots:
+        """What covariances are seen from: those at the mode, from themselves."""
+        return self.problem.roots(self.q)
+
+    @cached_property
     def hessian(self) -> np.ndarray:
-        """Minus the second derivatives there, (P, P)."""
-        return negative_hessian(self.problem.sampling_density, self.q, self.problem.scales)
+        """Minus the second derivatives by z there, (P, P)."""
+        density = self.problem.sampling_density
+        return self.roots.curvature(negative_hessian(density, self.q, self.problem.scales), density(self.q)[1])
 
     @cached_property
     def factor(self) -> np.ndarray | None:
@@ -96,20 +103,20 @@ class Mode:
     @cached_property
     def with_axes(self) -> ModeAxes:
         """The mode with the axes that a sampler takes, which take a second: modes that no chain starts at have none."""
-        problem, roots = self.problem, self.problem.roots(self.q)
+        problem, roots = self.problem, self.roots
         known = problem.round_axes(self.q) if self.q.size > MANY else None
         if known is not None:
             axes, are_round = nearly_round(roots.seen(problem.sampling_density), roots.there(self.q), known)
             if are_round or self.q.size > VERY_MANY:
                 return ModeAxes(self.q, roots, axes)
-        slopes = problem.sampling_density(self.q)[1]
-        return ModeAxes(self.q, roots, sampling_axes(roots.curvature(self.hessian, slopes), problem.scales))
+        return ModeAxes(self.q, roots, sampling_axes(self.hessian, problem.scales))
 
     def draws(self, n: int, rng: np.random.Generator) -> np.ndarray:
         """Draws (n, P) of the Gaussian; the density must be curved downwards in every direction."""
         assert self.factor is not None
         noise = rng.standard_normal((self.q.size, n))
-        return self.q + solve_triangular(self.factor, noise, lower=True, trans="T").T * self.problem.scales
+        away = solve_triangular(self.factor, noise, lower=True, trans="T").T * self.problem.scales
+        return self.roots.back(self.roots.there(self.q) + away)
 
 
 def distinct_modes(problem: Problem, optima: Iterable[np.ndarray]) -> tuple[list[Mode], np.ndarray]:
