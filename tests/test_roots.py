@@ -138,3 +138,21 @@ def test_a_climb_near_a_plane_takes_a_few_iterations():
     assert within.iterations < 200
     assert without.iterations > 2_000
     assert without.log_posterior < within.log_posterior - 0.5
+
+
+def test_the_evidence_is_as_far_from_laplaces_in_axes_along_the_plane(monkeypatch):
+    """The negative control: by a t distribution of the model's own coordinates it is not, across all features."""
+    x = two_flat_clusters()
+    along = np.linalg.qr(np.concatenate([np.ones((5, 1)), np.eye(5)[:, 1:]], axis=1))[0]
+
+    def beyond_laplace(x):
+        dt = bg.sample(bg.build_model(x, 2), draws=500, chains=2, random_seed=1, progressbar=False)
+        found = bg.evidence(dt)
+        return found.log_evidence - found.laplace, found.standard_error
+
+    (ours, error), (theirs, other_error) = beyond_laplace(x), beyond_laplace(x @ along)
+    assert error < 0.2
+    assert ours == pytest.approx(theirs, abs=4 * np.hypot(error, other_error))
+    monkeypatch.setattr(Problem, "roots", lambda self, q: Roots.none())
+    monkeypatch.setattr(Problem, "round_axes", lambda self, q: None)
+    assert abs(beyond_laplace(x)[0] - theirs) > 5

@@ -11,6 +11,7 @@ from scipy.sparse.csgraph import connected_components
 from scipy.special import gammaln, logsumexp
 
 from bayesgmm.exceptions import ModelError
+from bayesgmm.graph.roots import Function, Roots
 from bayesgmm.mixture.threads import one_for_matrices
 from bayesgmm.notebook import card
 from bayesgmm.posterior.bridge import Proposal, bridge
@@ -149,8 +150,13 @@ def evidence(dt: "xr.DataTree", *, model: "pm.Model | None" = None, random_seed:
     if not kinds.any():  # all alike: any order will do, and a common one is that of a single bump
         labelled = relabelled(fit) if fit.permutation is None else fit
     q = _points(problem, labelled.in_proportion)
-    orders, log_orders, said, unsummed = _orders(problem, q.reshape(-1, q.shape[-1]), kinds)
-    halves = _estimates(problem, q, orders, log_orders, np.random.default_rng(random_seed))
+    log_p = np.array([[problem.sampling_density(one)[0] for one in chain] for chain in q])
+    # A t distribution fits no draws of a component near a plane but as seen from there, and no volume changes.
+    roots = problem.roots(q[np.unravel_index(np.argmax(log_p), log_p.shape)])
+    z = roots.there(q)
+    orders, log_orders, said, unsummed = _orders(problem, roots, z.reshape(-1, z.shape[-1]), kinds)
+    density = roots.seen(problem.sampling_density)
+    halves = _estimates(density, z, log_p, orders, log_orders, np.random.default_rng(random_seed))
     value, error = _average([half.bridge for half in halves])
     reciprocal, reciprocal_error = _average([half.reciprocal for half in halves])
     modes = fit.provenance.modes
@@ -168,17 +174,17 @@ class _Half(NamedTuple):
     effective: float
 
 
-def _estimates(problem: Problem, q: np.ndarray, orders: tuple, log_orders: float, rng: np.random.Generator) -> list:
+def _estimates(
+    density: Function, z: np.ndarray, log_p: np.ndarray, orders: tuple, log_orders: float, rng: np.random.Generator
+) -> list[_Half]:
     """From each half of the draws (chain, draw, P), with a proposal that the other half gives."""
-    density = problem.sampling_density
-    log_p = np.array([[density(one)[0] for one in chain] for chain in q])
     # Short runs of draws in turn: chains of several modes may stand one after the other.
-    n = q.shape[1]
+    n = z.shape[1]
     first = np.arange(n) // max(1, min(RUN, n // 4)) % 2 == 0
     halves = []
     for own in (first, ~first):
-        proposal = Proposal.of(q[:, own].reshape(-1, q.shape[-1]), orders, log_orders)
-        rest, log_rest = q[:, ~own].reshape(-1, q.shape[-1]), log_p[:, ~own]
+        proposal = Proposal.of(z[:, own].reshape(-1, z.shape[-1]), orders, log_orders)
+        rest, log_rest = z[:, ~own].reshape(-1, z.shape[-1]), log_p[:, ~own]
         effective = partial(_effective, log_rest.shape)
         drawn = proposal.draws(len(rest), rng)
         log_drawn = np.array([density(one)[0] for one in drawn])
@@ -220,23 +226,23 @@ def _points(problem: Problem, fit: Fit) -> np.ndarray:
 
 
 def _orders(
-    problem: Problem, q: np.ndarray, kinds: np.ndarray
+    problem: Problem, roots: Roots, z: np.ndarray, kinds: np.ndarray
 ) -> tuple[tuple[Callable[[np.ndarray], np.ndarray], ...], float, str, bool]:
     """The orders that may add something, the log of the number of all, their words, and whether some are left out."""
 
     def moved(order: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
-        return lambda points: problem.graph.reordered(points, order)
+        return lambda points: roots.there(problem.graph.reordered(roots.back(points), order))
 
     identity = np.arange(len(kinds))
     log_orders = float(gammaln(np.bincount(kinds) + 1).sum())
-    near = Proposal.of(q, (moved(identity),), log_orders)
-    own = near.log_density(q)
+    near = Proposal.of(z, (moved(identity),), log_orders)
+    own = near.log_density(z)
     overlap = np.eye(len(kinds), dtype=bool)
     for i, j in combinations(range(len(kinds)), 2):
         if kinds[i] == kinds[j]:
             swap = identity.copy()
             swap[[i, j]] = j, i
-            overlap[i, j] = np.exp(np.minimum(near.log_density(moved(swap)(q)) - own, 0)).mean() > OVERLAP
+            overlap[i, j] = np.exp(np.minimum(near.log_density(moved(swap)(z)) - own, 0)).mean() > OVERLAP
     groups = connected_components(overlap, directed=False)[1]
     n_orders = np.exp(gammaln(np.bincount(groups) + 1).sum())
     number = "of 1 order" if log_orders == 0 else f"of all {np.exp(log_orders):,.0f} orders of the components"
