@@ -1,4 +1,4 @@
-"""Checks of a feature's values: codes, values that a component rests on, and features that are described badly."""
+"""Checks of the rows' values: codes, values that a component rests on, and what the mixture describes badly."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -8,6 +8,7 @@ import numpy as np
 from bayesgmm.mixture.widths import OWN
 from bayesgmm.model.prior import brief_number
 from bayesgmm.posterior.check import Check
+from bayesgmm.posterior.distances import at_a_gaussians_distances
 from bayesgmm.posterior.misfit import described
 from bayesgmm.record.fit import Fit
 
@@ -26,6 +27,7 @@ def of_values(fit: Fit) -> Iterator[Check]:
     yield codes
     if codes.passed:
         yield described(fit)
+        yield at_a_gaussians_distances(fit)
 
 
 def _one_value(fit: Fit) -> Check:
