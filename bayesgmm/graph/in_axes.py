@@ -2,11 +2,12 @@ r"""The log posterior around a mode, in coordinates in which it is nearly standa
 
 .. math:: q \leftarrow z = \hat z + B u ,
 
-with z the parameters q, but covariances as seen from roots of their own (:mod:`bayesgmm.graph.roots`), and B axes of
-the curvature there (:mod:`bayesgmm.graph.axes`).
+with z the parameters q, but covariances as seen from roots of their own (:mod:`bayesgmm.graph.roots`) and means of few
+rows as seen from their component (:mod:`bayesgmm.graph.non_centred`), and B axes of the curvature there
+(:mod:`bayesgmm.graph.axes`).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numba
@@ -18,9 +19,11 @@ from scipy import sparse
 
 from bayesgmm.graph.axes import Axes, in_single_precision
 from bayesgmm.graph.compiled import SIGNATURE, CalledBack, LogDensity
+from bayesgmm.graph.non_centred import NonCentred
 from bayesgmm.graph.roots import Roots
 from bayesgmm.mixture.elementary import jit, jit_sum
 from bayesgmm.mixture.log_cholesky import from_roots, from_roots_pullback
+from bayesgmm.mixture.offsets import offsets, offsets_pullback
 from bayesgmm.mixture.threads import pointer
 
 # Zeros in a column that are read all the same, where another span would begin after them.
@@ -34,20 +37,29 @@ class ModeAxes:
     q: np.ndarray
     roots: Roots
     axes: Axes
+    non_centred: NonCentred = field(default_factory=NonCentred.none)
 
     @cached_property
     def centre(self) -> np.ndarray:
         """The mode as z, (P,)."""
-        return self.roots.there(self.q)
+        return self._seen(self.q)
+
+    def _seen(self, q: np.ndarray) -> np.ndarray:
+        return self.roots.there(self.non_centred.there(q))
 
     def unconstrained(self, u: np.ndarray) -> np.ndarray:
         """q (..., P) of u (..., P)."""
-        return self.roots.back(self.centre + self.axes.moved(u))
+        return self.non_centred.back(self.roots.back(self.centre + self.axes.moved(u)))
+
+    def log_volume(self, u: np.ndarray) -> np.ndarray:
+        """By how much the log-density of u (..., P), in which chains move, is above that of q, but for a constant."""
+        return self.non_centred.log_volume(self.roots.back(self.centre + self.axes.moved(u)))
 
     def log_gaussian(self, q: np.ndarray) -> np.ndarray:
         """The log density, (N,), of q (N, P) whose u are standard normal."""
-        squares = (self.axes.back(self.roots.there(q) - self.centre) ** 2).sum(axis=1)
-        return np.asarray(-squares / 2 - self.axes.log_volume - self.q.size / 2 * np.log(2 * np.pi))
+        squares = (self.axes.back(self._seen(q) - self.centre) ** 2).sum(axis=1)
+        log_volume = self.axes.log_volume + self.non_centred.log_unit + self.non_centred.log_volume(q)
+        return np.asarray(-squares / 2 - log_volume - self.q.size / 2 * np.log(2 * np.pi))
 
 
 def _packed(matrix: sparse.csc_array) -> tuple[np.ndarray, np.ndarray]:
@@ -78,16 +90,18 @@ class InAxes:
     """
 
     def __init__(self, density: LogDensity, mode: ModeAxes):
-        self._function, axes, roots = density.function, mode.axes, mode.roots
+        self._function, axes, roots, means = density.function, mode.axes, mode.roots, mode.non_centred
         units, single = in_single_precision(axes.matrix)
         packed, spans = _packed(sparse.csc_array(single).sorted_indices())
         directions = np.ascontiguousarray(axes.directions, dtype=np.float32)
         # The C function's inputs, and the arrays that they point to, which must outlive it.
         own = [np.ascontiguousarray(v) for v in (mode.centre, units, packed, spans, directions, axes.stretch)]
-        pointed = [density.inputs, *own, np.ascontiguousarray(roots.entries), np.ascontiguousarray(roots.factors)]
+        seen = roots.entries, roots.factors, means.means, means.covariances, means.centres, means.outer
+        pointed = [density.inputs, *own, *map(np.ascontiguousarray, seen)]
         self.held: list[np.ndarray] = [*pointed, *density.held]
         self.size = mode.q.size
         lengths = packed.size, len(spans), len(directions), *roots.entries.shape, roots.factors.shape[-1]
+        lengths += *means.means.shape, means.covariances.shape[-1]
         self.inputs = np.array([density.function.address, *(v.ctypes.data for v in pointed), *lengths])
 
     @property
@@ -177,10 +191,30 @@ def _write(some, entries, vector):
             vector[entries[m, i]] = some[0, m, i]
 
 
+@jit
+def _add(some, entries, vector):
+    for m in range(entries.shape[0]):
+        for i in range(entries.shape[1]):
+            vector[entries[m, i]] += some[0, m, i]
+
+
+@jit
+def _volume(y, covariances, n_features, d_y):
+    """The log volume but for a constant; its gradient is added to ``d_y``."""
+    total = 0.0
+    for m in range(covariances.shape[0]):
+        for i in range(n_features):
+            at = i * (i + 3) // 2 if covariances.shape[1] > n_features else i
+            total += y[0, m, at]
+            d_y[0, m, at] += 1.0
+    return total
+
+
 @numba.cfunc(SIGNATURE, cache=True)
 def in_axes(n, u_, gradient_, value_, inputs_):
-    table = carray(inputs_, (16,), np.int64)
-    n_numbers, n_spans, n_directions, m, length, d = table[10], table[11], table[12], table[13], table[14], table[15]
+    table = carray(inputs_, (23,), np.int64)
+    n_numbers, n_spans, n_directions, m, length, d = table[14], table[15], table[16], table[17], table[18], table[19]
+    some, n_features, n_coordinates = table[20], table[21], table[22]
     centre = carray(pointer(table[2]), (n,), np.float64)
     units = carray(pointer(table[3]), (n,), np.float64)
     packed = carray(pointer(table[4]), (n_numbers,), np.float32)
@@ -189,13 +223,27 @@ def in_axes(n, u_, gradient_, value_, inputs_):
     stretch = carray(pointer(table[7]), (n_directions,), np.float64)
     entries = carray(pointer(table[8]), (m, length), np.int64)
     factors = carray(pointer(table[9]), (m, d, d), np.float64)
+    means = carray(pointer(table[10]), (some, n_features), np.int64)
+    covariances = carray(pointer(table[11]), (some, n_coordinates), np.int64)
+    centres = carray(pointer(table[12]), (some, n_features), np.float64)
+    outer = carray(pointer(table[13]), (n_features, n_features), np.float64)
     q, gradient, along = np.empty(n), np.zeros(n), np.empty(n)
     own, slopes = np.empty((1, m, length)), np.empty((1, m, length))
     _stretched(carray(u_, (n,)), directions, stretch, along)
     _to_z(along, centre, units, packed, spans, q)
     _some(q, entries, own)
     _write(from_roots(own, factors), entries, q)
+    e, y = np.empty((1, some, n_features)), np.empty((1, some, n_coordinates))
+    _some(q, means, e)
+    _some(q, covariances, y)
+    _write(centres + offsets(e, y, outer), means, q)
     code = call(table[0], n, q.ctypes.data, gradient.ctypes.data, value_, table[1])
+    d_means = np.empty(e.shape)
+    _some(gradient, means, d_means)
+    d_e, d_y = offsets_pullback(e, y, outer, d_means)
+    _write(d_e, means, gradient)
+    carray(value_, (1,))[0] += _volume(y, covariances, n_features, d_y)
+    _add(d_y, covariances, gradient)
     _some(gradient, entries, slopes)
     _write(from_roots_pullback(own, factors, slopes), entries, gradient)
     # After the call, so that q, known to it by address only, outlives it.

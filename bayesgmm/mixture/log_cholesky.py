@@ -61,7 +61,7 @@ def triangle(y, n_features):
 
 
 @jit
-def _pull_to_y(factor, d_factor, d_y):
+def pull_to_y(factor, d_factor, d_y):
     """The gradient by one y of what has the gradient ``d_factor`` by L."""
     at = 0
     for i in range(factor.shape[0]):
@@ -156,8 +156,8 @@ def precision_trace_gradients(y, around):
                 weight = -left[i, m]
                 for j in range(m, i + 1):
                     d_factor[i, j] += weight * transposed[m, j]
-        _pull_to_y(factor, d_factor, by_y[b])
-        _pull_to_y(reference, left, by_around[b])
+        pull_to_y(factor, d_factor, by_y[b])
+        pull_to_y(reference, left, by_around[b])
     return trace, by_y, by_around
 
 
@@ -215,7 +215,7 @@ def covariances_pullback(y, outer, d_covariances):
                 for m in range(i, n_features):
                     total += outer[m, i] * d_product[m, j]
                 d_factor[i, j] = total
-        _pull_to_y(factor, d_factor, d_y[b])
+        pull_to_y(factor, d_factor, d_y[b])
     return d_y
 
 
@@ -277,5 +277,5 @@ def from_roots_pullback(z, roots, d_y):
                     weight = root[k, i]
                     for j in range(i + 1):
                         d_factor[i, j] += weight * d_product[k, j]
-            _pull_to_y(factor, d_factor, d_z[s, m])
+            pull_to_y(factor, d_factor, d_z[s, m])
     return d_z

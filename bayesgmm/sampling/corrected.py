@@ -48,7 +48,7 @@ def corrected(run: Run, density: WithQuadratic, rng: np.random.Generator) -> Run
         own = slice(begin, begin := begin + len(chain.u))
         chosen = systematic(softmax(smoothed[own]), rng)
         statistics = {name: values[chosen] for name, values in chain.statistics.items()}
-        statistics[LOG_POSTERIOR] = log_posterior[own][chosen]
+        statistics[LOG_POSTERIOR] = log_posterior[own][chosen] + mode.log_volume(chain.u[chosen])
         chains.append(Chain(chain.mode, chain.u[chosen], statistics))
     return replace(run, chains=chains, provenance=run.provenance.changed(pareto_k=float(shape)))
 

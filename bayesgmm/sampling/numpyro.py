@@ -33,10 +33,14 @@ def run_chains(
     """Draw chains of a density in JAX by NUTS, from beside its mode, the ``number``-th, in the mode's axes."""
     log_density, axes = _differentiable(density.function), jnp.asarray(mode.axes.dense)
     centre, entries, roots = map(jnp.asarray, (mode.centre, mode.roots.entries, mode.roots.factors))
+    means, outer = mode.non_centred, jnp.asarray(mode.non_centred.outer)
 
     def potential(u, *held):
         z = centre + axes @ u
-        return -log_density(z.at[entries].set(_from_roots(z[entries], roots)), *held)
+        z = z.at[entries].set(_from_roots(z[entries], roots))
+        away = _factors(z[means.covariances], len(outer)) @ z[means.means][..., None]
+        q = z.at[means.means].set(means.centres + (outer @ away)[..., 0])
+        return -log_density(q, *held) - means.log_volume(z)
 
     # The data are arguments: what a function closes over is written into the code that is compiled, in hexadecimal
     # digits 128 MB for a million rows of 8 features. So NumPyro's kernel and not its MCMC, which takes arguments for
@@ -68,16 +72,22 @@ def run_chains(
 
 def _from_roots(z: Any, roots: Any) -> Any:
     """:func:`bayesgmm.mixture.log_cholesky.from_roots` of one z (M, P), in JAX."""
-    d = roots.shape[-1]
-    rows, columns = np.tril_indices(d)
-    on, below = rows == columns, rows != columns
-    scales = jnp.exp(z[:, on])
-    factors = jnp.zeros_like(roots).at[:, np.arange(d), np.arange(d)].set(scales)
-    factors = factors.at[:, rows[below], columns[below]].set(scales[:, rows[below]] * z[:, below])
-    products = roots @ factors
+    rows, columns = np.tril_indices(roots.shape[-1])
+    products = roots @ _factors(z, roots.shape[-1])
     diagonal = jnp.diagonal(products, axis1=1, axis2=2)
     y = products[:, rows, columns] / diagonal[:, rows]
-    return y.at[:, on].set(jnp.log(diagonal))
+    return y.at[:, rows == columns].set(jnp.log(diagonal))
+
+
+def _factors(y: Any, d: int) -> Any:
+    """Lower triangles (M, D, D) of their coordinates, or of D log scales."""
+    rows, columns = np.tril_indices(d)
+    on, below = rows == columns, rows != columns
+    scales = jnp.exp(y[:, on] if y.shape[1] > d else y)
+    factors = jnp.zeros((len(y), d, d)).at[:, np.arange(d), np.arange(d)].set(scales)
+    if y.shape[1] > d:
+        factors = factors.at[:, rows[below], columns[below]].set(scales[:, rows[below]] * y[:, below])
+    return factors
 
 
 def _differentiable(function: Any) -> Any:

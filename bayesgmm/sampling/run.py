@@ -74,6 +74,8 @@ class Run:
         }
         if len(self.modes) > 1:
             statistics[START_MODE] = np.array([chain.mode for chain in kept], dtype=np.int64)
+        volume = [self.modes[chain.mode].log_volume(chain.u[:length]) for chain in kept]
+        statistics[LOG_POSTERIOR] = statistics[LOG_POSTERIOR] - np.reshape(volume, shape)
         provenance = self.provenance.changed(complete=self.complete)
         return Fit.write(self.problem.model, posterior, statistics, provenance)
 

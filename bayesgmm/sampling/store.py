@@ -118,6 +118,7 @@ class Store:
                 q,
                 problem.roots(q),
                 Axes.of_numbers({name: array[...] for name, array in group[f"axes/{m}"].arrays()}),
+                problem.non_centred(q),
             )
             for m, q in enumerate(group["modes"][...])
         ]

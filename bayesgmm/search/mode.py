@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
+from scipy import sparse
 from scipy.linalg import LinAlgError, solve_triangular
 from scipy.sparse.linalg import splu
 from scipy.special import logsumexp, softmax
@@ -103,13 +104,19 @@ class Mode:
     @cached_property
     def with_axes(self) -> ModeAxes:
         """The mode with the axes that a sampler takes, which take a second: modes that no chain starts at have none."""
-        problem, roots = self.problem, self.roots
+        problem, roots, means = self.problem, self.roots, self.problem.non_centred(self.q)
         known = problem.round_axes(self.q) if self.q.size > MANY else None
         if known is not None:
-            axes, are_round = nearly_round(roots.seen(problem.sampling_density), roots.there(self.q), known)
+            known = sparse.csr_array(means.from_q(self.q) @ known)
+            density = roots.seen(means.seen(problem.sampling_density))
+            axes, are_round = nearly_round(density, roots.there(means.there(self.q)), known)
             if are_round or self.q.size > VERY_MANY:
-                return ModeAxes(self.q, roots, axes)
-        return ModeAxes(self.q, roots, sampling_axes(self.hessian, problem.scales))
+                return ModeAxes(self.q, roots, axes, means)
+        # The slopes are 0 there, so that how the coordinates bend has no part.
+        to_q = means.to_q(self.q)
+        hessian, scales = to_q.T @ (to_q.T @ self.hessian.T).T, problem.scales.copy()
+        scales[means.means] = 1.0
+        return ModeAxes(self.q, roots, sampling_axes(hessian, scales), means)
 
     def draws(self, n: int, rng: np.random.Generator) -> np.ndarray:
         """Draws (n, P) of the Gaussian; the density must be curved downwards in every direction."""

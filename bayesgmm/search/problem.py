@@ -19,6 +19,7 @@ from bayesgmm.exceptions import ModelError
 from bayesgmm.graph.compiled import LogDensity
 from bayesgmm.graph.log_posterior import LogPosterior
 from bayesgmm.graph.mixture_map import MixtureMap
+from bayesgmm.graph.non_centred import NonCentred
 from bayesgmm.graph.roots import Roots
 from bayesgmm.mixture.mixture import Mixture
 from bayesgmm.mixture.noise import Noise
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 
 # Rows on which hillsides are found, and climbed first, where there are more.
 MANY_ROWS = 20_000
+# Of a component whose mean chains see from it: one row at least, else it has none, and few.
+FEW_ROWS = 0.5, 5.0
 # Of a correlation matrix that an optimiser is to start from.
 LEAST_EIGENVALUE = 1e-6
 # What rounding alone explains leaves no variance for a component; it keeps this part of it.
@@ -213,6 +216,24 @@ class Problem(Ordered):
     def roots(self, q: np.ndarray) -> Roots:
         """The way to the z in which the densities are climbed and sampled near ``q``; q itself under other priors."""
         return Roots.at(q, self._seen) if self._seen.size else Roots.none()
+
+    def non_centred(self, q: np.ndarray) -> NonCentred:
+        """Which components have so few rows at ``q`` that chains see their means from them."""
+        prior, family = self.specification.relative_prior, self.specification.covariance
+        if prior is None or not family.per_component:
+            return NonCentred.none()
+        mixture = self.mixture(q)
+        counts = expectation(mixture, self.table).counts
+        few = np.flatnonzero((counts > FEW_ROWS[0]) & (counts < FEW_ROWS[1]))
+        if not few.size:
+            return NonCentred.none()
+        means, covariances = (self.graph.entries[name][few] for name in ("means", "log_cholesky"))
+        d = self.specification.n_features
+        covariances = covariances.reshape(len(few), -1)
+        if not family.per_feature:
+            covariances = np.repeat(covariances, d, axis=1)
+        outer = prior.outer if family.correlated else np.diag(np.broadcast_to(prior.outer, d))
+        return NonCentred(means, covariances, q[means], outer)
 
     @cached_property
     def _fisher(self) -> Fisher | None:
