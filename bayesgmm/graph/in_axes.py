@@ -85,7 +85,7 @@ class InAxes:
     Parameters
     ----------
     density : LogDensity
-        Of q; that of u differs from it by a constant, which is left out.
+        Of q; that of u differs from it by :meth:`ModeAxes.log_volume` and a constant, which is left out.
     mode : ModeAxes
     """
 

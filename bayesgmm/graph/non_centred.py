@@ -38,7 +38,7 @@ class NonCentred:
         Those that hold the y of its covariance, or D log scales.
     centres : (J, D) array
     outer : (D, D) array
-        B.
+        B, a lower triangle.
     """
 
     means: np.ndarray

@@ -4,7 +4,7 @@ In the log-Cholesky coordinates y of the model (:mod:`bayesgmm.mixture.log_chole
 component lie turns when their scales along it change. With N rows these vary by one part in :math:`\sqrt N`, and the
 plane's place goes with them by more than the rows' distance from it: no linear map of y makes that round. Seen from a
 root C of a covariance at hand, :math:`M = C L L^\top C^\top`, rows and directions of every component look alike
-there, whatever M is. Where the chains have their mode at z = 0, or a climb its origin,
+there, whatever M is. The mode that chains begin at, or the origin of a climb's round, is at z = 0,
 
 .. math:: q \leftrightarrow z, \qquad y(C L) \leftrightarrow y(L),
 

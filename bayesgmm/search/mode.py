@@ -112,7 +112,7 @@ class Mode:
             axes, are_round = nearly_round(density, roots.there(means.there(self.q)), known)
             if are_round or self.q.size > VERY_MANY:
                 return ModeAxes(self.q, roots, axes, means)
-        # The slopes are 0 there, so that how the coordinates bend has no part.
+        # By q the slopes are 0 there, so that how the coordinates bend has no part; the log volume is linear.
         to_q = means.to_q(self.q)
         hessian, scales = to_q.T @ (to_q.T @ self.hessian.T).T, problem.scales.copy()
         scales[means.means] = 1.0
