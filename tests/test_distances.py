@@ -110,3 +110,16 @@ def test_rows_of_which_not_all_is_known_are_passed_over():
     ):
         tree = bg.find_MAP(given, n_init=3, random_seed=0, progressbar=False).laplace(50, random_seed=0)
         assert bg.diagnose(tree).table.loc[NAME, "passed"]
+
+
+def test_what_to_try_is_said_once():
+    """Of two moons neither a feature's values nor the distances are a Gaussian's."""
+    rows = make_moons(300, noise=0.05, random_state=0)[0]
+    both = bg.diagnose(bg.find_MAP(bg.build_model(rows, 2), random_seed=0).laplace(200, random_seed=0))
+    spread = next(reason for reason in both.reasons if "not spread like a Gaussian's" in reason)
+    assert ("more components" in spread) == bool(both.table["passed"]["rows on the wrong side of a value"])
+    skewed = np.exp(np.random.default_rng(0).normal(size=(400, 2)))
+    both = bg.diagnose(bg.find_MAP(bg.build_model(skewed, 1), random_seed=0).laplace(200, random_seed=0))
+    assert not both.table["passed"]["rows on the wrong side of a value"]
+    assert sum("logarithm" in reason for reason in both.reasons) == 1
+    assert any(reason.endswith("The same remedies hold.") for reason in both.reasons)

@@ -44,10 +44,11 @@ class Distances(NamedTuple):
     expected: float
 
 
-def at_a_gaussians_distances(fit: Fit) -> Check:
+def at_a_gaussians_distances(fit: Fit, *, alone: bool = True) -> Check:
     """Whether the rows of every component are spread about it as a Gaussian's.
 
-    Rows of which not all was seen, or that were measured with errors of their own, are not looked at.
+    Rows of which not all was seen, or that were measured with errors of their own, are not looked at. Not ``alone``:
+    features' values were found not to be described either, and what to do about that has been said.
     """
     table = fit.table.counted.subsample(MOST_ROWS, np.random.default_rng(0))
     found = [] if table.gaps or table.errors is not None else distances(table, fit.mixture.thinned(MOST_DRAWS))
@@ -59,11 +60,14 @@ def at_a_gaussians_distances(fit: Fit) -> Check:
         crowded = worst.nearer > worst.expected
         counted = f"{worst.nearer:.0%} of them are as near to its mean as {worst.expected:.0%} would be"
         means = "many in the middle and others far out" if crowded else "few in the middle, as of an arc or a ring"
+        rows = f"the rows of component {worst.component} are not spread like a Gaussian's{besides}"
+        seen = f"{rows}: {counted}, {means}"
+        if not alone:
+            return f"{seen}. The same remedies hold."
         noise = "noise=True if some are scattered anywhere, " if crowded and fit.table.box is None else ""
         return (
-            f"the rows of component {worst.component} are not spread like a Gaussian's{besides}: {counted}, {means}. "
-            f"Intervals and densities suppose that they are. Try the logarithm of what is skewed, {noise}or more "
-            "components, which then stand for a shape and are no clusters."
+            f"{seen}. Intervals and densities suppose that they are. Try the logarithm of what is skewed, "
+            f"{noise}or more components, which then stand for a shape and are no clusters."
         )
 
     return Check(

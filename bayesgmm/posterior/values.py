@@ -26,8 +26,9 @@ def of_values(fit: Fit) -> Iterator[Check]:
     codes = _fewest_values(fit)
     yield codes
     if codes.passed:
-        yield described(fit)
-        yield at_a_gaussians_distances(fit)
+        features = described(fit)
+        yield features
+        yield at_a_gaussians_distances(fit, alone=features.passed)
 
 
 def _one_value(fit: Fit) -> Check:
