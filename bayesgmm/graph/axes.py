@@ -18,7 +18,7 @@ directions V, in which rows are in doubt between components (:mod:`bayesgmm.sear
 .. math:: B = S (I + V \mathrm{diag}(c) V^\top), \qquad 1 + c = \lambda^{-1/2},
 
 with :math:`\lambda` the curvature along V. That is worth as many effective draws a gradient as the curvature's own
-axes: at (1e3, 30, 5) there are 0.15 instead of 2.5 million numbers to read, and a run took 13 instead of 24 s.
+axes: at (1e3, 30, 5) there are 17 thousand numbers to read, and not 2.5 million.
 """
 
 from collections.abc import Mapping
@@ -124,19 +124,13 @@ class Axes:
 
     def back(self, away: np.ndarray) -> np.ndarray:
         """The u (N, P) of B u, (N, P)."""
-        if isinstance(self.matrix, np.ndarray):
-            u = np.linalg.solve(self.matrix, away.T).T
-        else:
-            u = self._eliminated.solve(away.T).T
+        u = self._eliminated.solve(away.T).T
         return np.asarray(u - (u @ self.directions.T * (self.stretch / (1 + self.stretch))) @ self.directions)
 
     @cached_property
     def log_volume(self) -> float:
         """Log of the absolute determinant of B."""
-        if isinstance(self.matrix, np.ndarray):
-            log_volume = np.linalg.slogdet(self.matrix)[1]
-        else:
-            log_volume = np.log(np.abs(self._eliminated.U.diagonal())).sum()
+        log_volume = np.log(np.abs(self._eliminated.U.diagonal())).sum()
         return float(log_volume + np.log1p(self.stretch).sum())
 
     @cached_property
