@@ -26,8 +26,8 @@ from problems import clusters
 from scipy.special import logsumexp
 
 import bayesgmm as bg
+from bayesgmm.data import cores
 from bayesgmm.data.table import Table
-from bayesgmm.mixture import threads
 from bayesgmm.mixture.mixture import Mixture
 from bayesgmm.model.covariance import COVARIANCE_TYPES
 from bayesgmm.search.likelihood import Likelihood
@@ -71,7 +71,7 @@ def times(repeats: int = 25) -> None:
             estimate = bg.find_MAP(model, n_init=1, random_seed=0, progressbar=False)
             q = estimate.q + 0.01 * np.random.default_rng(0).normal(size=estimate.q.size)
         calls[name] = as_c(problem, q)
-    with threads.limited_to(1):
+    with cores.limited_to(1):
         took = in_turn(calls, repeats)
     own, plain = np.median(took["errors"]), np.median(took["complete"])
     print(

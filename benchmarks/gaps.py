@@ -26,7 +26,7 @@ from scipy.optimize import linear_sum_assignment
 from scipy.special import expit
 
 import bayesgmm as bg
-from bayesgmm.mixture import threads
+from bayesgmm.data import cores
 from bayesgmm.record.fit import Fit
 from bayesgmm.search.problem import Problem
 
@@ -53,7 +53,7 @@ def times(repeats: int = 25) -> None:
             estimate = bg.find_MAP(model, n_init=1, random_seed=0, progressbar=False)
             q = estimate.q + 0.01 * np.random.default_rng(0).normal(size=estimate.q.size)
         calls[name] = as_c(problem, q)
-    with threads.limited_to(1):
+    with cores.limited_to(1):
         took = in_turn(calls, repeats)
     patterns = len(np.unique(np.isnan(gaps), axis=0))
     gaps_ms, complete_ms = (1e3 * np.median(took[name]) for name in ("gaps", "complete"))

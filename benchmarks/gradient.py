@@ -7,7 +7,8 @@ from measure import in_turn, keep, ratio, seconds, show
 from problems import clusters, pymc_mixture
 
 import bayesgmm as bg
-from bayesgmm.mixture import kernel, threads
+from bayesgmm.data import cores
+from bayesgmm.mixture import kernel
 from bayesgmm.search.problem import Problem
 
 SHAPES = [(1_000, 2, 3), (10_000, 2, 3), (10_000, 10, 5), (100_000, 5, 8)]
@@ -55,7 +56,7 @@ def against_pymc() -> None:
         point = theirs.initial_point()
         point["means"] = problem.mixture(q).means
         start = np.concatenate([np.ravel(point[v.name]) for v in theirs.value_vars])
-        with threads.limited_to(1):
+        with cores.limited_to(1):
             times = in_turn(
                 {
                     "pymc": lambda f=compiled, s=start: f(s),
@@ -87,7 +88,7 @@ def growth() -> None:
         x = clusters(n_rows, 2, 3)
         weights, means, covariances = np.full(3, 1 / 3), x[:3].copy(), np.tile(np.eye(2), (3, 1, 1))
         ones = np.ones(n_rows)
-        with threads.limited_to(1):
+        with cores.limited_to(1):
             call = lambda: kernel.gradient(x, weights, means, covariances, False, ones)  # noqa: B023, E731
             call()
             times[n_rows] = min(seconds(call) for _ in range(5))
@@ -106,7 +107,7 @@ def two_threads() -> None:
 
     def limited(n):
         def call():
-            with threads.limited_to(n):
+            with cores.limited_to(n):
                 kernel.gradient(x, weights, means, covariances, False, ones)
 
         return call
@@ -118,7 +119,7 @@ def two_threads() -> None:
         """Two plain threads on halves of their own: what this machine's two cores can do at all."""
         from threading import Thread
 
-        with threads.limited_to(1):
+        with cores.limited_to(1):
             workers = [
                 Thread(target=lambda p=p: kernel.gradient(p[0], weights, means, covariances, False, p[1]))
                 for p in parts

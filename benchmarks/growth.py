@@ -53,7 +53,7 @@ def ours(shape: tuple[int, int, int]) -> dict[str, Any]:
     from sklearn.metrics import adjusted_rand_score
 
     import bayesgmm as bg
-    from bayesgmm.mixture import threads
+    from bayesgmm.data import cores
     from bayesgmm.search.problem import Problem
 
     x, labels = blobs(*shape)
@@ -65,7 +65,7 @@ def ours(shape: tuple[int, int, int]) -> dict[str, Any]:
     posterior = dt["posterior"].dataset.transpose("chain", "draw", ...)
     ess = smallest_ess({name: posterior[name].values for name in ("weights", "means", "covariances")})
     problem = Problem.of(model)
-    with threads.limited_to(1):
+    with cores.limited_to(1):
         call = as_c(problem, problem.unconstrained(estimate.mixture))
         call()
         gradient = min(seconds(call) for _ in range(5))

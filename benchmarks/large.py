@@ -20,10 +20,10 @@ import numpy as np
 from sklearn.mixture import GaussianMixture
 
 import bayesgmm as bg
+from bayesgmm.data.cores import limited_to
 from bayesgmm.data.large import LargeTable
 from bayesgmm.data.table import Chunk, Table
 from bayesgmm.mixture.mixture import Mixture
-from bayesgmm.mixture.threads import limited_to
 from bayesgmm.model.em import expectation
 
 CHUNK = 1_000_000

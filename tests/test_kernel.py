@@ -14,6 +14,7 @@ from pytensor.compile.mode import Mode
 from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 
+from bayesgmm.data import cores
 from bayesgmm.graph.ops import MixtureGradient, MixtureLogDensity
 from bayesgmm.mixture import elementary, kernel, threads
 
@@ -230,7 +231,7 @@ def test_number_of_threads_does_not_change_a_bit():
     x = rng.normal(size=(60_000, 5))
     results = []
     for n in (1, 2, 3, 1):
-        with threads.limited_to(n):
+        with cores.limited_to(n):
             results.append(
                 [
                     *kernel.gradient(x, *parameters, False, np.ones(len(x))),
@@ -260,7 +261,7 @@ def test_a_forked_process_has_threads_of_its_own():
     rng = np.random.default_rng(14)
     parameters = random_mixture(rng, 4, 5)
     x = rng.normal(size=(60_000, 5))
-    with threads.limited_to(2):
+    with cores.limited_to(2):
         expected = kernel.log_density(x, *parameters, False).sum()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # Python's, of forking beside threads

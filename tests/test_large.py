@@ -15,7 +15,7 @@ import zarr
 from distributed import Client, LocalCluster
 
 import bayesgmm as bg
-from bayesgmm.data import blocks, large
+from bayesgmm.data import blocks, cores, large
 from bayesgmm.data.large import LargeTable
 from bayesgmm.data.table import Table
 from bayesgmm.exceptions import (
@@ -28,7 +28,6 @@ from bayesgmm.exceptions import (
 )
 from bayesgmm.graph.in_axes import InAxes
 from bayesgmm.graph.quadratic import WithQuadratic
-from bayesgmm.mixture import threads
 from bayesgmm.mixture.mixture import Mixture
 from bayesgmm.sampling.corrected import corrected as corrected_run, systematic, with_gaussian_likelihood
 from bayesgmm.sampling.nutpie import Group, Settings, run_chains
@@ -415,11 +414,11 @@ def test_a_cluster_that_went_away_is_said(x):
 def test_a_pass_on_a_worker_has_one_thread(x, client):
     table = LargeTable.to_fit(da.from_array(x, chunks=(200, 2)))
     assert table.blocks.total(_n_threads) == 3
-    assert threads.threads() == threads.available_cores()
+    assert cores.threads() == cores.available_cores()
 
 
 def _n_threads(block):
-    return threads.threads()
+    return cores.threads()
 
 
 def test_a_stopped_search_goes_on_with_all_rows(x, tmp_path, monkeypatch):
@@ -447,3 +446,30 @@ def test_a_stopped_search_goes_on_with_all_rows(x, tmp_path, monkeypatch):
     assert len(passes) < needed
     assert again.log_posterior == pytest.approx(plain.log_posterior, rel=1e-12)
     np.testing.assert_allclose(again.point["means"], plain.point["means"], rtol=1e-6)
+
+
+def test_blocks_are_done_side_by_side_and_no_more_of_them_are_in_memory(x, monkeypatch):
+    """Each by a thread that uses no other; their sum is in their order, whatever the number of threads."""
+    given = blocks.Blocks.of(da.from_array(x, chunks=(20, 2)))
+    order = np.arange(len(given.starts) - 1)
+    held, most, lock = 0, 0, threading.Lock()
+
+    def read(part):
+        nonlocal held, most
+        with lock:
+            held, most = held + 1, max(most, held + 1)
+        return part
+
+    def function(block, i):
+        nonlocal held
+        time.sleep(0.002)
+        with lock:
+            held -= 1
+        return [(int(i), cores.threads())]
+
+    counted = replace(given, array=given.array.map_blocks(read, dtype=float, meta=np.empty((0, 2))))
+    for n in (1, 3):
+        most = 0
+        with cores.limited_to(n):
+            assert counted.total(function, order) == [(i, 1) for i in order]
+        assert min(n, 2) <= most <= n

@@ -11,12 +11,12 @@ import xarray as xr
 from conftest import draw_rows
 
 import bayesgmm as bg
+from bayesgmm.data import cores
 from bayesgmm.exceptions import InvalidArgumentError, ModelError, SamplingError
 from bayesgmm.graph import compiled
 from bayesgmm.graph.axes import Axes, principal_axes
 from bayesgmm.graph.in_axes import InAxes, ModeAxes, in_axes
 from bayesgmm.graph.roots import Roots
-from bayesgmm.mixture import threads
 from bayesgmm.search.curvature import negative_hessian
 from bayesgmm.search.problem import Problem
 
@@ -179,7 +179,7 @@ def test_many_rows_give_the_same_on_one_thread_and_on_two():
     x = np.repeat(x, 150, axis=0) + np.random.default_rng(4).normal(scale=0.1, size=(150_000, 2))
     results = []
     for n in (1, 2):
-        with threads.limited_to(n):
+        with cores.limited_to(n):
             estimate = bg.find_MAP(bg.build_model(x, 2), n_init=1, random_seed=1)
         dt = bg.sample(
             estimate.problem.model, start=estimate, draws=5, tune=5, chains=1, cores=n, random_seed=1, progressbar=False

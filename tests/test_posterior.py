@@ -184,7 +184,7 @@ def test_assignments_read_well_as_a_data_frame(faithful_draws, faithful):
 
 
 def test_assignments_are_the_same_on_any_number_of_threads(faithful_draws, monkeypatch):
-    from bayesgmm.mixture.threads import limited_to
+    from bayesgmm.data.cores import limited_to
     from bayesgmm.posterior import assignments as module
 
     monkeypatch.setattr(module, "BLOCK_DOUBLES", 4000 * 2 * 9)

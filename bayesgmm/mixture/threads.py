@@ -27,37 +27,13 @@ import llvmlite.binding
 import numba
 from numba.extending import intrinsic
 
-from bayesgmm.data.worker import on_worker
+from bayesgmm.data.cores import available_cores, threads
 
 _lock = Lock()
 _pool: ThreadPoolExecutor | None = None
-_limit: int | None = None
 _interrupted = False
 # What ctypes made for compiled code to call; it must outlive the code.
 _callbacks: list[Any] = []
-
-
-def available_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def threads() -> int:
-    """Threads that one pass may use now."""
-    if on_worker():
-        return 1
-    return available_cores() if _limit is None else _limit
-
-
-@contextmanager
-def limited_to(n: int) -> Iterator[None]:
-    """At most ``n`` threads a pass, in the whole process, while the context lasts."""
-    global _limit
-    before, _limit = _limit, max(1, n)
-    try:
-        yield
-    finally:
-        _limit = before
 
 
 @contextmanager

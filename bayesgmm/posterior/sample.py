@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bayesgmm.arguments import check_choice, check_count
-from bayesgmm.mixture.threads import available_cores, one_for_matrices
+from bayesgmm.data.cores import available_cores
+from bayesgmm.mixture.threads import one_for_matrices
 from bayesgmm.posterior.invariants import weigh_chains
 from bayesgmm.posterior.relabel import METHODS, relabelled
 from bayesgmm.progress import is_watched

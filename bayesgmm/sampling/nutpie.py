@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bayesgmm.data.cores import limited_to
 from bayesgmm.exceptions import SamplingError
 from bayesgmm.graph.compiled import copy_through
 from bayesgmm.graph.in_axes import InAxes, in_axes
-from bayesgmm.mixture.threads import limited_to
 from bayesgmm.progress import progress
 from bayesgmm.record.arviz import chain_and_draw_are_right
 from bayesgmm.record.trees import LOG_POSTERIOR
-from bayesgmm.sampling.run import Chain
+from bayesgmm.sampling.run import Chain, acceptance
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -146,6 +146,7 @@ def _begun(group: Group, settings: Settings, done: Callable[[], None] | None) ->
         cores=group.n_chains if group.density.shared else settings.cores,
         seed=group.seed,
         adaptation="diag",
+        target_accept=acceptance(group.density.size),
         progress_bar=settings.progressbar and done is None,
         progress_callback=None if done is None else count,
         save_warmup=False,
