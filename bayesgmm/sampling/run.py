@@ -12,9 +12,9 @@ from bayesgmm.record.trees import LOG_POSTERIOR, START_MODE
 from bayesgmm.search.problem import Problem
 
 # The acceptance that steps are tuned to, of few parameters and of so many or more. In many dimensions the best is 0.651
-# (Beskos et al. 2013, https://doi.org/10.3150/12-BEJ414): a draw then takes 0.74 of the gradients that it takes at 0.8,
-# and tails have 1.4 times the effective draws a gradient (docs/coordinates.md). Of few parameters it gains nothing, and
-# where a component may lose its rows more draws diverge.
+# (Beskos et al. 2013, https://doi.org/10.3150/12-BEJ414): a draw then takes 0.62 of the gradients that it takes at 0.8,
+# and a gradient is worth 1.2 times the effective draws, 1.5 times of tails (docs/coordinates.md). Of few parameters it
+# gains little, and where a component may lose its rows more draws diverge.
 FEW_ACCEPT, MANY_ACCEPT, MANY = 0.8, 0.65, 100
 
 
