@@ -4,6 +4,8 @@ A failure here says which name is gone, what it was used for and what to do: see
 """
 
 import inspect
+import subprocess
+import sys
 import tomllib
 from functools import reduce
 from importlib import import_module
@@ -150,3 +152,20 @@ def test_packages_with_private_names_have_an_upper_bound(package):
     [bound] = [Version(s.version) for s in dependency.specifier if s.operator == "<"]
     tested = Version(TESTED_WITH[package])
     assert (bound.major, bound.minor) == (tested.major, tested.minor + 1)
+
+
+def test_what_nutpie_has_of_arviz_is_what_arviz_base_has():
+    """It is given arviz_base in ArviZ's place (``bayesgmm/sampling/nutpie.py``), and ArviZ stays what it is."""
+    code = """
+import sys, bayesgmm.sampling.nutpie as adaptor
+nutpie = adaptor._nutpie()
+assert "arviz" not in sys.modules and "matplotlib" not in sys.modules
+import ast, inspect, arviz_base
+from nutpie import sample
+used = {node.attr for node in ast.walk(ast.parse(inspect.getsource(sample)))
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "arviz"}
+assert used and all(hasattr(arviz_base, name) for name in used), used
+import arviz
+assert arviz.__name__ == "arviz" and hasattr(arviz, "plot_trace")
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -8,6 +8,7 @@ Tested with nutpie 0.16.11. ``nutpie.compile_pymc.CompiledPyMCModel`` and its fi
 changes them, ``tests/test_upstream.py`` says so, and the remedy is to follow that class's definition.
 """
 
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -127,9 +128,7 @@ def _run(groups: list[Group], settings: Settings) -> list[Chain]:
 
 def _begun(group: Group, settings: Settings, done: Callable[[], None] | None) -> Any:
     """A sampler at work, which calls ``done`` for every draw, or draws its own bar."""
-    import nutpie
-
-    drawn = 0
+    nutpie, drawn = _nutpie(), 0
 
     def count(chains: list[Any]) -> None:
         nonlocal drawn
@@ -157,9 +156,27 @@ def _begun(group: Group, settings: Settings, done: Callable[[], None] | None) ->
 
 def sink_in(folder: Path) -> Any:
     """Where nutpie writes the draws of some chains as they come."""
-    from nutpie import zarr_store
+    return _nutpie().zarr_store.LocalStore(prefix=str(folder), mkdir=True)
 
-    return zarr_store.LocalStore(prefix=str(folder), mkdir=True)
+
+def _nutpie() -> Any:
+    """The library.
+
+    It imports ArviZ, and thereby Matplotlib, which takes as long as 1,000 draws of four chains, for two functions of
+    ``arviz_base``, which it gets in ArviZ's place (nutpie 0.16.11; ``tests/test_upstream.py``). ArviZ's name is free
+    again before anyone else asks for it.
+    """
+    if "nutpie" not in sys.modules and "arviz" not in sys.modules:
+        import arviz_base
+
+        sys.modules["arviz"] = arviz_base
+        try:
+            import nutpie
+        finally:
+            del sys.modules["arviz"]
+    import nutpie
+
+    return nutpie
 
 
 def _compiled(density: InAxes) -> Any:
