@@ -10,13 +10,14 @@ import nutpie
 import pytest
 import xarray as xr
 from scipy.special import logsumexp, softmax
-from scipy.stats import multivariate_normal
+from scipy.stats import multivariate_normal, norm
 from sklearn.datasets import load_wine
 
 import bayesgmm as bg
 from bayesgmm.exceptions import InvalidArgumentError, MultipleModesWarning
 from bayesgmm.graph.axes import Axes
 from bayesgmm.graph.in_axes import ModeAxes
+from bayesgmm.graph.non_centred import NonCentred
 from bayesgmm.graph.roots import Roots
 from bayesgmm.record.fit import Fit
 from bayesgmm.search.mode import Mode, chains_per_mode, importance_shares, rough_log_evidence, shares
@@ -317,3 +318,26 @@ def test_the_estimator_warns_of_a_highest_density_that_holds_little():
     assert heavy.map_.share > 0.9
     with pytest.raises(InvalidArgumentError, match=r"unknown start .*'dispersed': choose one of 'auto', 'heaviest'"):
         bg.GaussianMixture(2, inference="map", start="dispersed").fit(x)
+
+
+@pytest.mark.parametrize(("finite", "expected"), [(1.0, 0.75), (0.3, 0.75), (0.002, None), (0.0, 0.5)])
+def test_shares_are_known_where_most_draws_have_no_density(finite, expected):
+    """Two Gaussians a hundred sds apart, of 3 : 1; of one's draws and the other's so many are where the density is."""
+    modes = [ModeAxes(np.array([at]), Roots.none(), Axes.of(np.eye(1))) for at in (0.0, 100.0)]
+    edge = norm.ppf(finite)
+
+    def density(q):
+        at, log_share = (0.0, np.log(0.75)) if q[0] < 50 else (100.0, np.log(0.25))
+        return (norm.logpdf(q[0] - at) + log_share if q[0] - at < edge else -np.inf), np.zeros(1)
+
+    share, shape = importance_shares(density, modes, np.random.default_rng(0))
+    assert share.sum() == pytest.approx(1)
+    assert (shape > 0.7).all() == (finite < 0.01)
+    if expected is not None:
+        assert share[0] == pytest.approx(expected, abs=0.03)
+
+
+def test_what_sees_no_mean_from_its_component_adds_no_volume():
+    """Whatever stood in memory before: it was not initialised once, and shares were NaN."""
+    assert NonCentred.none().log_unit == 0
+    np.testing.assert_array_equal(NonCentred.none().outer, np.ones((1, 1)))

@@ -50,7 +50,7 @@ class NonCentred:
     def none(cls) -> "NonCentred":
         """Every mean stays as it is."""
         nothing = np.empty((0, 1), dtype=np.int64)
-        return cls(nothing, nothing, np.empty((0, 1)), np.empty((1, 1)))
+        return cls(nothing, nothing, np.empty((0, 1)), np.ones((1, 1)))
 
     def there(self, q: np.ndarray) -> np.ndarray:
         """What holds e, (..., P), of q (..., P)."""

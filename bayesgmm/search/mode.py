@@ -40,6 +40,8 @@ from bayesgmm.search.low_rank import nearly_round
 from bayesgmm.search.problem import Problem
 
 IMPORTANCE_DRAWS = 2_000
+# Fewer where the density is finite show no tail.
+LEAST_DRAWS = 25
 # Mixtures that agree to this in weights, log scales and means, these in units of the scales, are one.
 SAME_PARAMETERS = 2e-2
 # Of what is roughly so many nats below the best only the rough evidence is known. On breast cancer (569 x 30, K = 2) it
@@ -190,10 +192,15 @@ def importance_shares(
             q = mode.unconstrained(noise)
             proposed = logsumexp([each.log_gaussian(q) for each in modes], axis=0)
         log_density = np.array([density(row)[0] for row in q])
-        ratio = np.where(np.isfinite(log_density), log_density, -np.inf) - proposed
-        # ArviZ takes the negative of the log weights, and gives them back normalised.
-        smoothed, shape[m] = array_stats.psislw(-ratio, r_eff=1.0)
-        log_mass[m] = logsumexp(_unnormalised(ratio, smoothed)) - np.log(draws)
+        ratio = (log_density - proposed)[np.isfinite(log_density)]
+        smoothed, shape[m] = ratio, np.inf
+        if len(ratio) > LEAST_DRAWS:
+            # ArviZ takes the negative of the log weights, and gives them back normalised.
+            normalised, shape[m] = array_stats.psislw(-ratio, r_eff=1.0)
+            smoothed = _unnormalised(ratio, normalised)
+        log_mass[m] = logsumexp(smoothed) - np.log(draws) if len(ratio) else -np.inf
+    if np.isneginf(log_mass).all():  # nothing is known
+        return np.full(len(modes), 1 / len(modes)), shape
     return softmax(log_mass), shape
 
 
