@@ -323,7 +323,7 @@ def test_the_estimator_warns_of_a_highest_density_that_holds_little():
 @pytest.mark.parametrize(("finite", "expected"), [(1.0, 0.75), (0.3, 0.75), (0.002, None), (0.0, 0.5)])
 def test_shares_are_known_where_most_draws_have_no_density(finite, expected):
     """Two Gaussians a hundred sds apart, of 3 : 1; of one's draws and the other's so many are where the density is."""
-    modes = [ModeAxes(np.array([at]), Roots.none(), Axes.of(np.eye(1))) for at in (0.0, 100.0)]
+    modes = [ModeAxes(np.array([at]), Roots.none(), Axes.of(1.1 * np.eye(1))) for at in (0.0, 100.0)]
     edge = norm.ppf(finite)
 
     def density(q):
