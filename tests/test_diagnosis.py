@@ -159,8 +159,9 @@ def test_divergences_small_components_and_near_optima_are_flagged(faithful_draws
 
     def starve(tree):
         tree["posterior"]["weights"][...] = tree["posterior"]["weights"].values * 0 + [0.995, 0.005]
+        tree["posterior"]["means"].loc[{"component": 1}] = [50.0, 50.0]
 
-    assert any("component 1 holds about 1.4 rows" in r for r in bg.diagnose(changed(faithful_draws, starve)).reasons)
+    assert any("component 1 holds about 0.0 rows" in r for r in bg.diagnose(changed(faithful_draws, starve)).reasons)
 
     def near(tree):
         del tree["posterior"].attrs["mode_shares"]
@@ -455,3 +456,56 @@ def test_a_component_on_one_value_is_named_and_the_remedy_works():
     reasons = bg.diagnose(estimate.laplace(200, random_seed=0)).reasons
     [reason] = [reason for reason in reasons if "rests on one value" in reason]
     assert "it is a bound or a code. Leave these rows out, or a." in reason
+
+
+def reasons_of(x, n_components=2, **given):
+    estimate = bg.find_MAP(bg.build_model(x, n_components, **given), random_seed=0, progressbar=False)
+    return bg.diagnose(estimate.laplace(200, random_seed=0)).reasons
+
+
+@pytest.mark.parametrize("n_outliers", [4, 6, 8])
+def test_few_rows_about_a_cluster_are_no_cluster(n_outliers):
+    """More than a shape takes, so that they are not too few; rows of no component's are the remedy, which works."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(300, 3))
+    x[:n_outliers] += 40 * rng.normal(size=(n_outliers, 3))
+    [reason] = [reason for reason in reasons_of(x) if "lie scattered" in reason]
+    assert ", ".join(map(str, range(n_outliers))) in reason
+    assert "noise=True" in reason
+    assert reasons_of(x, 1, noise=True) == ()
+    # As many rows in a place of their own are a small cluster.
+    x[:n_outliers] = 20 + rng.normal(size=(n_outliers, 3))
+    assert not any("lie scattered" in reason for reason in reasons_of(x))
+
+
+@pytest.mark.parametrize(
+    ("third", "named"), [(lambda a: a.sum(axis=1), "x0, x1 and x2"), (lambda a: 2.54 * a[:, 0], "x0 and x2")]
+)
+def test_features_that_determine_one_another_are_named(third, named):
+    a = np.random.default_rng(0).normal(size=(400, 2)) + np.repeat([[0], [4]], 200, 0)
+    [reason] = reasons_of(np.c_[a, third(a)])
+    assert f"{named} determine one another" in reason
+    assert reasons_of(a) == ()
+
+
+def test_a_flat_cluster_of_many_rows_has_not_collapsed_and_is_no_conflict():
+    rng = np.random.default_rng(0)
+    needle = np.concatenate([rng.normal(size=(150, 4)) * [1e-4, 1, 1, 1], rng.normal(size=(150, 4)) + 6])
+    far = rng.normal(size=(300, 2)) + 1e5 * np.array([(0, 0), (1, 0), (0, 1)])[np.arange(300) // 100]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", CollapsedComponentWarning)
+        assert reasons_of(needle) == ()
+        assert reasons_of(far, 3) == ()
+    # What the floor of float64 widens is a conflict: a million sds apart.
+    with pytest.warns(CollapsedComponentWarning):
+        reasons = reasons_of((far - far.round(-5)) + 10 * far.round(-5), 3)
+    assert any("contradict the prior of the covariances" in reason and "reference=" in reason for reason in reasons)
+
+
+def test_values_with_many_digits_are_no_fine_step():
+    """53 of Old Faithful's durations in another table are 4 minutes to seven digits, others sixtieths of a minute."""
+    rng = np.random.default_rng(0)
+    minutes = np.concatenate([np.full(60, 4.0), (rng.normal(2, 0.3, size=120) * 60).round() / 60])
+    x = np.c_[rng.normal(size=180) + 5 * (minutes > 3), minutes.round(7)]
+    with pytest.warns(CollapsedComponentWarning):
+        assert any("rests on one value of x1, 4, which 100% of its rows have" in reason for reason in reasons_of(x))

@@ -12,6 +12,8 @@ from bayesgmm.mixture.mixture import Mixture
 COLLAPSED_WIDTH = 1e-3
 # Directions that the data themselves lack count as theirs: the ridge keeps the ratio finite there.
 RIDGE = 1e-14
+# A width is shown by so many times as many different rows as a shape takes, whose own least is this part of it.
+SHOWN_BY, SHOWN_SPREAD = 3, 0.5
 # A row is a component's own if it is more probable than not.
 OWN = 0.5
 
@@ -27,6 +29,26 @@ def narrowest(covariance: np.ndarray, x: np.ndarray) -> tuple[float, np.ndarray]
     to_round = _to_round(x)
     values, vectors = np.linalg.eigh(to_round @ covariance @ to_round.T)
     return float(np.sqrt(max(values[0], 0.0))), to_round.T @ vectors[:, 0]
+
+
+def collapsed(mixture: Mixture, x: np.ndarray) -> np.ndarray:
+    """Whether a component is narrower than any of the data's rows of its own show, (K,) bool."""
+    narrow = widths(mixture, x) < COLLAPSED_WIDTH
+    return np.array([n and not shown(mixture, x, k) for k, n in enumerate(narrow)])
+
+
+def shown(mixture: Mixture, x: np.ndarray, component: int) -> bool:
+    """Whether a component's own rows are as wide as it is in the direction in which they are least, and are not few.
+
+    A cluster may be as flat as that, or clusters so far apart that each is narrow beside them all. What collapsed is on
+    few rows, which any plane meets, or on rows of one value.
+    """
+    own = np.unique(x[own_rows(mixture, x, component)], axis=0)
+    if len(own) < SHOWN_BY * (x.shape[1] + 1):
+        return False
+    to_round = _to_round(x)
+    least = np.linalg.eigvalsh(np.atleast_2d(np.cov(to_round @ own.T)))[0]
+    return bool(np.sqrt(max(least, 0.0)) > SHOWN_SPREAD * widths(mixture, x)[component])
 
 
 def _to_round(x: np.ndarray) -> np.ndarray:

@@ -13,17 +13,21 @@ https://doi.org/10.1214/06-BA129.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from bayesgmm.mixture import log_cholesky
+from bayesgmm.mixture.mixture import Mixture
+from bayesgmm.model.em import expectation
 from bayesgmm.model.prior import VARIANCE_SHAPE, Prior
 from bayesgmm.model.within import WithinPrior
 from bayesgmm.record.fit import Fit
 
 # Draws of which the covariances' scales are taken.
 MOST_DRAWS = 200
+# A component is as its rows are, whatever the prior, up to this.
+PULLED = 1.5
 # Points, and spreads, of the quadrature of a scale's distribution function.
 POINTS, FAR = 10_001, 10.0
 
@@ -140,6 +144,26 @@ def _around(fit: Fit, y: np.ndarray) -> np.ndarray:
     if not fit.covariance.correlated:
         return -np.log(np.exp(2 * (around[:, None] - y)).mean(axis=-1))
     return np.log(fit.n_features / np.array([log_cholesky.precision_trace(*o) for o in zip(y, around, strict=True)]))
+
+
+def pull(fit: Fit) -> float:
+    """How many times as wide, or as narrow, a component is as its own rows in some direction, at the most.
+
+    Of the posterior means of components with a row or more; infinite where rows have no width in a direction.
+    """
+    draws = fit.mixture.thinned(MOST_DRAWS)
+    noise = None if draws.noise is None else replace(draws.noise, share=np.mean(draws.noise.share))
+    mean = Mixture(draws.weights.mean(axis=0), draws.means.mean(axis=0), draws.full_covariances.mean(axis=0), noise)
+    statistics = expectation(mean, fit.table.counted)
+    _, scatter = statistics.moments(mean.means, mean.covariances)
+    furthest = 1.0
+    for covariance, own, count in zip(mean.covariances, scatter, statistics.counts, strict=True):
+        if count >= 1:
+            whitener = np.linalg.inv(np.linalg.cholesky(covariance))
+            shares = np.maximum(np.linalg.eigvalsh(whitener @ own @ whitener.T / count)[[0, -1]], 0.0)
+            with np.errstate(divide="ignore"):
+                furthest = max(furthest, *np.sqrt(shares), *(1 / np.sqrt(shares)))
+    return float(furthest)
 
 
 def _median(fit: Fit, name: str) -> np.ndarray:

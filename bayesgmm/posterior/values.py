@@ -16,6 +16,11 @@ from bayesgmm.record.fit import Fit
 LEAST_VALUES = 3
 # A component rests on one value of a feature if more of its rows than this have it, and there are as many as these.
 SAME_VALUE, LEAST_ROWS = 0.8, 3
+# Features determine one another if a weighted sum of them, standardised, has a smaller standard deviation; those take
+# part in it whose weight is this part of the largest.
+DETERMINED, TAKES_PART = 1e-6, 0.01
+# A recording step that is so small a part of a feature's standard deviation explains no equal values.
+FINE = 1e-4
 # The second commonest of rounded values has a larger part of the commonest's rows than this: 0.45 of iris' widths.
 SPIKE = 0.3
 
@@ -23,23 +28,25 @@ SPIKE = 0.3
 def of_values(fit: Fit) -> Iterator[Check]:
     """All of them; of a code nothing more is said."""
     yield _one_value(fit)
-    codes = _fewest_values(fit)
+    codes, redundant = _fewest_values(fit), _determined(fit)
     yield codes
+    yield redundant
     if codes.passed:
         features = described(fit)
         yield features
-        yield at_a_gaussians_distances(fit, alone=features.passed)
+        if redundant.passed:  # else distances are those of a direction without width, too
+            yield at_a_gaussians_distances(fit, alone=features.passed)
 
 
 def _one_value(fit: Fit) -> Check:
-    """Whether a component rests on equal values of a feature without a recording step.
+    """Whether a component rests on equal values of a feature that no recording step explains.
 
-    So do rounded values of which a logarithm, say, was taken, which put them at uneven distances.
+    So do rounded values of which a logarithm, say, was taken, which put them at uneven distances; and fractions, as of
+    a minute, that were written with many digits.
     """
     x = fit.x
-    tied = [
-        int(j) for j in np.flatnonzero(fit.table.rounding == 0) if np.unique(x[:, j], equal_nan=False).size < len(x)
-    ]
+    fine = np.sqrt(12 * fit.table.rounding) <= FINE * np.nanstd(x, axis=0)
+    tied = [int(j) for j in np.flatnonzero(fine) if np.unique(x[:, j], equal_nan=False).size < len(x)]
     found = [
         _commonest(x[:, j], own, component=k, feature=j)
         for mixture in fit.mixture.thinned(3)
@@ -81,6 +88,26 @@ def _fewest_values(fit: Fit) -> Check:
         "Gaussian describes, and components are drawn to its values. Leave it out, and compare the clusters with it "
         "afterwards.",
     )  # fmt: skip
+
+
+def _determined(fit: Fit) -> Check:
+    """Whether a feature is a sum of others, or one of them in other units."""
+    rows = fit.x[~np.isnan(fit.x).any(axis=1)]
+    least, members = 1.0, np.empty(0, dtype=np.int64)
+    if len(rows) > fit.n_features > 1 and (rows.std(axis=0) > 0).all():
+        standardised = (rows - rows.mean(axis=0)) / rows.std(axis=0)
+        _, widths, directions = np.linalg.svd(standardised / np.sqrt(len(rows)), full_matrices=False)
+        least, share = float(widths[-1]), np.abs(directions[-1])
+        members = np.flatnonzero(share > TAKES_PART * share.max())
+
+    def sentence() -> str:
+        names = [fit.features[int(j)] for j in members]
+        return (
+            f"{', '.join(names[:-1])} and {names[-1]} determine one another: a weighted sum of them is the same for "
+            "all rows. Nothing can be learned of the spread in that direction. Leave one of them out."
+        )
+
+    return Check("least width of all rows", least, DETERMINED, least >= DETERMINED, sentence=sentence)
 
 
 class _Commonest(NamedTuple):

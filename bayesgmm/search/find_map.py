@@ -24,7 +24,7 @@ from bayesgmm.exceptions import (
 from bayesgmm.graph.backends import check_backend
 from bayesgmm.mixture.mixture import Mixture
 from bayesgmm.mixture.threads import one_for_matrices
-from bayesgmm.mixture.widths import COLLAPSED_WIDTH, against_collapse, named_rows, own_rows, widths
+from bayesgmm.mixture.widths import against_collapse, collapsed, named_rows, own_rows, widths
 from bayesgmm.model.specification import Specification
 from bayesgmm.progress import progress
 from bayesgmm.search.ascents import LEAST_STARTS, Ascents
@@ -212,7 +212,7 @@ def _warn_if_not_converged(optimum: Optimum) -> None:
 
 def _warn_if_collapsed(mixture: Mixture, x: np.ndarray, specification: Specification) -> None:
     width = widths(mixture, x)
-    for k in np.flatnonzero(width < COLLAPSED_WIDTH):
+    for k in np.flatnonzero(collapsed(mixture, x)):
         rows = named_rows(own_rows(mixture, x, int(k)))
         where = f"on rows {rows}" if rows else "where it has no row to itself"
         warnings.warn(

@@ -30,7 +30,7 @@ from bayesgmm.mixture import kernel
 from bayesgmm.mixture.elementary import jit
 from bayesgmm.mixture.mixture import Mixture
 from bayesgmm.mixture.threads import raise_interrupt
-from bayesgmm.mixture.widths import COLLAPSED_WIDTH, widths
+from bayesgmm.mixture.widths import collapsed
 from bayesgmm.model.covariance import CovarianceType
 from bayesgmm.model.em import EMPTY_COUNT
 from bayesgmm.model.frame import BESIDE_ROUNDING, FLOOR, lower, root_beside
@@ -151,7 +151,7 @@ class Likelihood:
         """The components that rest on the floor in some direction, or have no width to speak of there."""
         units = np.sqrt(self.floor)
         least = np.linalg.eigvalsh(mixture.full_covariances / np.outer(units, units))[:, 0]
-        narrow = widths(mixture, self.table.counted.filled) < COLLAPSED_WIDTH
+        narrow = collapsed(mixture, self.table.counted.filled)
         return tuple(int(k) for k in np.flatnonzero((least < AT_FLOOR) | narrow))
 
 
