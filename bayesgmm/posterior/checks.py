@@ -10,7 +10,7 @@ from bayesgmm.posterior.components import of_components
 from bayesgmm.posterior.conflict import PULLED, Tail, pull, tails
 from bayesgmm.posterior.elsewhere import of_these_rows, single
 from bayesgmm.posterior.occupied import allocated, split_r_hat
-from bayesgmm.posterior.values import of_values
+from bayesgmm.posterior.values import of_the_mixture, of_the_table
 from bayesgmm.record.fit import Fit
 from bayesgmm.record.provenance import NEARLY_ALL, percentages
 from bayesgmm.record.starts import FOUND_OFTEN, Starts
@@ -49,10 +49,12 @@ def checks(fit: Fit) -> Iterator[Check]:
         yield _importance(fit.provenance.pareto_k)
     if fit.provenance.method in ("adopted", "given"):
         yield of_these_rows(fit)
+    one_value, codes, redundant = of_the_table(fit)
+    yield from (one_value, codes, redundant)
     yield from _modes(fit)
     yield from _priors(fit)
     yield from of_components(fit)
-    yield from of_values(fit)
+    yield from of_the_mixture(fit, codes, redundant)
 
 
 def _importance(pareto_k: float) -> Check:

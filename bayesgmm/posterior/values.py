@@ -25,12 +25,13 @@ FINE = 1e-4
 SPIKE = 0.3
 
 
-def of_values(fit: Fit) -> Iterator[Check]:
-    """All of them; of a code nothing more is said."""
-    yield _one_value(fit)
-    codes, redundant = _fewest_values(fit), _determined(fit)
-    yield codes
-    yield redundant
+def of_the_table(fit: Fit) -> tuple[Check, Check, Check]:
+    """Of values that no mixture describes, whatever its components: the cause of much that others find."""
+    return _one_value(fit), _fewest_values(fit), _determined(fit)
+
+
+def of_the_mixture(fit: Fit, codes: Check, redundant: Check) -> Iterator[Check]:
+    """Of what the mixture describes badly; of a code nothing more is said."""
     if codes.passed:
         features = described(fit)
         yield features
