@@ -137,11 +137,7 @@ class Predictions(FittedCard):
         """What a function of a mixture and rows gives of rows that are not in memory, as a dask array."""
         check_is_fitted(self)
         features = self._point.features
-        return (
-            Blocks.of(X)
-            .of_features(features)
-            .lazily(partial(_checked, function, self._mixture, features), width, dtype)
-        )
+        return Blocks.of(X, features).lazily(partial(_checked, function, self._mixture, features), width, dtype)
 
     def fit_predict(
         self,
@@ -216,7 +212,7 @@ class Predictions(FittedCard):
             x = self._new_rows(X)
             return float(self._point.mixture.log_density(x).sum()), len(x)
         features = self._point.features
-        blocks = Blocks.of(X).of_features(features)
+        blocks = Blocks.of(X, features)
         total = blocks.total(partial(_checked, _sum_of_log_density, self._point.mixture, features))
         return float(total), blocks.n_rows
 

@@ -209,7 +209,7 @@ def test_impute_draws_what_was_not_seen_and_leaves_the_rest(dt, gappy):
 
 
 def test_impute_completes_new_rows_by_name(dt):
-    new = pl.DataFrame({"waiting": [80.0, None], "n": [1, 2], "eruptions": [None, 2.0]})
+    new = pl.DataFrame({"waiting": [80.0, None], "n": ["a", "b"], "eruptions": [None, 2.0]})
     completed = bg.impute(dt, new, draws=50, progressbar=False)
     assert completed["x"].sel(feature="eruptions").values[:, 1].tolist() == [2.0] * 50
     assert completed["x"].sel(feature="eruptions").mean("draw").values[0] == pytest.approx(4.2, abs=0.4)

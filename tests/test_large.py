@@ -195,12 +195,14 @@ def test_assignments_are_lazy_and_the_same(x, in_memory):
 
 
 def test_columns_of_a_frame_are_taken_by_name(x):
-    frame = dd.from_pandas(pd.DataFrame(x, columns=FEATURES).assign(c=1.0)[["c", "b", "a"]], npartitions=2)
+    frame = dd.from_pandas(pd.DataFrame(x, columns=FEATURES).assign(c="-")[["c", "b", "a"]], npartitions=2)
     gmm = bg.GaussianMixture(2, n_init=2, inference="map", random_state=1).fit(frame[["a", "b"]])
     np.testing.assert_allclose(gmm.score_samples(frame).compute(), gmm.score_samples(pd.DataFrame(x, columns=FEATURES)))
     assert list(gmm.feature_names_in_) == FEATURES
-    with pytest.raises(InvalidDataError, match="was fitted to 2"):
+    with pytest.raises(InvalidDataError, match=r"was fitted to 2.*it has no column 'b'"):
         gmm.predict(frame[["a", "c"]])
+    with pytest.raises(InvalidDataTypeError, match="non-numeric columns: 'b'"):
+        gmm.predict(frame.assign(b="-"))
 
 
 def test_a_tree_keeps_the_rows_at_hand(x, tmp_path):

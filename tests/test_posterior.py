@@ -3,6 +3,7 @@
 from itertools import permutations, product
 
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 from conftest import draw_rows, random_mixture
@@ -10,7 +11,7 @@ from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 
 import bayesgmm as bg
-from bayesgmm.exceptions import InvalidArgumentError, InvalidDataError, ModelError
+from bayesgmm.exceptions import InvalidArgumentError, InvalidDataError, InvalidDataTypeError, ModelError
 from bayesgmm.mixture.labels import ecr, stephens
 
 
@@ -231,9 +232,28 @@ def test_new_rows_are_taken_by_name_wherever_they_are_asked_for(faithful_draws, 
     for columns in (1, 3):
         with pytest.raises(InvalidDataError, match=f"X has {columns} features"):
             bg.assignments(faithful_draws, np.zeros((2, columns)))
-    more = faithful.assign(note=1.0)[["note", "waiting", "eruptions"]]
     expected = bg.assignments(faithful_draws, faithful.to_numpy())["probability"].values
-    np.testing.assert_array_equal(bg.assignments(faithful_draws, more)["probability"], expected)
+    for note in (1.0, "as seen from the road"):
+        more = faithful.assign(note=note)[["note", "waiting", "eruptions"]]
+        np.testing.assert_array_equal(bg.assignments(faithful_draws, more)["probability"], expected)
+        density = bg.density(faithful_draws, faithful.to_numpy())["density"]
+        np.testing.assert_array_equal(bg.density(faithful_draws, more)["density"], density)
+        odd = bg.anomaly(faithful_draws, faithful.to_numpy(), random_seed=1)["log_density"]
+        np.testing.assert_array_equal(bg.anomaly(faithful_draws, more, random_seed=1)["log_density"], odd)
+    with pytest.raises(InvalidDataTypeError, match=r"non-numeric columns: 'waiting'\. Drop them"):
+        bg.assignments(faithful_draws, more.astype({"waiting": str}))
+    with pytest.raises(InvalidDataError, match="no column 'waiting'"):
+        bg.assignments(faithful_draws, more.drop(columns="waiting"))
+
+
+def test_names_that_a_mixture_of_an_array_has_are_names():
+    """Other names beside such an array's features are no names: their columns go by position."""
+    x = np.random.default_rng(4).normal(size=(60, 2)) * [1, 5]
+    dt = bg.find_MAP(bg.build_model(x, 1), n_init=1, random_seed=0).laplace(20, random_seed=0)
+    expected = bg.density(dt, x)["density"]
+    named = pd.DataFrame({"note": "-", "x1": x[:, 1], "x0": x[:, 0]})
+    np.testing.assert_array_equal(bg.density(dt, named)["density"], expected)
+    np.testing.assert_array_equal(bg.density(dt, pd.DataFrame(x, columns=["a", "b"]))["density"], expected)
 
 
 def test_the_default_of_intervals_is_arvizs(faithful_draws):

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from bayesgmm.data.checks import positions
+from bayesgmm.data.checks import other_features, places
 from bayesgmm.data.cores import one_of_many, threads
 from bayesgmm.data.reading import listed
 from bayesgmm.exceptions import ClusterError, InvalidDataError, InvalidDataTypeError, MissingPackageError
@@ -62,8 +62,10 @@ class Blocks:
     names: tuple[str, ...] | None = None
 
     @classmethod
-    def of(cls, X: Any) -> "Blocks":
-        """The blocks of what :func:`are_elsewhere`.
+    def of(cls, X: Any, features: Sequence[str] | None = None) -> "Blocks":
+        """The blocks of what :func:`are_elsewhere`; if they were fitted, of ``features`` alone, in their order.
+
+        They are columns of these names, whatever others there are; without names, all columns.
 
         Raises
         ------
@@ -79,6 +81,9 @@ class Blocks:
         names = None
         if hasattr(X, "columns"):
             names = tuple(str(name) for name in X.columns)
+            chosen = None if features is None else places(names, tuple(features))
+            if chosen is not None:
+                X, names = X.iloc[:, chosen], tuple(names[j] for j in chosen)
             bad = [name for name, kind in zip(names, X.dtypes, strict=True) if kind.kind not in "fiub"]
             if bad:
                 raise InvalidDataTypeError(
@@ -95,6 +100,8 @@ class Blocks:
             X = X.compute_chunk_sizes()
         if len(X.chunks[1]) > 1:
             X = X.rechunk({1: -1})
+        if features is not None and X.shape[1] != len(features):
+            raise InvalidDataError(other_features(X.shape[1], tuple(features)) + "give one column for each.")
         return cls(X.astype(np.float64), names)
 
     @property
@@ -119,25 +126,6 @@ class Blocks:
             return get_client()
         except (ImportError, ValueError):
             return None
-
-    def of_features(self, features: Sequence[str]) -> "Blocks":
-        """The blocks with the columns of these names, in their order; without names, all columns.
-
-        Raises
-        ------
-        InvalidDataError
-        """
-        given = tuple(features)
-        named = self.names is not None and given != positions(len(given))
-        if named and set(given) <= set(self.names or ()):
-            chosen = [(self.names or ()).index(name) for name in given]
-            return Blocks(self.array[:, chosen].rechunk({1: -1}), given)
-        if named or self.n_features != len(given):
-            raise InvalidDataError(
-                f"X has {self.n_features} features ({listed(list(self.names or positions(self.n_features)), 10)}), but "
-                f"the mixture was fitted to {len(given)} ({listed(list(given), 10)}): give these."
-            )
-        return self
 
     def lazily(self, function: Callable[..., Any], width: int | None = None, dtype: Any = np.float64) -> Any:
         """What ``function`` gives of every block, (n, ``width``) or (n,), as a dask array that is not computed yet."""

@@ -1,5 +1,6 @@
 """What a table has to be before anything is made of it, each with a sentence for where it is not."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,11 +34,35 @@ def positions(n_features: int) -> tuple[str, ...]:
     return tuple(f"x{j}" for j in range(n_features))
 
 
-def other_features(values: np.ndarray, features: tuple[str, ...]) -> str:
+def other_features(n_features: int, features: tuple[str, ...]) -> str:
     """How a mismatch of features begins to be said."""
     return (
-        f"X has {values.shape[1]} features, but the mixture was fitted to {len(features)} features "
+        f"X has {n_features} features, but the mixture was fitted to {len(features)} features "
         f"({listed(list(features), 10)}): "
+    )
+
+
+def places(names: Sequence[str] | None, features: tuple[str, ...]) -> list[int] | None:
+    """Where the fitted features stand among a frame's columns, by name; None where they go by position.
+
+    That is where X has no names, or the mixture was fitted to an array and these are not the names it gave.
+
+    Raises
+    ------
+    InvalidDataError
+        A column is not there.
+    """
+    if names is None:
+        return None
+    missing = [repr(name) for name in features if name not in names]
+    if not missing:
+        return [names.index(name) for name in features]
+    if features == positions(len(features)):
+        return None
+    raise InvalidDataError(
+        other_features(len(names), features) + f"it has no column {listed(missing)}, but "
+        f"{listed([repr(name) for name in names], 10)}. Rename its columns, or pass X.to_numpy() to take them by "
+        "position."
     )
 
 

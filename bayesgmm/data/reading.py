@@ -1,6 +1,7 @@
 """A table of numbers from whatever holds one: an array, a list, a data frame of any kind."""
 
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -8,8 +9,10 @@ import numpy as np
 from bayesgmm.exceptions import InMemoryWarning, InvalidDataError, InvalidDataTypeError
 
 
-def read(X: Any) -> tuple[np.ndarray, tuple[str, ...] | None]:
+def read(X: Any, places: Sequence[int] | None = None) -> tuple[np.ndarray, tuple[str, ...] | None]:
     """The values of ``X`` as float64 (N, D), and its columns' names where it has any.
+
+    Of a data frame only the columns at ``places``, in their order, are read, and others may hold what they will.
 
     Raises
     ------
@@ -19,7 +22,7 @@ def read(X: Any) -> tuple[np.ndarray, tuple[str, ...] | None]:
         Not two-dimensional, or repeated column names.
     """
     X = _in_memory(X)
-    frame = _from_frame(X)
+    frame = _from_frame(X, places)
     return frame if frame is not None else (_from_array(X), None)
 
 
@@ -60,7 +63,7 @@ def listed(items: list[str], most: int = 5) -> str:
     return shown if len(items) <= most else f"{shown} and {len(items) - most} more"
 
 
-def _from_frame(X: Any) -> tuple[np.ndarray, tuple[str, ...]] | None:
+def _from_frame(X: Any, places: Sequence[int] | None) -> tuple[np.ndarray, tuple[str, ...]] | None:
     """A data frame of any kind that narwhals reads (pandas, Polars, PyArrow), or None for anything else."""
     names = column_names(X)
     if names is None:
@@ -74,8 +77,9 @@ def _from_frame(X: Any) -> tuple[np.ndarray, tuple[str, ...]] | None:
     if not isinstance(frame, nw.DataFrame):
         return None
     # By position: pandas' names need not be strings.
-    columns, bad = [], []
-    for name, column in zip(names, frame.iter_columns(), strict=True):
+    columns, bad, every = [], [], list(frame.iter_columns())
+    chosen = range(len(names)) if places is None else places
+    for name, column in ((names[j], every[j]) for j in chosen):
         values = _nan_for_na(column.to_numpy())
         numeric = column.dtype.is_numeric() or column.dtype == nw.Boolean
         # Of a column of which no value is there the type says nothing.
@@ -90,7 +94,7 @@ def _from_frame(X: Any) -> tuple[np.ndarray, tuple[str, ...]] | None:
             f"non-numeric columns: {listed([repr(c) for c in bad])}. Drop them, encode them as numbers, "
             "or choose the numeric columns only."
         )
-    return np.column_stack(columns) if columns else np.empty((len(frame), 0)), tuple(names)
+    return np.column_stack(columns) if columns else np.empty((len(frame), 0)), tuple(names[j] for j in chosen)
 
 
 def _nan_for_na(values: np.ndarray) -> np.ndarray:

@@ -13,12 +13,12 @@ import numpy as np
 
 from bayesgmm.arguments import check_choice
 from bayesgmm.data.blocks import are_elsewhere
-from bayesgmm.data.checks import check_sample_weight, check_spread, finite, other_features, positions
+from bayesgmm.data.checks import check_sample_weight, check_spread, finite, other_features, places, positions
 from bayesgmm.data.errors import read_errors
 from bayesgmm.data.gaps import filled
 from bayesgmm.data.known import read_labels
 from bayesgmm.data.observations import Observations, Rows
-from bayesgmm.data.reading import listed, read, row_names
+from bayesgmm.data.reading import column_names, read, row_names
 from bayesgmm.data.resolution import check_resolution
 from bayesgmm.exceptions import InvalidDataError
 
@@ -127,28 +127,18 @@ class Table:
     def like(cls, X: Any, features: Sequence[str], *, gaps: bool = False) -> "Table":
         """Read new rows of ``features``, as every function here that takes new data does.
 
-        A data frame's columns are taken by name, whatever their order and however many more there are; a frame that
-        lacks one of them is an error. What has no names, an array or a mixture that was fitted to one, goes by position
-        and needs one column for each feature.
+        A data frame's columns are taken by name, whatever their order and whatever others there are, which are not
+        read; a frame that lacks one of them is an error. What has no names, an array or a mixture that was fitted to
+        one, goes by position and needs one column for each feature.
 
         Raises
         ------
         InvalidDataTypeError, InvalidDataError
         """
-        values, names = read(X)
         given = tuple(features)
-        if names is None or given == positions(len(given)):
-            if values.shape[1] != len(given):
-                raise InvalidDataError(other_features(values, given) + "give one column for each.")
-        elif names != given:
-            missing = [repr(name) for name in given if name not in names]
-            if missing:
-                raise InvalidDataError(
-                    other_features(values, given) + f"it has no column {listed(missing)}, but "
-                    f"{listed([repr(name) for name in names], 10)}. Rename its columns, or pass X.to_numpy() to take "
-                    "them by position."
-                )
-            values = values[:, [names.index(name) for name in given]]
+        values, _ = read(X, places(column_names(X), given))
+        if values.shape[1] != len(given):
+            raise InvalidDataError(other_features(values.shape[1], given) + "give one column for each.")
         return cls(finite(values, given, gaps), given, row_names(X), gaps=gaps)
 
     # Its shape ------------------------------------------------------------------------------------------------------

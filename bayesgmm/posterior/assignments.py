@@ -93,7 +93,7 @@ def assignments(
     ci_prob = check_ci_prob(ci_prob)
     fit = Fit.of(dt)
     if are_elsewhere(X):
-        blocks, width = Blocks.of(X).of_features(fit.features), fit.mixture.n_components
+        blocks, width = Blocks.of(X, fit.features), fit.mixture.n_components
         stacked = blocks.lazily(partial(_stacked, fit.mixture, fit.features, ci_prob), 4 * width + 1)
         columns = [stacked[:, i * width : (i + 1) * width].rechunk({1: -1}) for i in range(4)]
         mean, sd, lower, upper = columns

@@ -154,7 +154,9 @@ def _table(
     if X is not None:
         table = Table.of(X) if named is None else Table.like(X, named)
         if table.n_features != n_features:
-            raise InvalidDataError(other_features(table.values, positions(n_features)) + "give one column for each.")
+            raise InvalidDataError(
+                other_features(table.n_features, positions(n_features)) + "give one column for each."
+            )
         return table, None
     for group in ("observed_data", "constant_data"):
         found = _rows_in(tree[group].dataset, n_features) if group in tree else []
