@@ -7,11 +7,13 @@ import pandas as pd
 import pymc as pm
 import pytest
 from conftest import draw_rows
+from matplotlib.colors import same_color
 from sklearn.datasets import load_iris
 
 import bayesgmm as bg
 from bayesgmm.exceptions import InvalidArgumentError, InvalidDataError, InvalidPriorError, ModelError, StorageError
 from bayesgmm.record.fit import Fit
+from bayesgmm.reports.selection import Criteria
 from bayesgmm.selection import posteriors
 from bayesgmm.selection.ladder import Ladder
 from bayesgmm.selection.posteriors import leave_one_out
@@ -266,17 +268,38 @@ def test_models_are_taken_by_either_name(sampled):
 
 def test_the_picture_has_a_line_for_every_structure_and_rings_the_best(selections, sampled):
     ax = bg.plot_selection(selections["faithful"], criterion="icl")
-    assert ax.get_ylabel() == "ICL above the best, log above 10"
-    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["spherical", "diag", "tied", "full"]
+    assert ax.get_ylabel() == "ICL above the ring's, log beyond 10"
+    said = ["spherical", "diag", "tied", "full", "ranks first", "few rows in a component: ranked as if higher"]
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == said
     table = selections["faithful"].table
     ring = ax.get_lines()[-1]
     assert ring.get_xdata()[0] == table["n_components"].iloc[int(table["icl"].argmin())]
     words = [text.get_text() for text in bg.plot_selection(sampled.fit()).get_legend().get_texts()]
-    assert words == ["full", "\u22122 log evidence, \u00b1 2 se", "\u22122 elpd, \u00b1 2 se"]
+    assert words == ["full", "ranks first", "\u22122 log evidence, \u00b1 2 se", "\u22122 elpd, \u00b1 2 se"]
     with pytest.raises(ModelError, match="did not come from a selection"):
         bg.plot_selection(sampled.posteriors[2, "full"])
     with pytest.raises(InvalidArgumentError, match="criterion"):
         bg.plot_selection(sampled, criterion="dic")
+
+
+def test_the_picture_has_the_criterion_itself_and_open_points_where_others_rank_before():
+    """Two rows that lie close make a BIC of which the picture has no less than the table, and which ranks behind."""
+    table = pd.DataFrame(
+        {
+            "n_components": [2, 3, 1], "covariance_type": "full", "bic": [100.0, 94.0, 140.0], "icl": 0.0, "aic": 0.0,
+            "spurious_penalty": [0.0, 9.0, 0.0], "sound": True, "elpd_diff": np.nan, "elpd_diff_se": np.nan,
+            "log_evidence": np.nan, "log_evidence_se": np.nan,
+        }
+    )  # fmt: skip
+    ax = Criteria(table, "bic").draw()
+    every, few, *_, ring = ax.get_lines()
+    np.testing.assert_array_equal(every.get_xydata(), [[1, 40], [2, 0], [3, -6]])
+    np.testing.assert_array_equal(few.get_xydata(), [[3, -6]])
+    assert not same_color(few.get_markerfacecolor(), every.get_markerfacecolor())
+    np.testing.assert_array_equal(ring.get_xydata(), [[2, 0]])
+    ticks = [text.get_text() for text in ax.get_yticklabels()]
+    assert ticks == ["\u22125", "0", "5", "10"]
+    assert "few rows in a component: ranked as if higher" in [text.get_text() for text in ax.get_legend().get_texts()]
 
 
 def test_rows_with_weights_have_no_leave_one_out(faithful):

@@ -139,8 +139,8 @@ def _of_selection(found: Findings) -> Iterator[Plan]:
     if found.selection is not None:
         yield Plan(
             "selection", "The models that were compared",
-            "BIC of every model above the best, by number of components and covariance structure; the table has the "
-            "numbers.",
+            "BIC of every model above that of the first in rank, by number of components and covariance structure; the "
+            "table has the numbers.",
             found.selection,
         )  # fmt: skip
 

@@ -24,7 +24,7 @@ LINEAR = 10.0
 
 @dataclass(frozen=True, eq=False)
 class Criteria:
-    """Criteria of models, each as what it is above its own best, on the scale of -2 log density.
+    """Criteria of models, each as what it is above that of the first in rank, on the scale of -2 log density.
 
     Parameters
     ----------
@@ -37,10 +37,19 @@ class Criteria:
     criterion: str
 
     @property
-    def _above(self) -> np.ndarray:
-        values = (self.table[self.criterion] + self.table["spurious_penalty"]).to_numpy(dtype=float)
+    def _values(self) -> np.ndarray:
+        return self.table[self.criterion].to_numpy(dtype=float)
+
+    @property
+    def _penalty(self) -> np.ndarray:
+        return self.table["spurious_penalty"].to_numpy(dtype=float)
+
+    @property
+    def _first(self) -> int:
+        """The place of the model that ranks first, with the penalties of all."""
         # Where a component has collapsed the likelihood is an artefact.
-        return values - np.min(values, where=self._sound | ~self._sound.any(), initial=np.inf)
+        counts = self._sound | ~self._sound.any()
+        return int(np.argmin(np.where(counts, self._values + self._penalty, np.inf)))
 
     @property
     def _sound(self) -> np.ndarray:
@@ -50,7 +59,8 @@ class Criteria:
         ax = new_axes((7.0, 4.2)) if ax is None else ax
         every = list(HOLDS)
         names = [name for name in every if (self.table["covariance_type"] == name).any()]
-        above = self._above
+        above = self._values - self._values[self._first]
+        few = self._penalty > 0
         ax.axhspan(0, BARE_MENTION, color=behind(), linewidth=0, zorder=0)
         for name in names:
             colour = colours(len(every))[every.index(name)]  # whatever else was compared
@@ -58,18 +68,22 @@ class Criteria:
             k, value = self.table["n_components"].to_numpy()[own], above[own]
             order = np.argsort(k)
             ax.plot(k[order], value[order], "-o", color=colour, markersize=4, linewidth=1.2, label=name, zorder=2)
+            ax.plot(k[few[own]], value[few[own]], "o", color=colour, markerfacecolor=paper(), markersize=4, zorder=2)
             self._sampled(ax, own, colour)
         if not self._sound.any():
             ax.text(
                 0.5, 0.5, "no model is sound: in each one a component collapsed", ha="center", transform=ax.transAxes
             )
-        if self._sound.any():
-            best = self.table["n_components"].iloc[int(np.argmin(np.where(self._sound, above, np.inf)))]
-            ax.plot(best, 0, "o", markersize=12, markerfacecolor="none", markeredgecolor=ink(), zorder=4)
-        words = f"{self.criterion.upper()} above the best"
-        if np.max(above, where=self._sound, initial=0.0) > LINEAR:
+        else:
+            first = self.table["n_components"].iloc[self._first]
+            ax.plot(first, 0, "o", markersize=12, markerfacecolor="none", markeredgecolor=ink(), zorder=4)
+        words = f"{self.criterion.upper()} above the ring's"
+        if np.max(np.abs(above), where=self._sound, initial=0.0) > LINEAR:
             ax.set_yscale("symlog", linthresh=LINEAR)
-            words += f", log above {LINEAR:g}"
+            words += f", log beyond {LINEAR:g}"
+            ticks = np.union1d(ax.get_yticks(), [-LINEAR / 2, LINEAR / 2])
+            low, high = ax.get_ylim()
+            ax.set_yticks(ticks[(ticks >= low) & (ticks <= high)])
         ax.set(xlabel="components", ylabel=words)
         ax.set_xticks(np.unique(self.table["n_components"]))
         ax.yaxis.set_major_formatter(lambda value, _: f"{value:g}".replace("-", "\u2212"))
@@ -98,8 +112,13 @@ class Criteria:
         from matplotlib.lines import Line2D
 
         handles, _ = ax.get_legend_handles_labels()
+        style: dict[str, Any] = {"linestyle": "", "color": ink(), "markerfacecolor": paper(), "markersize": 5}
+        if self._sound.any():
+            ring = style | {"markerfacecolor": "none", "markersize": 9}
+            handles.append(Line2D([], [], marker="o", label="ranks first", **ring))
+        if (self._sound & (self._penalty > 0)).any():
+            handles.append(Line2D([], [], marker="o", label="few rows in a component: ranked as if higher", **style))
         if self.table["log_evidence"].notna().any():
-            style: dict[str, Any] = {"linestyle": "", "color": ink(), "markerfacecolor": paper(), "markersize": 5}
             handles += [
                 Line2D([], [], marker="D", label="\u22122 log evidence, \u00b1 2 se", **style),
                 Line2D([], [], marker="s", label="\u22122 elpd, \u00b1 2 se", **style),
@@ -114,11 +133,13 @@ def plot_selection(
     ax: "Axes | None" = None,
     figsize: tuple[float, float] | None = None,
 ) -> "Axes":
-    """What each model's criterion is above the best, by number of components and covariance structure.
+    """What each model's criterion is above that of the first in rank, by number of components and covariances.
 
-    The best has a ring, and what is less than 2 above it, no more than a bare mention, is shaded. Of models that were
+    The first in rank has a ring, and what is less than 2 above it, no more than a bare mention, is shaded. Open points
+    have a component of so few rows that these may lie close by chance: with their ``spurious_penalty``, by which models
+    are ranked and which is not drawn, they stand behind, even where they lie below the ring. Of models that were
     sampled stand beside it, each above its own best and with two standard errors, -2 log evidence and -2 elpd. Models
-    that are not ``sound`` are left out; the penalty of spurious components is added.
+    that are not ``sound`` are left out.
 
     Parameters
     ----------
