@@ -3,6 +3,7 @@
 import json
 import shlex
 
+import numpy as np
 import pandas as pd
 import pytest
 from test_cli import csv, run  # noqa: F401  a fixture
@@ -10,6 +11,7 @@ from test_cli import csv, run  # noqa: F401  a fixture
 from bayesgmm import load
 from bayesgmm.cli.selecting import numbers_of_components
 from bayesgmm.record.fit import Fit
+from bayesgmm.selection.posteriors import Judgement
 
 
 def test_select_prints_the_models_and_saves_the_table_and_a_picture(csv, tmp_path):  # noqa: F811
@@ -45,6 +47,29 @@ def test_select_says_the_command_that_fits_the_best(faithful, tmp_path):
         271,
         ("eruptions", "waiting"),
     )
+
+
+@pytest.mark.parametrize(
+    ("failing", "fitted", "words"),
+    [
+        ([3], "--components 2 --covariance tied", "(verdict fail): 2 tied is the next whose can."),
+        ([2, 3], "--components 3 --covariance tied", "nor those of any other that was sampled"),
+        ([2], "--components 3 --covariance tied", ""),
+    ],
+)
+def test_select_passes_over_a_best_whose_draws_fail(csv, monkeypatch, failing, fitted, words):  # noqa: F811
+    def judged(model, seed):
+        return Judgement(None, np.nan, np.nan, "fail" if model.n_components in failing else "ok", ())
+
+    monkeypatch.setattr("bayesgmm.selection.select.sampled", lambda table, model, *others: model)
+    monkeypatch.setattr(Judgement, "of", judged)
+    result = run("select", csv, "-k", "2:3", "--covariances", "tied", "--shortlist", 2, "--seed", 1)
+    assert result.exit_code == 0, result.output
+    assert "Best by BIC: 3 tied." in result.output
+    *_, said, last = result.output.splitlines()
+    assert last == f"Fit it: bayesgmm fit {csv} {fitted}"
+    assert ("The draws of 3 tied cannot be trusted" in said) == bool(words)
+    assert words in said
 
 
 def test_select_says_it_all_to_machines_and_goes_on(csv, tmp_path):  # noqa: F811

@@ -1,5 +1,6 @@
 """Models side by side: mclust's maxima, counts of rows, interruptions, and what posteriors say."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -241,6 +242,26 @@ def test_sampled_models_have_their_columns(sampled):
     evidence = bg.evidence(sampled.posteriors[2, "full"], random_seed=5)
     error = np.hypot(evidence.standard_error, table.loc[2, "log_evidence_se"])
     assert table.loc[2, "log_evidence"] == pytest.approx(evidence.log_evidence, abs=4 * error)
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "usable", "words"),
+    [
+        (["ok", "fail"], (2, "full"), ""),
+        (["fail", "caution"], (1, "full"), "The draws of 2 full cannot be trusted (verdict fail): 1 full is the next"),
+        (["fail", "fail"], (2, "full"), "nor those of any other that was sampled: a longer shortlist may have some"),
+        (["fail", ""], (2, "full"), "nor those of any other that was sampled"),
+        (["", "ok"], (2, "full"), ""),
+    ],
+)
+def test_a_best_whose_draws_fail_is_passed_over(sampled, verdicts, usable, words):
+    selection = replace(sampled, table=sampled.table.assign(verdict=verdicts))
+    assert selection.best == (2, "full")
+    assert selection.usable == usable
+    assert words in selection.passed_over
+    assert bool(words) == bool(selection.passed_over)
+    for said in (str(selection), selection._repr_html_()):
+        assert selection.passed_over in said
 
 
 def test_a_fit_keeps_the_table_that_it_came_from(sampled, tmp_path, undrawn):

@@ -84,7 +84,9 @@ def select_command(
             print_json(selection_document(selection) | {"saved": saved})
             return
         print_selection(selection)
-        console.print(f"Fit it: {_fit_of_best(selection, data, names, gaps)}", markup=False, soft_wrap=True)
+        if selection.passed_over:
+            console.print(selection.passed_over, markup=False, soft_wrap=True)
+        console.print(f"Fit it: {_fit_of_usable(selection, data, names, gaps)}", markup=False, soft_wrap=True)
         if saved:
             console.print("Saved " + " and ".join(saved), markup=False, soft_wrap=True)
 
@@ -158,9 +160,9 @@ def print_selection(selection: "Selection") -> None:
             console.print(f"- {model}: {doubts}", markup=False, soft_wrap=True)
 
 
-def _fit_of_best(selection: "Selection", data: Path, names: Sequence[str] | None, gaps: Missing) -> str:
-    """The command that fits the best model to the same rows and columns, to be pasted into a shell."""
-    k, name = selection.best
+def _fit_of_usable(selection: "Selection", data: Path, names: Sequence[str] | None, gaps: Missing) -> str:
+    """The command that fits the usable model to the same rows and columns, to be pasted into a shell."""
+    k, name = selection.usable
     command = ["bayesgmm fit", shlex.quote(str(data)), f"--components {k}"]
     command += [f"--covariance {name}"] * (name != "full")
     command += [] if names is None else [columns_option(names)]

@@ -84,6 +84,27 @@ class Selection:
         }
         return {said: model for said, model in found.items() if model != self.best}
 
+    @property
+    def usable(self) -> tuple[int, str]:
+        """What to fit: the best, or where its draws fail the first in rank whose draws do not, if there is one."""
+        known = self.table[self.table["verdict"].isin(["ok", "caution"])]
+        return self.best if not self._best_fails or known.empty else models_of(known)[0]
+
+    @property
+    def passed_over(self) -> str:
+        """A sentence where the draws of the best fail, else ""."""
+        if not self._best_fails:
+            return ""
+        (k, name), (other, structure) = self.best, self.usable
+        said = f"The draws of {k} {name} cannot be trusted (verdict fail)"
+        if self.usable == self.best:
+            return f"{said}, nor those of any other that was sampled: a longer shortlist may have some that can."
+        return f"{said}: {other} {structure} is the next whose can."
+
+    @property
+    def _best_fails(self) -> bool:
+        return bool(self.table["verdict"].iloc[0] == "fail")
+
     def fit(
         self, n_components: int | None = None, covariance_type: str | None = None, *, progressbar: bool = True
     ) -> "xr.DataTree":
@@ -151,8 +172,7 @@ class Selection:
         if others:
             lines[0] += f"; not distinguishable from it: {', '.join(others)}"
         lines += [f"{criterion} prefers {k} {name}" for criterion, (k, name) in self.others.items()]
-        if self.edge:
-            lines.append(self.edge)
+        lines += filter(None, [self.edge, self.passed_over])
         doubts = self.table["doubts"].iloc[0]
         if doubts:
             lines.append(f"  {doubts}")
