@@ -17,6 +17,7 @@ from sklearn.preprocessing import StandardScaler
 import bayesgmm as bg
 from bayesgmm.exceptions import InvalidArgumentError, InvalidDataError
 from bayesgmm.record.fit import Fit
+from bayesgmm.reports.axes import undrawn
 
 
 @pytest.fixture(scope="module")
@@ -114,6 +115,26 @@ def test_densities_diagnosis_pages_and_pictures(dt, tmp_path):
         page = bg.report(dt, tmp_path / "report.html", progressbar=False).read_text()
     assert "missing=&#34;marginalise&#34;" in page or 'missing="marginalise"' in page
     assert ">nan<" not in page  # a value that was not seen is a dash
+
+
+def test_rows_that_have_no_place_in_a_picture_are_counted(dt, gappy, faithful_draws):
+    either = f"{gappy.isna().any(axis=1).sum()} rows with gaps not drawn"
+    for draw in (bg.plot_clusters, bg.plot_uncertainty):
+        assert [text.get_text() for text in draw(dt).get_legend().get_texts()][-1] == either
+    alone = bg.plot_uncertainty(dt, features=["waiting"]).get_legend().get_texts()
+    assert [text.get_text() for text in alone] == [f"{gappy['waiting'].isna().sum()} rows with gaps not drawn"]
+
+    def of_plane(tree, **options):
+        (ax,) = bg.plot_density(tree, **options).viz["figure"].item().axes
+        return [text.get_text() for text in ax.get_legend().get_texts()]
+
+    assert of_plane(dt)[-1] == either
+    for said in (of_plane(dt, visuals={"data": False}), of_plane(faithful_draws)):
+        assert "gaps" not in " ".join(said)
+    assert undrawn(np.array([[np.nan, np.nan], [0.0, 1.0]])) == "1 row with gaps not drawn"
+    complete = bg.plot_clusters(faithful_draws).get_legend().get_texts()
+    assert [text.get_text() for text in complete][-1] == "50 % and 95 % ellipses"
+    assert bg.plot_uncertainty(faithful_draws).get_legend() is None
 
 
 def test_evidence_and_occupied_components(dt, model):

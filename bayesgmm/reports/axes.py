@@ -15,6 +15,7 @@ from bayesgmm.reports.palette import behind, colours, ink, marker, paper, unsure
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
 
 # More rows than this are drawn thinned.
 MAX_POINTS = 20_000
@@ -167,10 +168,29 @@ def percent(probability: float) -> str:
     return f"{100 * probability:g} %"
 
 
+def undrawn(points: np.ndarray) -> str:
+    """How many rows (N, d) have no place in a picture, as a coordinate was not seen; nothing where all have one."""
+    n = int(np.isnan(points).any(axis=1).sum())
+    return f"{n:,} row{'s' * (n > 1)} with gaps not drawn" if n else ""
+
+
+def remark(words: str) -> "Line2D":
+    """Words for a legend, of no sign."""
+    from matplotlib.lines import Line2D
+
+    return Line2D([], [], linestyle="", label=words)
+
+
 def legend(
-    ax: "Axes", names: Sequence[Any] | np.ndarray, weights: np.ndarray, *, grey: str = "", above: bool = False
+    ax: "Axes",
+    names: Sequence[Any] | np.ndarray,
+    weights: np.ndarray,
+    *,
+    grey: str = "",
+    more: Sequence["Line2D"] = (),
+    above: bool = False,
 ) -> None:
-    """Which colour is which component, and its weight; what is ``grey``; beside the picture, or ``above`` it."""
+    """Which colour is which component, and its weight; what is ``grey``; more; beside the picture, or ``above`` it."""
     from matplotlib.lines import Line2D
 
     narrow = is_narrow(ax)
@@ -182,6 +202,7 @@ def legend(
     if grey:
         style: dict[str, Any] = {"markerfacecolor": unsure(), "markeredgecolor": ink()}
         handles.append(Line2D([], [], marker="o", linestyle="", markersize=4, label=grey, **style))
+    handles += more
     if above or narrow:
         legend_above(ax, handles=handles)
         return

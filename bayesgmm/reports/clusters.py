@@ -21,8 +21,11 @@ from bayesgmm.reports.axes import (
     legend,
     name_components,
     new_axes,
+    percent,
     plain,
     point_size,
+    remark,
+    undrawn,
 )
 from bayesgmm.reports.palette import certainty, certainty_colours, colours, ink, marker
 
@@ -61,6 +64,8 @@ class Clusters:
     weights : (K,) array
     grey : str
         What is grey; empty where nothing is.
+    note : str
+        What is said of rows that have no place in the picture; empty where all have one.
     """
 
     features: tuple[str, ...]
@@ -71,6 +76,7 @@ class Clusters:
     components: np.ndarray
     weights: np.ndarray
     grey: str = ""
+    note: str = ""
 
     @classmethod
     def of(cls, fit: Fit, axes: Sequence[int], probability: np.ndarray, n_draws: int = SHOWN_DRAWS) -> "Clusters":
@@ -89,10 +95,12 @@ class Clusters:
             components=fit.components,
             weights=draws.weights.mean(axis=0),
             grey="" if len(fit.components) == 1 and draws.noise is None else UNSURE[draws.noise is not None],
+            note=undrawn(fit.x[:, axes]),
         )
 
     def draw(self, ax: "Axes | None" = None) -> "Axes":
         from matplotlib.collections import LineCollection
+        from matplotlib.lines import Line2D
         from matplotlib.markers import MarkerStyle
 
         ax = new_axes() if ax is None else ax
@@ -117,7 +125,10 @@ class Clusters:
             xlabel=plain(self.features[0]), ylabel=plain(self.features[1]), xlim=(low[0], high[0]),
             ylim=(low[1], high[1]),
         )  # fmt: skip
-        legend(ax, self.components, self.weights, grey=self.grey)
+        levels = " and ".join(map(percent, ELLIPSE_LEVELS))
+        more = [Line2D([], [], color=ink(), linewidth=1.0, label=f"{levels} ellipses")]
+        more += [remark(self.note)] if self.note else []
+        legend(ax, self.components, self.weights, grey=self.grey, more=more)
         finish(ax)
         return ax
 
@@ -203,7 +214,8 @@ def plot_clusters(
     Rows are coloured by their component; they fade to grey and shrink as the two most probable ones draw level. Every
     component is drawn as its 50 % and 95 % ellipses under ``n_draws`` draws, so that the band they fill is the
     uncertainty of its place and shape. The picture is of the data: ellipses that reach far beyond them, as those of a
-    component without rows, are cut off. A single feature is drawn as its histogram with the density of every draw.
+    component without rows, are cut off; the legend counts the rows that lack one of the two features, which have no
+    place in it. A single feature is drawn as its histogram with the density of every draw.
 
     Parameters
     ----------

@@ -9,7 +9,7 @@ import numpy as np
 from bayesgmm.exceptions import InvalidArgumentError
 from bayesgmm.posterior.density import density
 from bayesgmm.record.fit import Fit
-from bayesgmm.reports.axes import MAX_POINTS, Histogram, evenly, percent, plain, point_size
+from bayesgmm.reports.axes import MAX_POINTS, Histogram, evenly, percent, plain, point_size, undrawn
 from bayesgmm.reports.collection import MATPLOTLIB, Drawing, add_key, of_backend
 from bayesgmm.reports.palette import behind, colours, hexadecimal, ink, paper
 
@@ -128,6 +128,8 @@ class Plane:
     points : (N, 2) array or None
     condition : str
         What is given, in words.
+    note : str
+        What is said of rows that have no place in the picture; empty where all have one.
     """
 
     names: tuple[str, ...]
@@ -135,6 +137,7 @@ class Plane:
     levels: tuple[float, ...]
     points: np.ndarray | None
     condition: str = ""
+    note: str = ""
 
     @classmethod
     def of(cls, fit: Fit, grid: "xr.Dataset", given: Mapping[str, float] | None = None) -> "Plane":
@@ -151,7 +154,9 @@ class Plane:
             coords={dim: grid[name].values for dim, name in zip("xy", names, strict=True)},
             attrs=grid.attrs,
         )
-        return cls(names, plane, levels, None if given else x[evenly(len(x), MAX_POINTS)], _condition(given))
+        if given:
+            return cls(names, plane, levels, None, _condition(given))
+        return cls(names, plane, levels, x[evenly(len(x), MAX_POINTS)], note=undrawn(x))
 
     def draw(self, ax: "Axes | None" = None) -> "PlotCollection":
         return self.drawn(Drawing(ax=ax))
@@ -188,6 +193,8 @@ class Plane:
                 self._lines(pc, f"band_{end}", end, contour, levels=levels, **part)
             style = {"linestyle": "dashed"} if pc.backend == MATPLOTLIB else {}
             key[f"{percent(self.grid.attrs['ci_prob'])} band"] = {"color": blue, "width": EDGE_WIDTH, **style}
+        if self.note and drawing.part("data") is not None:
+            key[self.note] = {"color": blue, "width": 0}
         return key
 
     def _dots(self, pc: "PlotCollection") -> dict[str, Any]:
@@ -222,8 +229,8 @@ def plot_density(
     """The posterior predictive density with its band, over the data.
 
     Of two features: lines that hold 20, 50, 80 and 95 % of the probability, drawn through the density and, dashed,
-    through the ends of its band. Of one feature, or three and more: a plot for each with its density and band, over the
-    histogram; the other features are integrated out.
+    through the ends of its band; the legend counts the rows that lack one of the two. Of one feature, or three and
+    more: a plot for each with its density and band, over the histogram; the other features are integrated out.
 
     Parameters
     ----------

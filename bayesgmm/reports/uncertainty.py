@@ -9,7 +9,18 @@ import numpy as np
 from bayesgmm.arguments import check_choice
 from bayesgmm.posterior.assignments import assignments
 from bayesgmm.record.fit import Fit
-from bayesgmm.reports.axes import MAX_POINTS, drawn, evenly, finish, new_axes, plain, point_size
+from bayesgmm.reports.axes import (
+    MAX_POINTS,
+    drawn,
+    evenly,
+    finish,
+    legend_above,
+    new_axes,
+    plain,
+    point_size,
+    remark,
+    undrawn,
+)
 from bayesgmm.reports.clusters import chosen_features
 from bayesgmm.reports.palette import ink, shades
 
@@ -41,6 +52,8 @@ class Uncertainty:
         Or a part of it, in nats.
     label : str
     n_components : int
+    note : str
+        What is said of rows that have no place in the picture; empty where all have one.
     """
 
     features: tuple[str, ...]
@@ -48,6 +61,7 @@ class Uncertainty:
     entropy: np.ndarray
     label: str
     n_components: int
+    note: str = ""
 
     @classmethod
     def of(cls, fit: Fit, axes: Sequence[int], soft: "xr.Dataset", quantity: str = "entropy") -> "Uncertainty":
@@ -56,7 +70,8 @@ class Uncertainty:
         rows = np.argsort(entropy, kind="stable")
         rows = rows[evenly(len(rows), MAX_POINTS)]
         features = tuple(fit.features[j] for j in axes)
-        return cls(features, fit.x[np.ix_(rows, axes)], entropy[rows], ENTROPIES[quantity], fit.n_components)
+        x = fit.x[:, axes]
+        return cls(features, x[rows], entropy[rows], ENTROPIES[quantity], fit.n_components, undrawn(x))
 
     def draw(self, ax: "Axes | None" = None) -> "Axes":
         ax = new_axes() if ax is None else ax
@@ -74,6 +89,8 @@ class Uncertainty:
             ax.set(xlabel=plain(self.features[0]), ylabel=plain(self.features[1]))
         else:
             ax.set(xlabel=plain(self.features[0]), ylabel=self.label, ylim=(-0.03 * most, 1.05 * most))
+        if self.note:
+            legend_above(ax, handles=[remark(self.note)])
         finish(ax)
         return ax
 
@@ -90,7 +107,8 @@ def plot_uncertainty(
 ) -> "Axes":
     """Where in the data the assignments are unsure: rows coloured and sized by the entropy of their assignment.
 
-    The scale ends at the largest value in the data. The largest that there can be is log K.
+    The scale ends at the largest value in the data. The largest that there can be is log K. Rows that lack a feature
+    that is drawn have no place in the picture; they are counted above it.
 
     Parameters
     ----------
