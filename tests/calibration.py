@@ -159,6 +159,8 @@ def quantities(weights, means, natural, structure, x, lack="nothing", share=None
         "first mean, other feature": means[first, 1],
         "first variance": full[first, 0, 0],
         "first covariance or variance": full[first, 0, 1] if structure.correlated else full[first, 1, 1],
+        # What normalises the priors of the covariances moves them all together.
+        "log volume of both": float(np.linalg.slogdet(full)[1].sum()),
     }
 
 

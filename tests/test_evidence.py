@@ -75,7 +75,7 @@ def test_posterior_moments_agree_with_pymcs_own_mixture_and_nuts():
     ours = bg.sample(model, draws=4000, start=estimate, random_seed=1, progressbar=False)
     start = {name: estimate.point[name] for name in ("weights", "means", "variances")}
     arguments = {
-        "draws": 1500, "tune": 1000, "chains": 2, "cores": 2, "nuts_sampler": "pymc", "random_seed": 1,
+        "draws": 1500, "tune": 1000, "chains": 2, "cores": 1, "nuts_sampler": "pymc", "random_seed": 1,
         "progressbar": False, "compute_convergence_checks": False, "initvals": start, "init": "adapt_diag",
     }  # fmt: skip
     with plain_pymc_model(x):
