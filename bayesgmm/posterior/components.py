@@ -11,7 +11,7 @@ from bayesgmm.posterior.check import Check
 from bayesgmm.record.fit import Fit
 
 # Draws that are looked at for the rows of each component.
-MOST_DRAWS = 50
+MOST_DRAWS = 10
 # Rows of a component are scattered about another, and no cluster, if they are fewer than so many times as many as show
 # a shape, and it is so many times as wide as the other, the mean of which is within so many of its standard deviations.
 FEW, WIDE, WITHIN = 4, 5.0, 3.0
