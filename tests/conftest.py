@@ -9,6 +9,8 @@ import pytest
 import bayesgmm as bg
 
 mpl.use("agg")
+# Examples in docstrings leave their pictures open, and more than 20 of them may share a worker.
+mpl.rcParams["figure.max_open_warning"] = 0
 # The package asks for no C compiler, and its users need none. PyTensor's interpreter, which evaluates what the tests
 # compare with, calls one for batched nodes unless it is told that there is none: for more than a minute in all.
 pytensor.config.cxx = ""
