@@ -20,7 +20,7 @@ from bayesgmm.exceptions import (
     MultipleModesWarning,
     UnboundedPosteriorWarning,
 )
-from bayesgmm.posterior import chains
+from bayesgmm.posterior import chains, components
 from bayesgmm.posterior.conflict import tails
 from bayesgmm.posterior.invariants import ambiguous_share, groups_of_chains, invariants
 from bayesgmm.record.fit import Fit
@@ -509,3 +509,18 @@ def test_values_with_many_digits_are_no_fine_step():
     x = np.c_[rng.normal(size=180) + 5 * (minutes > 3), minutes.round(7)]
     with pytest.warns(CollapsedComponentWarning):
         assert any("rests on one value of x1, 4, which 100% of its rows have" in reason for reason in reasons_of(x))
+
+
+def test_rows_of_a_small_component_are_those_that_most_draws_give_it(faithful_draws):
+    """Where few draws give it any, none are named."""
+
+    def seldom(tree):
+        tree["posterior"]["means"].loc[{"component": 1, "draw": slice(0, 799)}] = [50.0, 50.0]
+        tree["posterior"]["means"].loc[{"component": 1, "draw": slice(950, 1000)}] = [50.0, 50.0]
+
+    fit = Fit.of(changed(faithful_draws, seldom))
+    counts = np.array([270.0, 2.0])
+    check = components._smallest(fit, counts)
+    assert not check.passed
+    assert "component 1 holds about 2.0 rows, too few" in check.sentence()
+    assert "2.0 rows (" in components._smallest(Fit.of(faithful_draws), counts).sentence()

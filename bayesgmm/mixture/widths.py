@@ -32,7 +32,7 @@ def narrowest(covariance: np.ndarray, x: np.ndarray) -> tuple[float, np.ndarray]
 
 
 def collapsed(mixture: Mixture, x: np.ndarray) -> np.ndarray:
-    """Whether a component is narrower than any of the data's rows of its own show, (K,) bool."""
+    """Whether a component is narrow in a way that its own rows do not show, (K,) bool."""
     narrow = widths(mixture, x) < COLLAPSED_WIDTH
     return np.array([n and not shown(mixture, x, k) for k, n in enumerate(narrow)])
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from bayesgmm.mixture.mixture import Mixture
-from bayesgmm.mixture.widths import COLLAPSED_WIDTH, against_collapse, named_rows, own_rows, shown, widths
+from bayesgmm.mixture.widths import COLLAPSED_WIDTH, OWN, against_collapse, named_rows, own_rows, shown, widths
 from bayesgmm.model.em import expectation
 from bayesgmm.posterior.check import Check
 from bayesgmm.record.fit import Fit
@@ -30,7 +30,7 @@ def _smallest(fit: Fit, counts: np.ndarray) -> Check:
     k = int(counts.argmin())
 
     def sentence() -> str:
-        own = named_rows(own_rows(_middle(fit), fit.table.filled, k))
+        own = _named(fit, k)
         rows = f"{smallest:.1f} rows" + (f" ({own})" if own else "")
         return (
             f"component {k} holds about {rows}, too few to show its shape: its parameters come from the prior. Try "
@@ -55,7 +55,7 @@ def _scattered(fit: Fit, counts: np.ndarray) -> Check:
     def sentence() -> str:
         return (
             f"component {k} is {wide:.2g} times as wide as component {around}, about which its "
-            f"{counts[k]:.0f} rows lie scattered ({named_rows(own_rows(mixture, fit.table.filled, k))}): they may be "
+            f"{counts[k]:.0f} rows lie scattered ({_named(fit, k)}): they may be "
             f"outliers, and no cluster. Try {_noise(fit)}fewer components without these rows."
         )
 
@@ -63,8 +63,8 @@ def _scattered(fit: Fit, counts: np.ndarray) -> Check:
 
 
 def _narrowest(fit: Fit) -> Check:
-    x, draws = fit.table.filled, list(fit.mixture.thinned(3))
-    width, middle = np.median([widths(draw, x) for draw in draws], axis=0), draws[len(draws) // 2]
+    x, middle = fit.table.filled, _middle(fit)
+    width = np.median([widths(draw, x) for draw in fit.mixture.thinned(3)], axis=0)
     real = [bool(w < COLLAPSED_WIDTH) and shown(middle, x, k) for k, w in enumerate(width)]
     k = int(np.where(real, np.inf, width).argmin())
 
@@ -81,9 +81,15 @@ def _narrowest(fit: Fit) -> Check:
 
 
 def _middle(fit: Fit) -> Mixture:
-    """A draw."""
+    """A draw from the middle of all, as the first is near where its chain began."""
     draws = list(fit.mixture.thinned(3))
     return draws[len(draws) // 2]
+
+
+def _named(fit: Fit, component: int) -> str:
+    """The rows that are more probably of a component than not, over draws: where these differ one has others."""
+    each = [draw.responsibilities(fit.observations)[:, component] for draw in fit.mixture.thinned(MOST_DRAWS)]
+    return named_rows(np.mean(each, axis=0) > OWN)
 
 
 def _noise(fit: Fit) -> str:

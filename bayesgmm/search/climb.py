@@ -113,10 +113,10 @@ def climb(
         iterations += int(result.nit)
         message = str(result.message)
         enough = max(enough, ROUNDED * abs(float(result.fun)))
-        value, gained = -float(result.fun), -float(result.fun) - last
+        value = -float(result.fun)
         if decrement < enough or (i and result.nit == 0) or (known is not None and known(q, value)):
             break
-        if least and gained <= least * abs(value):
+        if least and value - last <= least * abs(value):
             break
         last = value
     value, gradient = density(q)
