@@ -447,7 +447,8 @@ def test_a_stopped_search_goes_on_with_all_rows(x, tmp_path, monkeypatch):
     again = bg.find_MAP(bg.build_model(tmp_path / "rows.npy", 2), random_seed=1, n_init=2, store=tmp_path / "search")
     assert len(passes) < needed
     assert again.log_posterior == pytest.approx(plain.log_posterior, rel=1e-12)
-    np.testing.assert_allclose(again.point["means"], plain.point["means"], rtol=1e-6)
+    # To 1e-6 standard deviations: values of 1e3 nats, which round to 1e-14 of themselves, tell no more of their top.
+    np.testing.assert_allclose(again.point["means"], plain.point["means"], rtol=0, atol=1e-6)
 
 
 def test_blocks_are_done_side_by_side_and_no_more_of_them_are_in_memory(x, monkeypatch):
@@ -478,11 +479,11 @@ def test_blocks_are_done_side_by_side_and_no_more_of_them_are_in_memory(x, monke
 
 
 def test_a_climb_over_all_rows_ends_where_a_value_tells_no_more(monkeypatch):
-    """It took 46 passes over a million rows for 18: the rest differed by what a log posterior rounds to."""
+    """It took 46 passes over a million rows for 9: the rest differed by what a log posterior rounds to."""
     monkeypatch.setattr(large, "AT_HAND", 5_000)
     monkeypatch.setattr(problem, "MANY_ROWS", 5_000)
     rng = np.random.default_rng(0)
     rows = rng.normal(size=(1_000_000, 2)) + 3 * rng.integers(2, size=(1_000_000, 1))
     estimate = bg.find_MAP(bg.build_model(da.from_array(rows, chunks=(50_000, 2)), 2), random_seed=1, n_init=3)
     assert estimate.converged
-    assert estimate.problem.parameter_density.passes.n_passes < 30
+    assert estimate.problem.parameter_density.passes.n_passes < 15
