@@ -6,8 +6,7 @@ from scipy import sparse
 
 import bayesgmm as bg
 from bayesgmm.graph.axes import Axes
-from bayesgmm.graph.compiled import _PROTOTYPE
-from bayesgmm.graph.in_axes import InAxes, in_axes
+from bayesgmm.graph.in_axes import InAxes
 from bayesgmm.search import mode as mode_module
 from bayesgmm.search.climb import VERY_MANY
 from bayesgmm.search.low_rank import NEARLY_ROUND, nearly_round
@@ -58,9 +57,8 @@ def test_chains_read_them(mode):
     assert len(found.axes.stretch) > 0
     u = np.random.default_rng(0).normal(size=mode.q.size)
     value, gradient = found.roots.seen(density)(found.centre + found.axes.moved(u))
-    inputs, read, slopes = InAxes(density, found), np.empty(1), np.empty(u.size)
-    _PROTOTYPE(in_axes.address)(u.size, *(v.ctypes.data for v in (u, slopes, read, inputs.inputs)))
-    assert read[0] == pytest.approx(value, rel=1e-12)
+    read, slopes = InAxes(density, found)(u)
+    assert read == pytest.approx(value, rel=1e-12)
     np.testing.assert_allclose(slopes, found.axes.dense.T @ gradient, rtol=1e-9, atol=1e-7)
 
 

@@ -6,8 +6,7 @@ import pytest
 
 import bayesgmm as bg
 from bayesgmm.graph.axes import Axes
-from bayesgmm.graph.compiled import _PROTOTYPE
-from bayesgmm.graph.in_axes import InAxes, ModeAxes, in_axes
+from bayesgmm.graph.in_axes import InAxes, ModeAxes
 from bayesgmm.graph.non_centred import NonCentred
 from bayesgmm.graph.roots import Roots
 from bayesgmm.mixture import log_cholesky
@@ -99,9 +98,8 @@ def test_chains_are_given_the_density_from_there(covariance_type):
     found, density = mode.with_axes, mode.problem.sampling_density
     assert len(found.non_centred.means) == 1
     u = 0.5 * np.random.default_rng(0).normal(size=mode.q.size)
-    inputs, value, slopes = InAxes(density, found), np.empty(1), np.empty(u.size)
-    _PROTOTYPE(in_axes.address)(u.size, *(v.ctypes.data for v in (u, slopes, value, inputs.inputs)))
-    assert value[0] == pytest.approx(density(found.unconstrained(u))[0] + float(found.log_volume(u)), rel=1e-12)
+    value, slopes = InAxes(density, found)(u)
+    assert value == pytest.approx(density(found.unconstrained(u))[0] + float(found.log_volume(u)), rel=1e-12)
     by_u = central(lambda at: density(found.unconstrained(at))[0] + float(found.log_volume(at)), u)
     np.testing.assert_allclose(slopes, by_u, atol=1e-6 * np.abs(by_u).max())
 

@@ -246,9 +246,12 @@ class LogDensity:
     """
 
     def __init__(self, function: Any, held: list[np.ndarray]):
-        self.function, self.held = function, held
-        # What the C function is given: every input's address and lengths.
-        self.inputs = np.array([n for v in held for n in (v.ctypes.data, *v.shape)], dtype=np.int64)
+        self.held = held
+        self._become(function, np.array([n for v in held for n in (v.ctypes.data, *v.shape)], dtype=np.int64))
+
+    def _become(self, function: Any, inputs: np.ndarray) -> None:
+        """``inputs`` is what the C function is given: every input's address and lengths, or what it takes for these."""
+        self.function, self.inputs = function, inputs
         self._call = _PROTOTYPE(function.address)
 
     def with_parameter(self, parameter: float) -> "LogDensity":

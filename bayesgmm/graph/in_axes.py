@@ -79,8 +79,8 @@ def _packed(matrix: sparse.csc_array) -> tuple[np.ndarray, np.ndarray]:
     return numbers, spans
 
 
-class InAxes:
-    """A log-density as a function of u: the inputs with which the C function ``in_axes`` computes it.
+class InAxes(LogDensity):
+    """A log-density as a function of u.
 
     Parameters
     ----------
@@ -90,7 +90,7 @@ class InAxes:
     """
 
     def __init__(self, density: LogDensity, mode: ModeAxes):
-        self._function, axes, roots, means = density.function, mode.axes, mode.roots, mode.non_centred
+        self._of_q, axes, roots, means = density.function, mode.axes, mode.roots, mode.non_centred
         units, single = in_single_precision(axes.matrix)
         packed, spans = _packed(sparse.csc_array(single).sorted_indices())
         directions = np.ascontiguousarray(axes.directions, dtype=np.float32)
@@ -98,21 +98,21 @@ class InAxes:
         own = [np.ascontiguousarray(v) for v in (mode.centre, units, packed, spans, directions, axes.stretch)]
         seen = roots.entries, roots.factors, means.means, means.covariances, means.centres, means.outer
         pointed = [density.inputs, *own, *map(np.ascontiguousarray, seen)]
-        self.held: list[np.ndarray] = [*pointed, *density.held]
+        self.held = [*pointed, *density.held]
         self.size = mode.q.size
         lengths = packed.size, len(spans), len(directions), *roots.entries.shape, roots.factors.shape[-1]
         lengths += *means.means.shape, means.covariances.shape[-1]
-        self.inputs = np.array([density.function.address, *(v.ctypes.data for v in pointed), *lengths])
+        self._become(in_axes, np.array([density.function.address, *(v.ctypes.data for v in pointed), *lengths]))
 
     @property
     def shared(self) -> bool:
         """Whether chains that run side by side share what a value costs."""
-        return isinstance(self._function, CalledBack)
+        return isinstance(self._of_q, CalledBack)
 
     @property
     def error(self) -> BaseException | None:
         """What the function raised, if it is one of Python's."""
-        return self._function.error if isinstance(self._function, CalledBack) else None
+        return self._of_q.error if isinstance(self._of_q, CalledBack) else None
 
 
 @intrinsic

@@ -1,9 +1,11 @@
-r"""A log-density with a quadratic in the place of its costly part.
+r"""A log-density around a mode with a quadratic in the place of its costly part.
 
-.. math:: \log r(q) + g^\top d - \tfrac12 d^\top H d, \qquad d = q - \hat q,
+.. math:: \log r(u) + g^\top u - \tfrac12 u^\top H u,
 
-with r the density of no rows, and g and H the slope and the negative curvature of the log-likelihood at
-:math:`\hat q`.
+with u the coordinates that chains move in (:mod:`bayesgmm.graph.in_axes`), r the density of no rows, and g and H the
+slope and the negative curvature of the log-likelihood at the mode, which is at u = 0. By u, as the likelihood of rows
+near a plane is no Gaussian of q, however many they are: of 100,000 rows in clusters 1e-3 as wide across a plane as
+along it the weights of draws had k = 0.9 to 4.5 by q, and have less than 0.1.
 """
 
 import numba
@@ -11,41 +13,43 @@ import numpy as np
 from numba import carray
 
 from bayesgmm.graph.compiled import SIGNATURE, LogDensity
-from bayesgmm.graph.in_axes import call
+from bayesgmm.graph.in_axes import InAxes, ModeAxes, call
 from bayesgmm.mixture.threads import pointer
 
 
-class WithQuadratic(LogDensity):
-    """The density of the module's equation.
+class WithQuadratic(InAxes):
+    """The density of the module's equation, of u.
 
     Parameters
     ----------
     rest : LogDensity
-    at, slope : (P,) arrays
+        Of q.
+    mode : ModeAxes
+    slope : (P,) array
     curvature : (P, P) array
     """
 
-    def __init__(self, rest: LogDensity, at: np.ndarray, slope: np.ndarray, curvature: np.ndarray):
-        own = [np.ascontiguousarray(v, dtype=np.float64) for v in (at, slope, curvature)]
-        super().__init__(with_quadratic, [rest.inputs, *own, *rest.held])
-        self.inputs = np.array([rest.function.address, *(v.ctypes.data for v in self.held[:4])], dtype=np.int64)
+    def __init__(self, rest: LogDensity, mode: ModeAxes, slope: np.ndarray, curvature: np.ndarray):
+        super().__init__(rest, mode)
+        self.slope, self.curvature = (np.ascontiguousarray(v, dtype=np.float64) for v in (slope, curvature))
+        pointed = [self.inputs, self.slope, self.curvature]
+        self.held += pointed
+        self._become(with_quadratic, np.array([self.function.address, *(v.ctypes.data for v in pointed)]))
 
 
 @numba.cfunc(SIGNATURE, cache=True)
-def with_quadratic(n, q_, gradient_, value_, inputs_):
-    table = carray(inputs_, (5,), np.int64)
-    at = carray(pointer(table[2]), (n,), np.float64)
-    slope = carray(pointer(table[3]), (n,), np.float64)
-    curvature = carray(pointer(table[4]), (n, n), np.float64)
-    q, gradient, value = carray(q_, (n,)), carray(gradient_, (n,)), carray(value_, (1,))
-    own, rest = np.zeros(n), np.empty(1)
-    code = call(table[0], n, q.ctypes.data, own.ctypes.data, rest.ctypes.data, table[1])
-    total = rest[0]
+def with_quadratic(n, u_, gradient_, value_, inputs_):
+    table = carray(inputs_, (4,), np.int64)
+    slope = carray(pointer(table[2]), (n,), np.float64)
+    curvature = carray(pointer(table[3]), (n, n), np.float64)
+    u, gradient, value = carray(u_, (n,)), carray(gradient_, (n,)), carray(value_, (1,))
+    code = call(table[0], n, u.ctypes.data, gradient.ctypes.data, value.ctypes.data, table[1])
+    total = value[0]
     for i in range(n):
         pulled = 0.0
         for j in range(n):
-            pulled += curvature[i, j] * (q[j] - at[j])
-        total += (q[i] - at[i]) * (slope[i] - 0.5 * pulled)
-        gradient[i] = own[i] + slope[i] - pulled
+            pulled += curvature[i, j] * u[j]
+        total += u[i] * (slope[i] - 0.5 * pulled)
+        gradient[i] += slope[i] - pulled
     value[0] = total
     return code

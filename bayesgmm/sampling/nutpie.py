@@ -19,7 +19,7 @@ import numpy as np
 from bayesgmm.data.cores import limited_to
 from bayesgmm.exceptions import SamplingError
 from bayesgmm.graph.compiled import copy_through
-from bayesgmm.graph.in_axes import InAxes, in_axes
+from bayesgmm.graph.in_axes import InAxes
 from bayesgmm.progress import progress
 from bayesgmm.record.arviz import chain_and_draw_are_right
 from bayesgmm.record.trees import LOG_POSTERIOR
@@ -184,7 +184,7 @@ def _compiled(density: InAxes) -> Any:
 
     n = density.size
     return CompiledPyMCModel(
-        compiled_logp_func=in_axes,
+        compiled_logp_func=density.function,
         compiled_expand_func=copy_through,
         # No jitter: it would throw chains into other labellings and into poor modes. But not the very mode either,
         # where slopes may be exactly zero, from which nutpie can tell no scales and refuses to start.

@@ -93,7 +93,7 @@ def run_nuts(
     run = Run(problem, modes, plan, [], provenance)
     kept = None if store is None else Store.create(store, run)
     problem = problem.on(backend)
-    quadratic = with_gaussian_likelihood(problem, modes[0]) if gaussian else None
+    quadratic = with_gaussian_likelihood(problem, estimate.optima.mode(order[0])) if gaussian else None
     seeds = [int(rng.integers(2**31 - 1)) for _ in modes]
     if in_jax:
         from bayesgmm.sampling import numpyro
@@ -104,10 +104,10 @@ def run_nuts(
             for chain in numpyro.run_chains(problem.sampling_density, mode, n, settings, number=m, seed=seed)
         ]
     else:
-        density = problem.sampling_density if quadratic is None else quadratic
+        densities = [quadratic or InAxes(problem.sampling_density, mode) for mode in modes]
         groups = [
-            Group(m, InAxes(density, mode), n, seed, None if kept is None else kept.sink(m))
-            for m, (mode, n, seed) in enumerate(zip(modes, counts, seeds, strict=True))
+            Group(m, density, n, seed, None if kept is None else kept.sink(m))
+            for m, (density, n, seed) in enumerate(zip(densities, counts, seeds, strict=True))
         ]
         done = run_chains(groups, settings)
     run = replace(run, chains=done)
