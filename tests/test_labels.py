@@ -241,3 +241,17 @@ def test_drawn_rows_are_of_their_known_components(three, all_named):
         np.testing.assert_allclose(of_class.mean(axis=0), x[names == name].mean(axis=0), atol=0.5)
     one = Fit.of(dt).every_draw[7]
     assert_close(terms.values[0, 7], row_by_row(one, model.table.observations)[0])
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_wrong_labels_are_a_caution(seed):
+    """Three clusters 6 apart, 40 labels: none wrong, and eight of another cluster than the row's."""
+    rng = np.random.default_rng(seed)
+    of = rng.integers(0, 3, 200)
+    x = 1.2 * CENTRES[of] + rng.normal(size=(200, 2))
+    labels = np.where(np.arange(200) < 40, of, -1)
+    wrong = np.where(np.arange(200) < 8, (of + 1) % 3, labels)
+    for given, expected in ((labels, False), (wrong, True)):
+        mode = bg.find_MAP(bg.build_model(x, 3, labels=given), random_seed=1, progressbar=False)
+        reasons = " ".join(bg.diagnose(mode.laplace(200, random_seed=1)).reasons)
+        assert ("contradict their values" in reasons) is expected

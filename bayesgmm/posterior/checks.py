@@ -8,6 +8,7 @@ from bayesgmm.posterior.chains import LEAST_DRAWS, chain_checks
 from bayesgmm.posterior.check import NO_LIMIT, Check
 from bayesgmm.posterior.components import of_components
 from bayesgmm.posterior.conflict import PULLED, Tail, pull, tails
+from bayesgmm.posterior.contradicted import contradicted_labels
 from bayesgmm.posterior.elsewhere import of_these_rows, single
 from bayesgmm.posterior.occupied import allocated, split_r_hat
 from bayesgmm.posterior.values import of_the_mixture, of_the_table
@@ -55,6 +56,8 @@ def checks(fit: Fit) -> Iterator[Check]:
     yield from _priors(fit)
     yield from of_components(fit)
     yield from of_the_mixture(fit, codes, redundant)
+    if (labels := contradicted_labels(fit)) is not None:
+        yield labels
 
 
 def _importance(pareto_k: float) -> Check:
