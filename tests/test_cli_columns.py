@@ -1,8 +1,10 @@
 """Tables as strangers keep them: which columns the command line uses, and remedies that can be pasted as they are."""
 
 import json
+import os
 import re
 import shlex
+import threading
 
 import numpy as np
 import pandas as pd
@@ -190,6 +192,14 @@ def test_other_separators_decimal_commas_and_byte_order_marks(folder, reach, tab
     assert list(result.rows) == ["Länge", "waiting"]
     np.testing.assert_array_equal(result.rows, named)
     assert result.notes == ("note: read commas as decimal points in 'Länge'.\n" if decimal == "," else "")
+
+
+def test_a_pipe_is_read_as_a_file_is(folder, reach, table):
+    os.mkfifo("t.csv")
+    writer = threading.Thread(target=table.to_csv, args=("t.csv",), kwargs={"index": False}, daemon=True)
+    writer.start()
+    pd.testing.assert_frame_equal(reach().rows, table, check_names=False)
+    writer.join(10)
 
 
 def test_a_decimal_comma_beside_a_word_for_missing(folder, reach, table):

@@ -82,7 +82,7 @@ def alike(name: str, names: Sequence[str]) -> str:
 def _check_file(path: Path) -> None:
     if path.is_dir():
         raise InvalidDataError(f"{str(path)!r} is a folder: name a file in it.")
-    if not path.is_file():
+    if not path.exists():  # a pipe, such as /dev/stdin or <(zcat data.csv.gz), is no regular file
         try:
             beside = [file.name for file in path.parent.iterdir() if file.is_file()]
         except OSError:
