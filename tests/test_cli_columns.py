@@ -202,6 +202,17 @@ def test_a_pipe_is_read_as_a_file_is(folder, reach, table):
     writer.join(10)
 
 
+def test_what_is_wrong_with_a_parquet_file_is_said_in_one_line(folder, table):
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    parquet.write_table(pa.table([table["waiting"], table["waiting"]], names=["a", "a"]), "twice.parquet")
+    result = run("fit", "twice.parquet")
+    assert result.exit_code == 1
+    assert "'twice.parquet' cannot be read as Parquet: " in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
 def test_a_decimal_comma_beside_a_word_for_missing(folder, reach, table):
     text = table.to_csv(sep=";", decimal=",", index=False).replace("\n1,8;54\n", "\nn.v.;54\n", 1)
     (folder / "t.csv").write_text(text)

@@ -47,7 +47,8 @@ def read_frame(path: Path, numbers: Collection[str] | None = None) -> "pd.DataFr
         try:
             frame = pd.read_parquet(path).rename(columns=str)
         except (ValueError, OSError) as error:
-            raise InvalidDataError(f"{str(path)!r} cannot be read as Parquet: {error}") from None
+            said = " ".join(str(error).split())  # Arrow lists a file's columns line by line
+            raise InvalidDataError(f"{str(path)!r} cannot be read as Parquet: {said}") from None
         decimal_commas: list[str] = []
     else:
         frame, decimal_commas = _from_text(path, numbers)
