@@ -124,7 +124,8 @@ def fit_command(
                 model, draws=draws, chains=chains, tune=tune, start=start, estimate=estimate, random_seed=seed,
                 store=store, progressbar=not json,
             )  # fmt: skip
-            said = f"NUTS in {time.perf_counter() - began:.1f} s: {chains} chains of {draws} draws.\n"
+            sizes = dt["posterior"].sizes  # fewer draws than were asked for, after an interruption
+            said = f"NUTS in {time.perf_counter() - began:.1f} s: {chains} chains of {sizes['draw']} draws.\n"
         else:
             estimate = estimate.taken(start)
             dt = estimate.laplace(draws * chains, random_seed=seed)
