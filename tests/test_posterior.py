@@ -220,6 +220,10 @@ def test_assignments_refuse_what_they_cannot_use(faithful_draws, faithful):
         bg.assignments(faithful_draws, ci_prob=89)
     with pytest.raises(ModelError, match="not a tree of a mixture's draws"):
         bg.assignments(xr.DataTree())
+    with pytest.raises(ModelError, match=r"no dimension 'chain': .* dt\.isel\(chain=\[0\]\)"):
+        bg.diagnose(faithful_draws.sel(chain=1))
+    with pytest.raises(ModelError, match="no dimension 'draw'"):
+        bg.assignments(faithful_draws.isel(draw=-1))
 
 
 def test_new_rows_are_taken_by_name_wherever_they_are_asked_for(faithful_draws, faithful):

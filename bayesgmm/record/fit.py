@@ -56,6 +56,12 @@ class Fit:
                 "not a tree of a mixture's draws: it needs a posterior group with weights, means and covariances and "
                 "the attribute covariance_type, as bayesgmm.sample, MapEstimate.laplace and bayesgmm.adopt make it."
             )
+        gone = [name for name in (*EACH, "component") if name not in dt["posterior"].dims]
+        if gone:
+            raise ModelError(
+                f"the draws have no dimension {gone[0]!r}: keep it where you choose some of them, "
+                f"dt.isel({gone[0]}=[0]), and rename or stack none."
+            )
         return cls(dt)
 
     @classmethod
