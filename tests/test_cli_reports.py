@@ -41,6 +41,23 @@ def test_assign_adds_columns_to_the_table(fit, new, tmp_path, faithful, faithful
     np.testing.assert_allclose(table["entropy"], soft["entropy"])
 
 
+def test_assign_takes_the_errors_of_rows_as_fit_does_and_says_where_they_are_left_out(tmp_path, faithful):
+    errors = np.linspace(0.1, 10, 2 * len(faithful)).reshape(-1, 2)
+    frame = faithful.assign(e_eruptions=errors[:, 0] / 10, e_waiting=errors[:, 1])
+    frame.to_csv(tmp_path / "rows.csv", index=False)
+    named = ["--error-columns", "e_eruptions,e_waiting"]
+    saved = tmp_path / "errors.nc"
+    assert run("fit", tmp_path / "rows.csv", *named, "--inference", "map", "--seed", 1, "--out", saved).exit_code == 0
+    result = run("assign", saved, tmp_path / "rows.csv", *named, "--out", tmp_path / "assigned.csv")
+    assert (result.exit_code, result.stderr) == (0, "")
+    soft = bg.assignments(bg.load(saved))["probability"]
+    np.testing.assert_allclose(
+        pd.read_csv(tmp_path / "assigned.csv")[["probability_0", "probability_1"]], soft, atol=1e-9
+    )
+    assert "note: counted rows as measured exactly" in run("assign", saved, tmp_path / "rows.csv").stderr
+    assert "has no column 'e_x'" in run("assign", saved, tmp_path / "rows.csv", "--error-columns", "e_x,e_y").stderr
+
+
 def test_assign_without_out_is_csv_that_a_pipe_can_read(fit, new):
     import io
 

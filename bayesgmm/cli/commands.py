@@ -8,8 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
+from bayesgmm.cli.beside import Beside, ErrorColumns
 from bayesgmm.cli.cells import Missing, typed
-from bayesgmm.cli.columns import fitted_columns
+from bayesgmm.cli.columns import fitted_columns, split_names
 from bayesgmm.cli.documents import diagnosis_document, print_json
 from bayesgmm.cli.fitting import fit_command
 from bayesgmm.cli.imputing import impute_command
@@ -67,6 +68,7 @@ def assign(
     ] = None,
     na: Na = None,
     drop_missing: DropMissing = False,
+    error_columns: ErrorColumns = None,
     ci_prob: CiProb = None,
     json: Json = False,
 ) -> None:
@@ -87,13 +89,18 @@ def assign(
         dt = read_fit(file)
         fitted = Fit.of(dt)
         features = fitted.features
+        beside = Beside(None, None, None if error_columns is None else split_names(error_columns))
         # Of the other columns every letter is kept.
-        frame = read_frame(data, numbers=features)
+        frame = read_frame(data, numbers=[*features, *beside.names])
+        beside.without(frame, data)
+        if error_columns is None and fitted.has_rows and fitted.table.errors is not None:
+            note("counted rows as measured exactly, unlike those that were fitted; --error-columns says their errors.")
         if type(frame.index).__name__ != "RangeIndex":  # Parquet's rows may have names: a column like others
             frame = frame.reset_index()
         new = fitted_columns(frame, data, features, Missing(tuple(na or ()), drop_missing, fitted.gaps))
         kept = frame.loc[new.index]
-        assigned = with_assignments(kept, assignments(dt, new, ci_prob=ci_prob, progressbar=not json))
+        known = beside.arguments(kept, features)
+        assigned = with_assignments(kept, assignments(dt, new, ci_prob=ci_prob, progressbar=not json, **known))
         replaced = [name for name in kept.columns if not assigned[name].equals(kept[name])]
         if replaced:
             note(f"of the columns of {str(data)!r}, {listed(replaced)} had the names of new ones and were replaced.")
