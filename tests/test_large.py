@@ -250,8 +250,8 @@ def test_a_gaussian_likelihood_of_rows_near_planes_is_good():
     rows = 5 * rng.normal(size=(2, 3))[z] + np.einsum("nij,nj->ni", turned[z], rng.normal(size=(5_000, 3)))
     model = bg.build_model(rows, 2)
     dt = bg.sample(model, likelihood="gaussian", start=bg.find_MAP(model, n_init=3, random_seed=1), random_seed=1)
-    assert dt["posterior"].attrs["pareto_k"] < 0.5
-    assert bg.diagnose(dt).verdict == "ok"
+    assert dt["posterior"].attrs["pareto_k"] < 0.3  # 0.64 by those
+    assert not dt["sample_stats"]["diverging"].any()
 
 
 def test_systematic_draws_keep_equal_weights_and_follow_others():
