@@ -15,12 +15,13 @@ def row_by_row(mixture, rows, row_weights=None, share=None):
     """Log-densities, responsibilities, and the statistics by Fisher's identity; ``share`` of noise in mixture's place.
 
     Everything is recomputed from the definition: N(mu, Sigma + E_n) of what was seen, of known components one term,
-    and the uniform term.
+    and the uniform term. Responsibilities are as if that went on outside the box, densities and statistics are not.
     """
     x, k, (n_components, d) = rows.values, range(mixture.n_components), mixture.means.shape
     noise = mixture.noise
     share = float(noise.share) if noise is not None and share is None else share or 0.0
     joint = np.full((len(x), n_components + 1), -np.inf)
+    without_end = joint[:, -1].copy()
     first, second = np.zeros((len(x), n_components, d)), np.zeros((len(x), n_components, d, d))
     for n, row in enumerate(x):
         o = np.flatnonzero(~np.isnan(row))
@@ -37,12 +38,14 @@ def row_by_row(mixture, rows, row_weights=None, share=None):
                 second[n, j][np.ix_(o, o)] = np.outer(away, away) - precision
         if noise is not None and label < 0 and share > 0:
             inside = ((noise.low[o] <= row[o]) & (row[o] <= noise.high[o])).all()
-            joint[n, -1] = np.log(share / np.prod((noise.high - noise.low)[o])) if inside else -np.inf
+            without_end[n] = np.log(share / np.prod((noise.high - noise.low)[o]))
+            joint[n, -1] = without_end[n] if inside else -np.inf
     log_density = logsumexp(joint, axis=1)
-    shares = np.exp(joint - log_density[:, None])
-    own = shares[:, :-1] * (np.ones(len(x)) if row_weights is None else row_weights)[:, None]
+    own = np.exp(joint - log_density[:, None])[:, :-1] * (np.ones(len(x)) if row_weights is None else row_weights)[:, None]
     total = log_density.sum() if row_weights is None else row_weights @ log_density
     sums = total, own.sum(axis=0), np.einsum("nk,nki->ki", own, first), np.einsum("nk,nkij->kij", own, second)
+    joint[:, -1] = without_end
+    shares = np.exp(joint - logsumexp(joint, axis=1)[:, None])
     return log_density, shares, sums
 
 

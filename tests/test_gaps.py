@@ -302,3 +302,15 @@ def test_one_component_of_rows_with_gaps_is_that_of_em_by_hand():
     assert np.cov(x[~unseen].T, bias=True)[0, 0] != pytest.approx(estimate.point["covariances"][0, 0, 0], abs=1e-3)
     plugged = np.where(np.isnan(x), np.nanmean(x, axis=0), x)
     assert np.var(plugged[:, 1]) < 0.8 * estimate.point["covariances"][0, 1, 1]
+
+
+def test_a_feature_seen_in_few_rows_is_a_caution():
+    """What is said of it is mostly the prior; of as many rows as tell its mean and spread nothing is said."""
+    rng = np.random.default_rng(3)
+    x = rng.normal(size=(200, 2)) + 6 * rng.integers(2, size=(200, 1))
+    for seen, told in ((12, True), (40, False)):
+        gappy = x.copy()
+        gappy[seen:, 1] = np.nan
+        estimate = bg.find_MAP(bg.build_model(gappy, 2, missing="marginalise"), n_init=3, random_seed=1)
+        reasons = " ".join(bg.diagnose(estimate.laplace(100, random_seed=1)).reasons)
+        assert (f"x1 was seen in {seen} of 200 rows" in reasons) is told

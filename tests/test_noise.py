@@ -145,8 +145,16 @@ def test_density_integrates_to_one_whatever_is_asked():
             joint = row_by_row(mixture, Observations(points))[0]
             whole = row_by_row(mixture.marginal([0]), Observations(points[:1, :1]))[0]
             assert_close(given.log_density(points[:, 1:]), joint - whole)
-    # Out of the box nothing is noise.
+    # By the density nothing is noise out of the box.
     assert mixture.conditional([1], {0: 20.0}).noise.share == 0
+
+
+def test_a_row_far_outside_the_box_is_of_no_component(noisy_map):
+    """It was of the nearest for certain, as the density of noise is 0 there; a row of a cluster's tail still is."""
+    far, near = noisy_map.mixture.noise.high + 100.0, noisy_map.mixture.means[0]
+    np.testing.assert_allclose(noisy_map.mixture.memberships(np.array([far]))[0], [0, 0, 1], atol=1e-12)
+    assert noisy_map.mixture.memberships(near[None])[0, 0] > 0.9
+    assert noisy_map.mixture.log_density(np.array([far]))[0] < -1_000
 
 
 def test_rows_are_simulated_as_the_density_says():

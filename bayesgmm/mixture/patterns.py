@@ -88,9 +88,9 @@ def _gathered(x, rows, seen):
 
 @jit
 def _log_noise(block, seen, label, share, low, high, log_noise):
-    """Fill ``log_noise`` (n,) with the log-density of rows as noise; whether any may be."""
+    """Fill ``log_noise`` (n,) with the log-density of rows as noise; that inside the box, -inf where none may be."""
     if label >= 0 or not share > 0.0:
-        return False
+        return -math.inf
     level = math.log(share)
     for a in range(seen.size):
         level -= math.log(high[seen[a]] - low[seen[a]])
@@ -99,7 +99,7 @@ def _log_noise(block, seen, label, share, low, high, log_noise):
         for a in range(seen.size):
             inside &= low[seen[a]] <= block[i, a] <= high[seen[a]]
         log_noise[i] = level if inside else -math.inf
-    return True
+    return level
 
 
 @jit
@@ -117,7 +117,11 @@ def _add_noise(log_density, log_noise):
 
 @jit
 def responsibilities(x, order, labels, errors, share, low, high, weights, means, covariances, diagonal):
-    """Log-density of every row's seen features, (N,), and its probability of every component, (N, K)."""
+    """Log-density of every row's seen features, (N,), and its probability of every component, (N, K).
+
+    New rows may be outside the box. The density there is the components' alone, as it integrates to 1; but a row that is
+    far from all of them is as little of one there as inside, so probabilities are as if noise went on.
+    """
     log_density = np.empty(x.shape[0])
     probability = np.zeros((x.shape[0], weights.size))
     order, starts = groups(x, order, labels)
@@ -136,8 +140,12 @@ def responsibilities(x, order, labels, errors, share, low, high, weights, means,
         else:
             own, shares = kernel.responsibilities(block, part, part_means, part_covariances, diagonal)
         rest = np.ones(rows.size)
-        if _log_noise(block, seen, label, share, low, high, rest):
+        level = _log_noise(block, seen, label, share, low, high, rest)
+        if level > -math.inf:
+            alone = own.copy()
             _add_noise(own, rest)
+            for i in range(rows.size):
+                rest[i] = 1.0 / (1.0 + math.exp(level - alone[i]))
         for i in range(rows.size):
             log_density[rows[i]] = own[i]
             for k in range(part.size):
@@ -186,7 +194,7 @@ def statistics(x, order, labels, errors, share, low, high, weights, means, covar
         block = _gathered(x, rows, seen)
         log_density, nothing = np.empty(rows.size), np.empty((0, 0))
         rest = np.empty(rows.size)
-        noisy = _log_noise(block, seen, label, share, low, high, rest)
+        noisy = _log_noise(block, seen, label, share, low, high, rest) > -math.inf
         if noisy:
             if errors.size > 0:
                 measured.data_pass(

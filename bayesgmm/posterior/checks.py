@@ -8,10 +8,10 @@ from bayesgmm.posterior.chains import LEAST_DRAWS, chain_checks
 from bayesgmm.posterior.check import NO_LIMIT, Check
 from bayesgmm.posterior.components import of_components
 from bayesgmm.posterior.conflict import PULLED, Tail, pull, tails
-from bayesgmm.posterior.contradicted import contradicted_labels
+from bayesgmm.posterior.contradicted import of_labels
 from bayesgmm.posterior.elsewhere import of_these_rows, single
 from bayesgmm.posterior.occupied import allocated, split_r_hat
-from bayesgmm.posterior.values import of_the_mixture, of_the_table
+from bayesgmm.posterior.values import of_the_gaps, of_the_mixture, of_the_table
 from bayesgmm.record.fit import Fit
 from bayesgmm.record.provenance import NEARLY_ALL, percentages
 from bayesgmm.record.starts import FOUND_OFTEN, Starts
@@ -52,12 +52,12 @@ def checks(fit: Fit) -> Iterator[Check]:
         yield of_these_rows(fit)
     one_value, codes, redundant = of_the_table(fit)
     yield from (one_value, codes, redundant)
+    yield from of_the_gaps(fit)
     yield from _modes(fit)
     yield from _priors(fit)
     yield from of_components(fit)
     yield from of_the_mixture(fit, codes, redundant)
-    if (labels := contradicted_labels(fit)) is not None:
-        yield labels
+    yield from of_labels(fit)
 
 
 def _importance(pareto_k: float) -> Check:

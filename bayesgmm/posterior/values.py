@@ -19,6 +19,9 @@ SAME_VALUE, LEAST_ROWS = 0.8, 3
 # Features determine one another if a weighted sum of them, standardised, has a smaller standard deviation; those take
 # part in it whose weight is this part of the largest.
 DETERMINED, TAKES_PART = 1e-6, 0.01
+# Rows a component in which a feature was seen. Three clusters of 200 rows in three features, 89 % intervals of values
+# that were hidden: of a feature seen in 4, 8, 16, 32 rows they held 75, 83, 83, 85 %; of one cluster 72, 76, 81, 87 %.
+SEEN = 10
 # A recording step that is so small a part of a feature's standard deviation explains no equal values.
 FINE = 1e-4
 # The second commonest of rounded values has a larger part of the commonest's rows than this: 0.45 of iris' widths.
@@ -28,6 +31,20 @@ SPIKE = 0.3
 def of_the_table(fit: Fit) -> tuple[Check, Check, Check]:
     """Of values that no mixture describes, whatever its components: the cause of much that others find."""
     return _one_value(fit), _fewest_values(fit), _determined(fit)
+
+
+def of_the_gaps(fit: Fit) -> Iterator[Check]:
+    """Whether every feature was seen in rows enough to tell its mean and spread in every component."""
+    if not fit.table.gaps:
+        return
+    seen = (~np.isnan(fit.table.counted.values)).sum(axis=0)
+    least, limit = int(seen.argmin()), min(SEEN * fit.n_components, fit.table.counted.n_rows)
+    yield Check(
+        "rows that have the least seen feature", int(seen[least]), limit, bool(seen[least] >= limit),
+        sentence=lambda: f"{fit.features[least]} was seen in {seen[least]} of {fit.table.counted.n_rows} rows: what is "
+        "said of it is the prior's for the most part, and intervals of it may be too narrow. Leave it out, or fewer "
+        "components.",
+    )  # fmt: skip
 
 
 def of_the_mixture(fit: Fit, codes: Check, redundant: Check) -> Iterator[Check]:
