@@ -98,7 +98,9 @@ def test_the_process_that_compiles_draws_what_those_that_load_draw(tmp_path):
 
 
 def test_tree_round_trips_through_netcdf(faithful_draws, tmp_path):
-    assert set(faithful_draws.children) == {"posterior", "sample_stats", "observed_data", "constant_data"}
+    assert set(faithful_draws.children) == {
+        "posterior", "sample_stats", "observed_data", "constant_data", "specification",
+    }  # fmt: skip
     faithful_draws.to_netcdf(tmp_path / "fit.nc", engine="h5netcdf")
     with xr.open_datatree(tmp_path / "fit.nc", engine="h5netcdf") as again:
         for group in faithful_draws.children:

@@ -171,8 +171,9 @@ def test_the_code_says_what_only_the_user_has(faithful_draws):
     fit = Fit.of(faithful_draws.copy())
     with_more = {
         "sample_weight": ("obs_id", np.linspace(0.5, 1.5, 272)),
-        "specification": ((), np.array(to_json(fit.specification.with_numbers({}, ("apart ~\nPotential",))), object)),
     }
+    paper = np.array(to_json(fit.specification.with_numbers({}, ("apart ~\nPotential",))), object)
+    fit.tree["specification"] = fit.tree["specification"].dataset.assign(specification=((), paper))
     fit.tree["constant_data"] = fit.tree["constant_data"].dataset.assign(with_more)
     code = recipe.recipe(Fit(fit.tree))
     compile(code, "page", "exec")
@@ -254,7 +255,7 @@ def test_users_priors_and_terms_are_named(faithful, tmp_path):
     # A term as a fit records it; a model that has it would be compiled for this page alone.
     fit = Fit.of(dt)
     paper = np.array(to_json(fit.specification.with_numbers({}, ("apart (a potential)",))), object)
-    fit.tree["constant_data"] = fit.tree["constant_data"].dataset.assign(specification=((), paper))
+    fit.tree["specification"] = fit.tree["specification"].dataset.assign(specification=((), paper))
     dt = fit.tree
     words = " ".join(Tags(bg.report(dt, tmp_path / "r.html").read_text(encoding="utf-8")).text)
     for prior in (

@@ -17,6 +17,7 @@ from conftest import add_terms
 
 import bayesgmm as bg
 from bayesgmm.exceptions import InvalidArgumentError, ModelError, StorageError
+from bayesgmm.model.paper import to_json
 from bayesgmm.record.fit import Fit
 
 # A run long enough to be stopped in its middle; a line is printed when draws can come.
@@ -263,3 +264,17 @@ def test_a_full_disk_leaves_the_old_file(faithful_draws, tmp_path):
         xr.testing.assert_equal(bg.load(path)["posterior"].to_dataset(), small["posterior"].to_dataset())
     finally:
         subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_what_was_assumed_outlives_predictions_by_pymc(faithful_model, tmp_path):
+    """PyMC puts constant_data of its own in the place of what a tree had, where older fits keep it."""
+    dt = bg.find_MAP(faithful_model, n_init=2, random_seed=1).laplace(20, random_seed=1)
+    kept = str(dt["specification"]["specification"].values)
+    older = dt.copy()
+    older["constant_data"] = older["constant_data"].dataset.assign(older["specification"].dataset.data_vars)
+    del older["specification"]
+    assert to_json(Fit.of(bg.load(bg.save(older, tmp_path / "older.nc"))).specification) == kept
+    with faithful_model:
+        pm.sample_posterior_predictive(dt, extend_inferencedata=True, progressbar=False, random_seed=1)
+    assert "posterior_predictive" in dt
+    assert to_json(Fit.of(bg.load(bg.save(dt, tmp_path / "newer.nc"))).specification) == kept

@@ -119,8 +119,8 @@ def _add_noise(log_density, log_noise):
 def responsibilities(x, order, labels, errors, share, low, high, weights, means, covariances, diagonal):
     """Log-density of every row's seen features, (N,), and its probability of every component, (N, K).
 
-    New rows may be outside the box. The density there is the components' alone, as it integrates to 1; but a row that is
-    far from all of them is as little of one there as inside, so probabilities are as if noise went on.
+    New rows may be outside the box. The density there is the components' alone, as it integrates to 1; but a row that
+    is far from all of them is as little of one there as inside, so probabilities are as if noise went on.
     """
     log_density = np.empty(x.shape[0])
     probability = np.zeros((x.shape[0], weights.size))

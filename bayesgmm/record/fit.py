@@ -20,7 +20,7 @@ from bayesgmm.model.specification import Specification
 from bayesgmm.record import trees
 from bayesgmm.record.arviz import chain_and_draw_are_right
 from bayesgmm.record.provenance import Provenance
-from bayesgmm.record.trees import CHAIN_WEIGHT, EACH, LOG_POSTERIOR, PERMUTATION, SPECIFICATION, START_MODE
+from bayesgmm.record.trees import CHAIN_WEIGHT, EACH, LOG_POSTERIOR, PERMUTATION, START_MODE
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,10 +58,8 @@ class Fit:
             )
         gone = [name for name in (*EACH, "component") if name not in dt["posterior"].dims]
         if gone:
-            raise ModelError(
-                f"the draws have no dimension {gone[0]!r}: keep it where you choose some of them, "
-                f"dt.isel({gone[0]}=[0]), and rename or stack none."
-            )
+            keep = f"keep it where you choose some of them, dt.isel({gone[0]}=[0]), and rename or stack none."
+            raise ModelError(f"the draws have no dimension {gone[0]!r}: {keep}")
         return cls(dt)
 
     @classmethod
@@ -91,7 +89,6 @@ class Fit:
         constants: dict[str, Any] = {
             name: value for name, value in model.numbers.items() if name != "x_data" and value.size
         }
-        constants[SPECIFICATION] = np.array(to_json(specification), dtype=object)
         used = {d for name in [*posterior, *constants, "x", PERMUTATION] for d in dims.get(name, [])}
         coords: dict[str, Any] = {
             name: np.asarray(values) for name, values in model.coords.items() if name in used and values is not None
@@ -119,15 +116,15 @@ class Fit:
         if START_MODE in statistics:
             started = {START_MODE: ("chain", statistics[START_MODE])}
             tree["sample_stats"] = tree["sample_stats"].dataset.assign(started)
-        return cls(tree)
+        return cls(trees.specified(tree, to_json(specification)))
 
     # What it is of --------------------------------------------------------------------------------------------------
 
     @cached_property
     def specification(self) -> Specification | None:
         """What was assumed; None of draws from elsewhere."""
-        kept = self._group("constant_data")
-        return from_json(str(kept[SPECIFICATION].values)) if SPECIFICATION in kept else None
+        kept = trees.specification_of(self.tree)
+        return None if kept is None else from_json(kept)
 
     @cached_property
     def provenance(self) -> Provenance:

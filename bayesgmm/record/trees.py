@@ -14,8 +14,10 @@ if TYPE_CHECKING:
 # The statistics of the sampler under ArviZ's names.
 LOG_POSTERIOR, PERMUTATION = "lp", "permutation"
 CHAIN_WEIGHT, START_MODE = "chain_weight", "start_mode"
-# Where a tree keeps its specification: a variable, as netCDF's attributes hold no more than 64 kB.
+# Where a tree keeps its specification: a variable, as netCDF's attributes hold no more than 64 kB, in a group of its
+# own, as PyMC puts another in the place of constant_data when it adds predictions. (There it was kept before.)
 SPECIFICATION = "specification"
+KEPT_IN = (SPECIFICATION, "constant_data")
 # The group of the models that were compared.
 SELECTION = "selection"
 EACH = ("chain", "draw")
@@ -97,6 +99,21 @@ def relabelled(tree: "xr.DataTree", order: np.ndarray, labels: np.ndarray, metho
     return result
 
 
+def specified(tree: "xr.DataTree", specification: str) -> "xr.DataTree":
+    """The tree with a specification, as JSON."""
+    import xarray as xr
+
+    result = tree.copy()
+    result[SPECIFICATION] = xr.DataTree(xr.Dataset({SPECIFICATION: ((), np.array(specification, dtype=object))}))
+    return result
+
+
+def specification_of(tree: "xr.DataTree") -> str | None:
+    """The specification that is kept in a tree, as JSON."""
+    kept = (tree[name].dataset for name in KEPT_IN if name in tree)
+    return next((str(group[SPECIFICATION].values) for group in kept if SPECIFICATION in group), None)
+
+
 def of_draws(
     tree: "xr.DataTree", draws: np.ndarray, components: np.ndarray | None, attrs: Mapping[str, Any]
 ) -> "xr.DataTree":
@@ -117,8 +134,9 @@ def of_draws(
         result["sample_stats"] = xr.DataTree(
             result["sample_stats"].to_dataset().drop_dims("component", errors="ignore")
         )
-        kept = result["constant_data"].to_dataset().drop_vars(SPECIFICATION, errors="ignore")
-        result["constant_data"] = xr.DataTree(kept.drop_dims("component", errors="ignore"))
+        for name in set(KEPT_IN) & set(result.children):
+            kept = result[name].to_dataset().drop_vars(SPECIFICATION, errors="ignore")
+            result[name] = xr.DataTree(kept.drop_dims("component", errors="ignore"))
     result.attrs.update(attrs)
     result["posterior"].attrs.update(attrs)
     return result
@@ -148,6 +166,7 @@ def adopted(
     result["posterior"] = xr.DataTree(beside.assign_coords(ours.coords).assign(ours.data_vars).assign_attrs(ours.attrs))
     result["sample_stats"] = xr.DataTree(_statistics(group("sample_stats"), ours, sizes))
     result["constant_data"] = xr.DataTree(_underscored(group("constant_data"), CONSTANTS, sizes))
+    result = result.filter(lambda node: node.name != SPECIFICATION)
     if rows is not None:
         observed = _underscored(_without_idle(group("observed_data")), ("x",), sizes | {"obs_id": rows.sizes["obs_id"]})
         result["observed_data"] = xr.DataTree(observed.assign_coords(rows.coords).assign(rows.data_vars))
