@@ -3,6 +3,7 @@
 import warnings
 
 import numpy as np
+import pymc as pm
 import pytest
 from sklearn import datasets
 from sklearn.decomposition import PCA
@@ -11,7 +12,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 import bayesgmm as bg
-from bayesgmm.exceptions import CollapsedComponentWarning
+from bayesgmm.exceptions import CollapsedComponentWarning, InvalidPriorError
 
 IRIS = datasets.load_iris()
 WINE = datasets.load_wine()
@@ -134,3 +135,22 @@ def test_components_of_one_row_each_that_counts_twice_have_a_prior():
     x = np.array([[-0.87, -2.04, 1.68, 0.14], [-1.24, -0.4, 0.51, -1.55], [-1.37, 0.55, -0.68, 1.13]])
     model = bg.build_model(x, 3, sample_weight=2.0)
     assert np.isfinite(model.compile_logp()(model.initial_point()))
+
+
+@pytest.mark.parametrize("away", [1e5, -1e4])
+def test_means_in_other_units_than_the_rows_are_named(faithful, away):
+    """Their prior puts components where linear algebra ends; the error was the library's own."""
+    model = bg.build_model(faithful, 2, priors=bg.Priors(means=pm.Normal.dist(away, 1)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with pytest.raises(InvalidPriorError, match=r"means ~ Normal.*in the units of the rows"):
+            bg.sample(model, draws=20, tune=20, chains=1, random_seed=1, progressbar=False)
+
+
+def test_rows_that_are_no_more_than_features_are_drawn_and_told():
+    """With 991 parameters axes in closed form are asked for, which a singular covariance has none of."""
+    model = bg.build_model(np.random.default_rng(0).normal(size=(20, 30)), 2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        dt = bg.sample(model, estimate=bg.find_MAP(model, n_init=1, random_seed=0), draws=10, tune=10, chains=1)
+    assert "20 rows of 30 features lie on a plane" in " ".join(bg.diagnose(dt).reasons)

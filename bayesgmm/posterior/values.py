@@ -109,16 +109,24 @@ def _fewest_values(fit: Fit) -> Check:
 
 
 def _determined(fit: Fit) -> Check:
-    """Whether a feature is a sum of others, or one of them in other units."""
+    """Whether a feature is a sum of others, or one of them in other units, or rows are no more than features."""
     rows = fit.x[~np.isnan(fit.x).any(axis=1)]
     least, members = 1.0, np.empty(0, dtype=np.int64)
-    if len(rows) > fit.n_features > 1 and (rows.std(axis=0) > 0).all():
+    few = fit.covariance.correlated and 1 < len(fit.x) <= fit.n_features
+    if few:
+        least = 0.0
+    elif len(rows) > fit.n_features > 1 and (rows.std(axis=0) > 0).all():
         standardised = (rows - rows.mean(axis=0)) / rows.std(axis=0)
         _, widths, directions = np.linalg.svd(standardised / np.sqrt(len(rows)), full_matrices=False)
         least, share = float(widths[-1]), np.abs(directions[-1])
         members = np.flatnonzero(share > TAKES_PART * share.max())
 
     def sentence() -> str:
+        if few:
+            return (
+                f"{len(fit.x)} rows of {fit.n_features} features lie on a plane, whatever they are, and nothing can be "
+                "learned of the spread across it. Try covariance_type='diag', or fewer features."
+            )
         names = [fit.features[int(j)] for j in members]
         return (
             f"{', '.join(names[:-1])} and {names[-1]} determine one another: a weighted sum of them is the same for "

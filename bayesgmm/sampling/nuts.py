@@ -19,6 +19,7 @@ from bayesgmm.search.estimate import MapEstimate
 from bayesgmm.search.find_map import find_MAP
 from bayesgmm.search.mode import chains_per_mode, importance_shares
 from bayesgmm.search.problem import Problem
+from bayesgmm.search.units import fitting_priors
 
 # Chains start at the mode and in its axes, so little is left to learn. Measured over N = 272 to 5,000, D = 1 to 10,
 # K = 1 to 5: from 200 on, more tuning gains nothing.
@@ -74,7 +75,8 @@ def run_nuts(
         raise InvalidArgumentError(
             f'likelihood = "gaussian" is around one mode, and its draws are made at the end: leave out {given}.'
         )
-    modes = [estimate.optima.mode(i).with_axes for i, n in zip(order, counts, strict=True) if n]
+    with fitting_priors(problem.specification):
+        modes = [estimate.optima.mode(i).with_axes for i, n in zip(order, counts, strict=True) if n]
     counts = tuple(n for n in counts if n)
     found = estimate.optima.record(order)
     if len(modes) > 1:

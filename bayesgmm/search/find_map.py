@@ -35,6 +35,7 @@ from bayesgmm.search.given import given_starts
 from bayesgmm.search.optima import Optima
 from bayesgmm.search.planes import check_components, check_data
 from bayesgmm.search.problem import SAME, Problem
+from bayesgmm.search.units import fitting_priors
 
 if TYPE_CHECKING:
     import pymc as pm
@@ -107,6 +108,8 @@ def find_MAP(
         Rows lie exactly on a slanted line or plane, more of them than the priors can bear.
     StorageError
         Nothing can be written at ``store``.
+    InvalidPriorError
+        Priors of a user's put components where they cannot be computed with: in other units than the rows', say.
     InvalidArgumentError
         ``start`` is no mixture of the model's components and features; ``n_init`` or ``max_iter`` is out of range.
     MissingPackageError
@@ -146,8 +149,9 @@ def find_MAP(
     checkpoint = Checkpoint(None if store is None else Path(store))
     random_seed = checkpoint.seed(random_seed)
     rng = np.random.default_rng(random_seed)
-    begun = Ascents(problem.on_fewer_rows(rng), rng, checkpoint, max_iter)
-    ascents = _search(problem, number, begun, given, progressbar)
+    with fitting_priors(problem.specification):
+        begun = Ascents(problem.on_fewer_rows(rng), rng, checkpoint, max_iter)
+        ascents = _search(problem, number, begun, given, progressbar)
     if ascents.best is None:
         raise ModelError(
             "the log posterior is not finite at any start: check the priors (is the data inside their support?) "

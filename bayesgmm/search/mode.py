@@ -107,7 +107,10 @@ class Mode:
     def with_axes(self) -> ModeAxes:
         """The mode with the axes that a sampler takes, which take a second: modes that no chain starts at have none."""
         problem, roots, means = self.problem, self.roots, self.problem.non_centred(self.q)
-        known = problem.round_axes(self.q) if self.q.size > MANY else None
+        try:
+            known = problem.round_axes(self.q) if self.q.size > MANY else None
+        except LinAlgError:  # a covariance is hardly positive definite, as where rows are fewer than features
+            known = None
         if known is not None:
             known = sparse.csr_array(means.from_q(self.q) @ known)
             density = roots.seen(means.seen(problem.sampling_density))
