@@ -314,3 +314,17 @@ def test_a_step_that_is_none_is_refused(table, reach, bad):
     result = reach("--resolution", bad)
     assert result.rows is None
     assert "--resolution" in result.stderr
+
+
+def test_excels_line_of_the_separator_is_no_header(folder, reach, table):
+    (folder / "t.csv").write_text("sep=;\r\n" + table.to_csv(sep=";", decimal=",", index=False))
+    pd.testing.assert_frame_equal(reach().rows, table.astype(float), check_dtype=False)
+
+
+def test_dots_between_thousands_are_no_decimal_points(folder, reach, table):
+    """Beside decimal commas 1.002 may be a thousand and two; with other decimals it is what it says."""
+    lines = [f"{i},5;{p}" for i, p in enumerate(["991", "1.002", "983"] * 5)]
+    (folder / "t.csv").write_text("a;p\n" + "\n".join(lines))
+    assert "in its column 'p' dots that may stand between thousands, as in '1.002'" in reach().stderr
+    (folder / "t.csv").write_text("a;p\n" + "\n".join([*lines, "0,5;1.25"]))
+    assert reach().rows["p"].max() == 991

@@ -160,3 +160,10 @@ def test_shells_complete_commands_and_pictures():
             capture_output=True, text=True, env=environment, check=False,
         )  # fmt: skip
         assert done.stdout.split() == [expected], done.stderr
+
+
+@pytest.mark.parametrize("name", ["a.xlsx", "a.csv.gz"])
+def test_a_table_of_another_kind_is_not_written_as_text(name, tmp_path):
+    result = run("assign", "fit.nc", "t.csv", "--out", str(tmp_path / name))
+    assert result.exit_code == 1
+    assert "End the name with .csv, .tsv or .parquet." in result.stderr

@@ -282,3 +282,10 @@ def test_a_modes_share_is_divided_among_the_groups_its_chains_fall_into(faithful
         patch.setattr(module, "groups_of_chains", lambda quantities: np.array([0, 1, 2, 2]))
         weight = module.weigh_chains(Fit.of(tree)).chain_weights
     np.testing.assert_allclose(weight, [0.25, 0.25, 0.25, 0.25])
+
+
+def test_a_tree_that_was_opened_lazily(faithful_draws, tmp_path):
+    import xarray as xr
+
+    with xr.open_datatree(bg.save(faithful_draws, tmp_path / "fit.nc"), chunks={}) as lazy:
+        assert bg.diagnose(lazy).table.equals(bg.diagnose(faithful_draws).table)

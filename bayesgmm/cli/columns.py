@@ -22,27 +22,27 @@ if TYPE_CHECKING:
 MOST_WORDS = 5
 
 
-def split_names(text: str) -> list[str]:
-    """The names in ``--columns a,b``; one that holds a comma stands in double quotes."""
+def split_names(text: str, option: str = "--columns") -> list[str]:
+    """The names in an option, as ``--columns a,b``; one that holds a comma stands in double quotes."""
     try:
         names = [name.strip() for name in next(csv.reader([text], skipinitialspace=True), [])]
     except csv.Error:
         names = []
     if not names or not all(names):
-        raise InvalidArgumentError(f"--columns {text!r} names no column: give names separated by commas, such as a,b.")
+        raise InvalidArgumentError(f"{option} {text!r} names no column: give names separated by commas, such as a,b.")
     repeated = [name for name in dict.fromkeys(names) if names.count(name) > 1]
     if repeated:
         raise InvalidArgumentError(
-            f"--columns names {repeated[0]!r} more than once: {columns_option(dict.fromkeys(names))}."
+            f"{option} names {repeated[0]!r} more than once: {columns_option(dict.fromkeys(names), option)}."
         )
     return names
 
 
-def columns_option(names: Iterable[str]) -> str:
-    """``--columns`` with these names, to be pasted into a shell."""
+def columns_option(names: Iterable[str], option: str = "--columns") -> str:
+    """The option with these names, to be pasted into a shell."""
     line = io.StringIO()
     csv.writer(line, lineterminator="").writerow(names)
-    return f"--columns {shlex.quote(line.getvalue())}"
+    return f"{option} {shlex.quote(line.getvalue())}"
 
 
 def columns_to_fit(frame: "pd.DataFrame", path: Path, names: Sequence[str] | None, missing: Missing) -> "pd.DataFrame":

@@ -85,16 +85,18 @@ def assign(
         from bayesgmm.record.fit import Fit
         from bayesgmm.reports.tables import with_assignments
 
-        check_outputs({"--out": out}, file, data)
+        check_outputs({"--out": out}, file, data, tables=[out])
         dt = read_fit(file)
         fitted = Fit.of(dt)
         features = fitted.features
-        beside = Beside(None, None, None if error_columns is None else split_names(error_columns))
+        beside = Beside(None, None, None if error_columns is None else split_names(error_columns, "--error-columns"))
         # Of the other columns every letter is kept.
         frame = read_frame(data, numbers=[*features, *beside.names])
         beside.without(frame, data)
         if error_columns is None and fitted.has_rows and fitted.table.errors is not None:
             note("counted rows as measured exactly, unlike those that were fitted; --error-columns says their errors.")
+        if fitted.has_rows and fitted.table.labels is not None:
+            note("took no labels as known, unlike the fit: probabilities are by the values alone.")
         if type(frame.index).__name__ != "RangeIndex":  # Parquet's rows may have names: a column like others
             frame = frame.reset_index()
         new = fitted_columns(frame, data, features, Missing(tuple(na or ()), drop_missing, fitted.gaps))
@@ -142,7 +144,7 @@ def plot(
 
         arguments: dict[str, Any] = {}
         if features is not None:
-            arguments["features"] = [name.strip() for name in features.split(",")]
+            arguments["features"] = split_names(features, "--features")
         if given:
             arguments["given"] = dict(given_value(text) for text in given)
         taken = {Plot.clusters: {"features"}, Plot.uncertainty: {"features"}, Plot.density: {"features", "given"}}

@@ -56,7 +56,7 @@ def impute_command(
         from bayesgmm import impute
         from bayesgmm.record.fit import Fit
 
-        check_outputs({"--out": out}, *[path for path in (file, data) if path is not None])
+        check_outputs({"--out": out}, *[path for path in (file, data) if path is not None], tables=[out])
         seed = check_count(seed, "seed", least=0)
         dt = read_fit(file)
         fit = Fit.of(dt)

@@ -3,6 +3,7 @@
 import csv
 import difflib
 import io
+import re
 import warnings
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
 
 PARQUET = (".parquet", ".pq")
 # Of decimal numbers with a comma, in files that are separated by something else.
+# What Excel takes for the separator, before the header.
+SEPARATOR_LINE = re.compile(r"(?:\s*sep=(?P<mark>[^\w\s]|\t)[^\S\n]*\r?\n)?", re.IGNORECASE)
+# Whole numbers, of which 1.002 may be a thousand and two where commas are decimal.
+WITH_DOTS, WHOLE = r"[+-]?\d{1,3}(?:\.\d{3})+", r"[+-]?\d+"
 DECIMAL_COMMA = r"[+-]?\d*,\d+(?:[eE][+-]?\d+)?"
 
 
@@ -99,6 +104,7 @@ def _from_text(path: Path, numbers: Collection[str] | None) -> tuple["pd.DataFra
 
     text = _text(path)
     separator, names = _header(text, path)
+    text = text[SEPARATOR_LINE.match(text).end() :]  # type: ignore[union-attr]
     try:
         with warnings.catch_warnings(action="error", category=pd.errors.ParserWarning):
             frame = pd.read_csv(
@@ -121,7 +127,10 @@ def _from_text(path: Path, numbers: Collection[str] | None) -> tuple["pd.DataFra
             "column a name, and end no line with a separator."
         ) from None
     _check_header(frame, path)
-    return frame, [] if separator == "," else _with_points(frame, numbers)
+    decimal = [] if separator == "," else _with_points(frame, numbers)
+    if decimal:
+        _check_thousands(text, separator, frame, path)
+    return frame, decimal
 
 
 def _text(path: Path) -> str:
@@ -149,14 +158,17 @@ def _text(path: Path) -> str:
 
 
 def _header(text: str, path: Path) -> tuple[str, list[str]]:
-    """The separator, and the columns' names in the first line that is not blank."""
+    """The separator, and the columns' names in the first line that is not blank, nor Excel's ``sep=;``."""
+    said = SEPARATOR_LINE.match(text)
+    assert said is not None
 
     def fields(separator: str) -> list[str]:
-        lines = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
+        lines = csv.reader(io.StringIO(text[said.end() :], newline=""), delimiter=separator)
         return next((line for line in lines if any(field.strip() for field in line)), [])
 
     try:
-        names, separator = fields(","), ","
+        separator = said["mark"] or ","
+        names = fields(separator)
         if len(names) == 1:
             separator = next((mark for mark in ("\t", ";") if mark in names[0]), ",")
             names = fields(separator)
@@ -184,6 +196,22 @@ def _check_header(frame: "pd.DataFrame", path: Path) -> None:
         raise InvalidDataError(
             f"{str(path)!r} has no header: its first line holds {first}. Add a first line with the columns' names."
         )
+
+
+def _check_thousands(text: str, separator: str, frame: "pd.DataFrame", path: Path) -> None:
+    """Raise InvalidDataError where dots may stand between thousands, beside columns with decimal commas."""
+    import pandas as pd
+
+    suspects = [j for j, kind in enumerate(frame.dtypes) if kind.kind == "f"]
+    written = pd.read_csv(io.StringIO(text), sep=separator, header=0, index_col=False, dtype=str, usecols=suspects)
+    for j, column in zip(suspects, written, strict=True):
+        cells = written[column].dropna().str.strip()
+        dotted = cells[cells.str.fullmatch(WITH_DOTS)]
+        if len(dotted) and (dotted.size + cells.str.fullmatch(WHOLE).sum()) == len(cells):
+            raise InvalidDataError(
+                f"{str(path)!r} has decimal commas, and in its column {frame.columns[j]!r} dots that may stand between "
+                f"thousands, as in {dotted.iloc[0]!r}: write its numbers without them, or with a decimal comma."
+            )
 
 
 def _with_points(frame: "pd.DataFrame", numbers: Collection[str] | None) -> list[str]:

@@ -61,13 +61,14 @@ def select_command(
 
         numbers = numbers_of_components(components)
         names = None if columns is None else split_names(columns)
+        kinds = split_names(covariances, "--covariances")
         gaps = missing_values(na, drop_missing, missing)
         frame = read_frame(data)
-        check_outputs({"--out": out, "--plot": picture}, data)
+        check_outputs({"--out": out, "--plot": picture}, data, tables=[out])
         rows = columns_to_fit(frame, data, names, gaps)
         try:
             selection = bg.select(
-                rows, n_components=numbers, covariances=split_names(covariances), shortlist=shortlist, missing=missing,
+                rows, n_components=numbers, covariances=kinds, shortlist=shortlist, missing=missing,
                 random_seed=seed, store=store, progressbar=not json,
             )  # fmt: skip
         except KeyboardInterrupt:

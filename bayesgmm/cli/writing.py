@@ -1,6 +1,7 @@
 """What commands write: tables and pictures, never over the files that they were made from."""
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,9 +12,14 @@ from bayesgmm.exceptions import InvalidArgumentError
 if TYPE_CHECKING:
     import pandas as pd
 
+# Separators of tables of text, by the ending.
+TEXT = {".csv": ",", ".txt": ",", ".tsv": "\t"}
 
-def check_outputs(outputs: dict[str, Path | None], *inputs: Path) -> None:
+
+def check_outputs(outputs: dict[str, Path | None], *inputs: Path, tables: Sequence[Path | None] = ()) -> None:
     """Find out before a long computation whether its results, by their options, can be written and lose nothing.
+
+    Of ``tables`` the ending must be one of a table's, or none.
 
     Raises
     ------
@@ -29,19 +35,23 @@ def check_outputs(outputs: dict[str, Path | None], *inputs: Path) -> None:
             raise InvalidArgumentError(
                 f"{option} {str(path)!r} would be written over another file of this command: give it another name."
             )
+        if path in tables and path.suffix.lower() not in ("", *TEXT, *PARQUET):
+            raise InvalidArgumentError(
+                f"{option} {str(path)!r}: there is no table {path.suffix!r}. End the name with .csv, .tsv or .parquet."
+            )
         check_writable(path)
         taken.add(path.resolve())
 
 
 def write_frame(frame: "pd.DataFrame", path: Path) -> None:
-    """Save a table as Parquet or CSV, whichever the path's ending says."""
+    """Save a table as Parquet, or as text with tabs or commas, whichever the path's ending says."""
     from bayesgmm.record.storage import write_whole
 
     content = io.BytesIO()
     if path.suffix.lower() in PARQUET:
         typed(frame).to_parquet(content, index=False)
     else:
-        frame.to_csv(content, index=False)
+        frame.to_csv(content, index=False, sep=TEXT.get(path.suffix.lower(), ","))
     write_whole(content.getvalue(), path)
 
 
