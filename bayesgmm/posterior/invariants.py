@@ -23,6 +23,9 @@ APART = 1.1
 # they differ by less than so many nats a row.
 NEAR_TIE = 0.9
 NEAR_TIE_NATS = 0.05
+# Draws that are looked at for that: 0.7 % of them is the standard error of a share of 5 %. All 4,000 took half of the
+# time of a diagnosis.
+TIED_DRAWS = 1_000
 
 
 def _some_rows(fit: Fit, most: int) -> Rows:
@@ -100,7 +103,7 @@ def weigh_chains(fit: Fit) -> Fit:
 
 def ambiguous_share(fit: Fit) -> float:
     """The share of the draws whose two best orders of the components nearly tie, by Stephens' divergence."""
-    draws, free = fit.every_draw, fit.free
+    draws, free = fit.every_draw.thinned(TIED_DRAWS), fit.free
     if free.size < 2:
         return 0.0
     x = _some_rows(fit, MAX_ROWS)
