@@ -61,7 +61,7 @@ class Fit:
             keep = f"keep it where you choose some of them, dt.isel({gone[0]}=[0]), and rename or stack none."
             raise ModelError(f"the draws have no dimension {gone[0]!r}: {keep}")
         # Of a tree that was opened lazily.
-        return cls(dt.compute() if dt["posterior"].chunksizes else dt)
+        return cls(dt.compute() if dt["posterior"].dataset.chunksizes else dt)
 
     @classmethod
     def write(
