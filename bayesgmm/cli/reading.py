@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 PARQUET = (".parquet", ".pq")
 # Of decimal numbers with a comma, in files that are separated by something else.
 # What Excel takes for the separator, before the header.
-SEPARATOR_LINE = re.compile(r"(?:\s*sep=(?P<mark>[^\w\s]|\t)[^\S\n]*\r?\n)?", re.IGNORECASE)
+SEPARATOR_LINE = re.compile(r"\s*sep=([^\w\s]|\t)[^\S\n]*\r?\n", re.IGNORECASE)
 # Whole numbers, of which 1.002 may be a thousand and two where commas are decimal.
 WITH_DOTS, WHOLE = r"[+-]?\d{1,3}(?:\.\d{3})+", r"[+-]?\d+"
 DECIMAL_COMMA = r"[+-]?\d*,\d+(?:[eE][+-]?\d+)?"
@@ -102,9 +102,8 @@ def _check_file(path: Path) -> None:
 def _from_text(path: Path, numbers: Collection[str] | None) -> tuple["pd.DataFrame", list[str]]:
     import pandas as pd
 
-    text = _text(path)
-    separator, names = _header(text, path)
-    text = text[SEPARATOR_LINE.match(text).end() :]  # type: ignore[union-attr]
+    mark, text = _separator_said(_text(path))
+    separator, names = _header(text, path, mark)
     try:
         with warnings.catch_warnings(action="error", category=pd.errors.ParserWarning):
             frame = pd.read_csv(
@@ -157,17 +156,21 @@ def _text(path: Path) -> str:
     return text
 
 
-def _header(text: str, path: Path) -> tuple[str, list[str]]:
-    """The separator, and the columns' names in the first line that is not blank, nor Excel's ``sep=;``."""
-    said = SEPARATOR_LINE.match(text)
-    assert said is not None
+def _separator_said(text: str) -> tuple[str | None, str]:
+    """The separator by Excel's first line, ``sep=;``, if there is one, and the text after it."""
+    found = SEPARATOR_LINE.match(text)
+    return (None, text) if found is None else (found[1], text[found.end() :])
+
+
+def _header(text: str, path: Path, said: str | None) -> tuple[str, list[str]]:
+    """The separator, which a line before may have said, and the names in the first line that is not blank."""
 
     def fields(separator: str) -> list[str]:
-        lines = csv.reader(io.StringIO(text[said.end() :], newline=""), delimiter=separator)
+        lines = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
         return next((line for line in lines if any(field.strip() for field in line)), [])
 
     try:
-        separator = said["mark"] or ","
+        separator = said or ","
         names = fields(separator)
         if len(names) == 1:
             separator = next((mark for mark in ("\t", ";") if mark in names[0]), ",")
