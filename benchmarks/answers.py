@@ -10,12 +10,14 @@ labels: adjusted Rand indices of the default fit (NUTS) and of the mode, on all 
     scikit-learn's ``n_init=10``.
 others: the same on tables of R's packages by which no default was chosen.
 overlap: the same on 80 simulated tables whose clusters overlap, with log-densities of new rows of the same clusters.
+probabilities: of new rows of these 80 tables, how often the most probable component is right, by its probability.
 agreement: of seeds 0 to 7, and of five random rotations of wine.
 """
 
 import sys
 import time
 import warnings
+from itertools import pairwise
 
 import numpy as np
 from data_sets import DataSet, from_r, others, overlapping, real, simulated
@@ -144,6 +146,33 @@ def overlap() -> None:
         print(f"default fit level or ahead on {level[0]}, mode on {level[1]} of {len(found)}")
 
 
+def probabilities() -> None:
+    """Whether the largest probabilities of new rows are as often right as they say, components matched to clusters."""
+    found: dict[str, list[np.ndarray]] = {}
+    for data, held_out, _ in (table for uneven in (False, True) for table in overlapping(uneven)):
+        k, classes = data.n_components, np.repeat(np.arange(data.n_components), 5 * np.bincount(data.classes))
+        drawn = bg.GaussianMixture(k, random_state=0).fit(data.x)
+        verdict = bg.diagnose(drawn).verdict
+        fits = {
+            "default": drawn,
+            "mode": bg.GaussianMixture(k, random_state=0, inference="map").fit(data.x),
+            "scikit-learn": GaussianMixture(k, n_init=10, random_state=0).fit(data.x),
+        }
+        for name, fit in fits.items():
+            probability = fit.predict_proba(held_out)
+            hits = np.array([probability[classes == own].sum(axis=0) for own in range(k)])
+            clusters, components = linear_sum_assignment(-hits)
+            cluster_of = clusters[np.argsort(components)]
+            right = cluster_of[probability.argmax(axis=1)] == classes
+            found.setdefault(f"{verdict}, {name}", []).append(np.stack([probability.max(axis=1), right], axis=1))
+    edges = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.97, 1 + 1e-9)
+    print("fit | tables | " + " | ".join(f"{low:.2f} to {min(high, 1):.2f}" for low, high in pairwise(edges)))
+    for name, tables in sorted(found.items()):
+        said, right = np.concatenate(tables).T
+        bins = [(said >= low) & (said < high) for low, high in pairwise(edges)]
+        print(f"{name} | {len(tables)} | " + " | ".join(f"{said[b].mean():.2f}: {right[b].mean():.2f}" for b in bins))
+
+
 def agreement() -> None:
     for name, x, k in (("iris", load_iris().data, 3), ("wine", load_wine().data, 3)):
         found = [_mode(x, k, seed).log_posterior for seed in range(8)]
@@ -159,8 +188,8 @@ def agreement() -> None:
 
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
-    for wanted in sys.argv[1:] or ["separation", "few", "labels", "others", "overlap", "agreement"]:
+    for wanted in sys.argv[1:] or ["separation", "few", "labels", "others", "overlap", "probabilities", "agreement"]:
         {
             "separation": separation, "few": few, "labels": labels, "others": lambda: labels(*others()),
-            "overlap": overlap, "agreement": agreement,
+            "overlap": overlap, "probabilities": probabilities, "agreement": agreement,
         }[wanted]()  # fmt: skip
