@@ -66,11 +66,11 @@ def imports_between(trees: dict[Path, ast.Module]) -> Counter:
 
 def values_in(trees: dict[Path, ast.Module]) -> dict[str, list[str]]:
     """Room -> which of the values it defines."""
-    found: dict[str, list[str]] = {}
+    found: dict[str, set[str]] = {}
     for path, tree in trees.items():
         for node in tree.body:
             if isinstance(node, ast.ClassDef) and node.name in COLOURS:
-                found.setdefault(room_of(path), []).append(node.name)
+                found.setdefault(room_of(path), set()).add(node.name)
     return {room: sorted(names, key=list(COLOURS).index) for room, names in found.items()}
 
 
@@ -85,7 +85,7 @@ def draw(rooms: list[str], shared: list[str], imports: Counter, values: dict[str
             arc(ax, at[imported], at[importer], lw=width(n), color=colour[imported] if allowed else "red")
     for room, x in at.items():
         ax.add_patch(rounded(x - WIDE / 2, -0.3, WIDE, 0.6, fc="white", ec=colour[room], lw=1.6))
-        ax.text(x, -0.02, room, ha="center", va="center", fontsize=10.5, color=INK)
+        ax.text(x, -0.02, room, ha="center", va="center", fontsize=8, color=INK)
         for i, value in enumerate(values.get(room, ())):
             ax.text(x, -0.62 - 0.38 * i, value, ha="center", va="center", color=colour[room], **VALUE)
     whole = at[rooms[-1]] + WIDE
