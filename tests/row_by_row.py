@@ -41,10 +41,8 @@ def row_by_row(mixture, rows, row_weights=None, share=None):
             without_end[n] = np.log(share / np.prod((noise.high - noise.low)[o]))
             joint[n, -1] = without_end[n] if inside else -np.inf
     log_density = logsumexp(joint, axis=1)
-    own = (
-        np.exp(joint - log_density[:, None])[:, :-1]
-        * (np.ones(len(x)) if row_weights is None else row_weights)[:, None]
-    )
+    counted = np.ones(len(x)) if row_weights is None else row_weights
+    own = np.exp(joint - log_density[:, None])[:, :-1] * counted[:, None]
     total = log_density.sum() if row_weights is None else row_weights @ log_density
     sums = total, own.sum(axis=0), np.einsum("nk,nki->ki", own, first), np.einsum("nk,nkij->kij", own, second)
     joint[:, -1] = without_end

@@ -167,3 +167,25 @@ def test_a_table_of_another_kind_is_not_written_as_text(name, tmp_path):
     result = run("assign", "fit.nc", "t.csv", "--out", str(tmp_path / name))
     assert result.exit_code == 1
     assert "End the name with .csv, .tsv or .parquet." in result.stderr
+
+
+def test_a_table_is_written_as_its_ending_says(fit, new, tmp_path):
+    """With tabs in a .tsv, whose other columns were commas' before."""
+    for name, separator in (("a.tsv", "\t"), ("a.csv", ",")):
+        assert run("assign", fit, new, "--out", tmp_path / name).exit_code == 0
+        assert "probability_0" in (tmp_path / name).read_text().splitlines()[0].split(separator)
+
+
+def test_assign_says_that_it_takes_no_labels(tmp_path, faithful):
+    faithful.assign(kind=["short"] * 3 + [""] * (len(faithful) - 3)).to_csv(tmp_path / "t.csv", index=False)
+    saved = tmp_path / "labelled.nc"
+    options = ["--label-column", "kind", "--inference", "map", "--seed", 1, "--out", saved]
+    assert run("fit", tmp_path / "t.csv", *options).exit_code == 0
+    assert "note: took no labels as known" in run("assign", saved, tmp_path / "t.csv").stderr
+
+
+def test_a_feature_whose_name_has_a_comma_is_drawn(tmp_path, faithful):
+    saved, named = tmp_path / "comma.nc", faithful.set_axis(["len, cm", "b"], axis=1)
+    bg.save(bg.find_MAP(bg.build_model(named, 2), n_init=1, random_seed=1).laplace(20, random_seed=1), saved)
+    result = run("plot", "clusters", saved, "--features", '"len, cm",b', "--out", tmp_path / "c.png")
+    assert result.exit_code == 0, result.output

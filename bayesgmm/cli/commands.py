@@ -92,7 +92,7 @@ def assign(
         beside = Beside(None, None, None if error_columns is None else split_names(error_columns, "--error-columns"))
         # Of the other columns every letter is kept.
         frame = read_frame(data, numbers=[*features, *beside.names])
-        beside.without(frame, data)
+        beside.without(frame, data)  # where there is no such column, this says so
         if error_columns is None and fitted.has_rows and fitted.table.errors is not None:
             note("counted rows as measured exactly, unlike those that were fitted; --error-columns says their errors.")
         if fitted.has_rows and fitted.table.labels is not None:

@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     import xarray as xr
 
 PARQUET = (".parquet", ".pq")
-# Of decimal numbers with a comma, in files that are separated by something else.
 # What Excel takes for the separator, before the header.
 SEPARATOR_LINE = re.compile(r"\s*sep=([^\w\s]|\t)[^\S\n]*\r?\n", re.IGNORECASE)
 # Whole numbers, of which 1.002 may be a thousand and two where commas are decimal.
 WITH_DOTS, WHOLE = r"[+-]?\d{1,3}(?:\.\d{3})+", r"[+-]?\d+"
+# Of decimal numbers with a comma, in files that are separated by something else.
 DECIMAL_COMMA = r"[+-]?\d*,\d+(?:[eE][+-]?\d+)?"
 
 

@@ -8,8 +8,8 @@ from bayesgmm.posterior.chains import LEAST_DRAWS, chain_checks
 from bayesgmm.posterior.check import NO_LIMIT, Check
 from bayesgmm.posterior.components import of_components
 from bayesgmm.posterior.conflict import PULLED, Tail, pull, tails
-from bayesgmm.posterior.contradicted import of_labels
 from bayesgmm.posterior.elsewhere import of_these_rows, single
+from bayesgmm.posterior.known_labels import of_labels
 from bayesgmm.posterior.occupied import allocated, split_r_hat
 from bayesgmm.posterior.values import of_the_gaps, of_the_mixture, of_the_table
 from bayesgmm.record.fit import Fit

@@ -134,9 +134,9 @@ def of_draws(
         result["sample_stats"] = xr.DataTree(
             result["sample_stats"].to_dataset().drop_dims("component", errors="ignore")
         )
-        for name in set(KEPT_IN) & set(result.children):
-            kept = result[name].to_dataset().drop_vars(SPECIFICATION, errors="ignore")
-            result[name] = xr.DataTree(kept.drop_dims("component", errors="ignore"))
+        result = result.drop_nodes(SPECIFICATION, errors="ignore")
+        kept = result["constant_data"].to_dataset().drop_vars(SPECIFICATION, errors="ignore")
+        result["constant_data"] = xr.DataTree(kept.drop_dims("component", errors="ignore"))
     result.attrs.update(attrs)
     result["posterior"].attrs.update(attrs)
     return result
@@ -166,7 +166,7 @@ def adopted(
     result["posterior"] = xr.DataTree(beside.assign_coords(ours.coords).assign(ours.data_vars).assign_attrs(ours.attrs))
     result["sample_stats"] = xr.DataTree(_statistics(group("sample_stats"), ours, sizes))
     result["constant_data"] = xr.DataTree(_underscored(group("constant_data"), CONSTANTS, sizes))
-    result = result.filter(lambda node: node.name != SPECIFICATION)
+    result = result.drop_nodes(SPECIFICATION, errors="ignore")
     if rows is not None:
         observed = _underscored(_without_idle(group("observed_data")), ("x",), sizes | {"obs_id": rows.sizes["obs_id"]})
         result["observed_data"] = xr.DataTree(observed.assign_coords(rows.coords).assign(rows.data_vars))
