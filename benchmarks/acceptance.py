@@ -19,10 +19,12 @@ from data_sets import DataSet, from_r, others, real, simulated
 from measure import RESULTS
 
 import bayesgmm as bg
-from bayesgmm.sampling import nutpie
+from bayesgmm.sampling import nuts, run
 
 OUT = RESULTS.parents[1] / "docs" / "acceptance.csv"
 TARGETS = 0.8, 0.65
+# Of fewer than 100 parameters only.
+SMALL_STEPS = 0.95
 SEEDS = 0, 1
 # Tables with more parameters take minutes a run.
 MOST_PARAMETERS = 900
@@ -43,7 +45,7 @@ def few_rows() -> Iterator[DataSet]:
 
 def figures(estimate: bg.MapEstimate, target: float) -> dict[str, float]:
     """Means over seeds."""
-    nutpie.acceptance, found = lambda n_parameters: target, []
+    run.acceptance, nuts.SMALLER_STEPS, found = lambda n_parameters: target, (), []
     for seed in SEEDS:
         dt = bg.sample(estimate.problem.model, start=estimate, random_seed=seed, progressbar=False)
         statistics, posterior = dt["sample_stats"], dt["posterior"].dataset
@@ -62,7 +64,7 @@ def main() -> None:
         estimate = bg.find_MAP(bg.build_model(data.x, data.n_components), random_seed=0, progressbar=False).modes[0]
         if estimate.q.size > MOST_PARAMETERS:
             continue
-        for target in TARGETS:
+        for target in (SMALL_STEPS, *TARGETS) if estimate.q.size < run.MANY else TARGETS:
             row: dict[str, object] = {"set": data.name, "rows": len(data.x), "features": data.x.shape[1]}
             row |= {"components": data.n_components, "parameters": estimate.q.size, "target": target}
             rows.append(row | figures(estimate, target))

@@ -48,7 +48,7 @@ def from_r() -> Iterator[DataSet]:
         "galaxies": ("MASS", None, None, 3),
     }
     for name, (package, classes, columns, n_components) in wanted.items():
-        frame = _of_r(f'data({name}, package="{package}")', f"as.data.frame({name})")
+        frame = of_r(f'data({name}, package="{package}")', f"as.data.frame({name})")
         if frame is None:
             continue
         labels = None
@@ -97,13 +97,13 @@ OTHERS = {
 def others() -> Iterator[DataSet]:
     """Tables of R's mlbench, MASS, mclust, gclus and cluster by which no default was chosen; their complete rows."""
     for name, (before, x, classes) in OTHERS.items():
-        frame = _of_r(before, f"na.omit(data.frame(as.data.frame({x}), class=as.character({classes})))")
+        frame = of_r(before, f"na.omit(data.frame(as.data.frame({x}), class=as.character({classes})))")
         if frame is not None:
             labels = pd.factorize(frame.pop("class"))[0]
             yield DataSet(name, frame.to_numpy(dtype=float), labels, labels.max() + 1)
 
 
-def _of_r(before: str, frame: str) -> pd.DataFrame | None:
+def of_r(before: str, frame: str) -> pd.DataFrame | None:
     """A data frame of R; None where R or the package is not installed."""
     if shutil.which("Rscript") is None:
         return None

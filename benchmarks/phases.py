@@ -22,8 +22,9 @@ def main(n_rows: int, n_features: int, n_components: int) -> None:
     lap("import pymc")
     import bayesgmm as bg
     from bayesgmm.graph.in_axes import InAxes
-    from bayesgmm.sampling.nutpie import Group, Settings, run_chains
+    from bayesgmm.sampling.nutpie import Group, run_chains
     from bayesgmm.sampling.nuts import DEFAULT_TUNE
+    from bayesgmm.sampling.run import Settings
     from bayesgmm.search.climb import climb
     from bayesgmm.search.mode import Mode
     from bayesgmm.search.problem import Problem

@@ -68,8 +68,8 @@ class Ours:
 
     def __init__(self, x: np.ndarray, k: int):
         import bayesgmm as bg
-        from bayesgmm.sampling.nutpie import Settings
         from bayesgmm.sampling.nuts import DEFAULT_TUNE, run_nuts
+        from bayesgmm.sampling.run import Settings
 
         self.model = bg.build_model(x, k, resolution=None, priors=bg.Priors(reference=None))
         self.start = bg.find_MAP(self.model, random_seed=1)

@@ -29,8 +29,8 @@ from bayesgmm.exceptions import (
 from bayesgmm.graph.quadratic import WithQuadratic
 from bayesgmm.mixture.mixture import Mixture
 from bayesgmm.sampling.corrected import corrected as corrected_run, systematic, with_gaussian_likelihood
-from bayesgmm.sampling.nutpie import Group, Settings, run_chains
-from bayesgmm.sampling.run import Plan, Run
+from bayesgmm.sampling.nutpie import Group, run_chains
+from bayesgmm.sampling.run import Plan, Run, Settings
 from bayesgmm.search import checkpoint, problem
 from bayesgmm.search.passes import Passes
 from bayesgmm.selection import select as select_module

@@ -16,6 +16,9 @@ from bayesgmm.exceptions import InvalidArgumentError, ModelError, SamplingError
 from bayesgmm.graph.axes import Axes, principal_axes
 from bayesgmm.graph.in_axes import InAxes, ModeAxes
 from bayesgmm.graph.roots import Roots
+from bayesgmm.record.provenance import DIVERGENT_LIMIT, Provenance
+from bayesgmm.sampling import nuts
+from bayesgmm.sampling.run import SMALLER_STEPS, Chain, Plan, Run, Settings
 from bayesgmm.search.curvature import negative_hessian
 from bayesgmm.search.problem import Problem
 
@@ -210,3 +213,45 @@ def test_bad_arguments_are_refused(faithful, faithful_model, faithful_map):
     with pytest.raises(ModelError, match="another model's"):
         bg.sample(bg.build_model(faithful, 2, covariance_type="diag"), start=faithful_map)
     assert issubclass(SamplingError, ValueError)
+
+
+def few_rows_of_no_clusters():
+    """Twelve rows of one Gaussian: the second of two components comes and goes."""
+    rng = np.random.default_rng([77, 0, 0])
+    rng.normal(size=(2, 1))
+    scales = np.abs(rng.normal(size=(2, 1, 1)) + 0.5).reshape(2, 1)
+    return scales[rng.choice(2, 12)] * rng.normal(size=(12, 1))
+
+
+def test_chains_that_diverge_are_drawn_again_with_smaller_steps(tmp_path, monkeypatch):
+    model = bg.build_model(few_rows_of_no_clusters(), 2)
+    estimate = bg.find_MAP(model, random_seed=1, progressbar=False)
+    arguments = {"start": estimate, "random_seed": 1, "progressbar": False}
+    smaller = bg.sample(model, store=tmp_path / "run", **arguments)
+    again = bg.open_run(tmp_path / "run")
+    monkeypatch.setattr(nuts, "SMALLER_STEPS", ())
+    once = bg.sample(model, **arguments)
+    assert float(once["sample_stats"]["diverging"].mean()) > 2 * DIVERGENT_LIMIT
+    assert float(smaller["sample_stats"]["diverging"].mean()) <= DIVERGENT_LIMIT
+    assert once.attrs["target_accept"] == 0.8
+    assert smaller.attrs["target_accept"] in SMALLER_STEPS
+    assert again.attrs["target_accept"] == smaller.attrs["target_accept"]
+    xr.testing.assert_equal(again["posterior"].to_dataset(), smaller["posterior"].to_dataset())
+
+
+@pytest.mark.parametrize(("lengths", "kept"), [((50, 50, 50), 2), ((50, 20), 0), ((20,), 0), ((50, 50, 20), 1)])
+def test_an_interruption_of_the_second_drawing_leaves_the_first(lengths, kept):
+    """``kept`` is the attempt whose draws are returned, where chains of each attempt have these lengths."""
+    asked = []
+
+    def chains(settings, attempt):
+        asked.append(settings.acceptance(6))
+        n = lengths[attempt]
+        return [Chain(0, np.full((n, 6), attempt), {"diverging": np.ones(n, dtype=bool)})]
+
+    settings = Settings(50, 200, 1, False)
+    provenance = Provenance("nuts", acceptance=0.8)
+    run = nuts._with_few_divergent(Run(None, [], Plan(50, 200, (1,)), [], provenance), settings, chains)
+    assert asked == [0.8, *SMALLER_STEPS][: len(lengths)]
+    assert (run.chains[0].u == kept).all()
+    assert run.provenance.acceptance == [0.8, *SMALLER_STEPS][kept]

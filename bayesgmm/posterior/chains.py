@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 # Vehtari, Gelman, Simpson, Carpenter and Buerkner (2021), https://doi.org/10.1214/20-BA1221.
 RHAT_LIMIT = 1.01
 ESS_PER_CHAIN = 100
+# Where fewer are effective, so many times as many draws as would do if all went on alike are advised, and at most so
+# many times as many as there were.
+MARGIN, MOST_TIMES = 2, 40
 # Statistics of chains need as many draws.
 LEAST_DRAWS = 4
 # With fewer, chains in one mode may look as if they were in several.
@@ -172,6 +175,13 @@ def _parameters_rhat(chains: _Chains, rhat: float) -> Check:
     return Check("R-hat, parameters", rhat, RHAT_LIMIT, rhat <= RHAT_LIMIT, sentence=sentence)
 
 
+def _enough_draws(n_draws: int, part: float) -> int:
+    """Draws a chain of which enough are effective, where of so many that ``part`` of enough were."""
+    wanted = n_draws / max(part, 1 / MOST_TIMES)
+    unit = 10 ** int(np.log10(wanted))
+    return int(-(-wanted * MARGIN // unit) * unit)
+
+
 def _sample_sizes(chains: _Chains) -> Iterator[Check]:
     """Effective sample sizes: each a check, and one sentence, that of the smallest."""
     import arviz_stats
@@ -194,7 +204,8 @@ def _sample_sizes(chains: _Chains) -> Iterator[Check]:
         return (
             f"the smallest effective sample size ({least[1]}, {of}) is {sizes[least]:.0f}, below {enough} "
             f"({ESS_PER_CHAIN} a chain): intervals are rough. "
-            + ("Components trade places within chains; try fewer, or draw more." if traded else "Draw more.")
+            + ("Components trade places within chains; try fewer, or draw more: " if traded else "Draw more: ")
+            + f"draws={_enough_draws(chains.fit.n_draws, sizes[least] / enough)}."
         )
 
     for which, ess in sizes.items():

@@ -13,14 +13,13 @@ from bayesgmm.posterior.known_labels import of_labels
 from bayesgmm.posterior.occupied import allocated, split_r_hat
 from bayesgmm.posterior.values import of_the_gaps, of_the_mixture, of_the_table
 from bayesgmm.record.fit import Fit
-from bayesgmm.record.provenance import NEARLY_ALL, percentages
+from bayesgmm.record.provenance import DIVERGENT_LIMIT, NEARLY_ALL, percentages
 from bayesgmm.record.starts import FOUND_OFTEN, Starts
 
 # Betancourt (2016), https://arxiv.org/abs/1604.00695.
 EBFMI_LIMIT = 0.3
-# Shares of divergent draws: above the first part of the posterior may, above the second it will not have been reached.
-# A limit of 0 made a run the worse the longer it was: of 16,000 draws one diverges somewhere.
-DIVERGENT_LIMIT, DIVERGENT_FAILURE = 1e-3, 0.01
+# Of draws that diverged: above it a part of the posterior will not have been reached.
+DIVERGENT_FAILURE = 0.01
 # Of draws at the maximum tree depth, which cost time and effective draws, and are no less right.
 DEEP_LIMIT = 0.01
 # Pareto shapes above this say that a mode's share is a rough guess (Vehtari, Simpson, Gelman, Yao and Gabry 2024).

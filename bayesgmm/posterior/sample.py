@@ -10,9 +10,8 @@ from bayesgmm.mixture.threads import one_for_matrices
 from bayesgmm.posterior.invariants import weigh_chains
 from bayesgmm.posterior.relabel import METHODS, relabelled
 from bayesgmm.progress import is_watched
-from bayesgmm.sampling.nutpie import Settings
 from bayesgmm.sampling.nuts import DEFAULT_TUNE, Start, run_nuts
-from bayesgmm.sampling.run import Run
+from bayesgmm.sampling.run import Run, Settings
 from bayesgmm.sampling.store import Store
 from bayesgmm.search.estimate import MapEstimate
 
@@ -42,6 +41,9 @@ def sample(
     backend: str = "numba",
 ) -> "xr.DataTree":
     """Draw from the posterior of a mixture by NUTS, from where its mass is, and relabel the draws.
+
+    Steps are tuned to an acceptance of 0.8, of 100 parameters and more 0.65. Where more than one draw in a thousand
+    diverges, all are drawn again with 0.95, and then with 0.99; ``attrs["target_accept"]`` says which it was.
 
     Parameters
     ----------

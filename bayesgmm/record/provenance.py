@@ -18,6 +18,9 @@ PACKAGES = ("pymc", "pytensor", "nutpie", "arviz", "numpy", "scipy", "numba", "j
 NEGLIGIBLE_SHARE = 0.01
 # What the other modes hold beside one that holds this share moves no interval.
 NEARLY_ALL = 0.95
+# Of draws that diverged: above it a part of the posterior may not have been reached. A limit of 0 made a run the worse
+# the longer it was: of 16,000 draws one diverges somewhere.
+DIVERGENT_LIMIT = 1e-3
 
 
 def versions_here() -> dict[str, str]:
@@ -87,6 +90,8 @@ class Provenance:
     seed, map_seed : int or None
         Of the draws, and of the search.
     tuning_steps : int or None
+    acceptance : float or None
+        The share of proposals that a sampler's steps were tuned to.
     start : str
         Where chains were started, as a user would write it.
     modes : Modes or None
@@ -110,6 +115,7 @@ class Provenance:
     seed: int | None = None
     map_seed: int | None = None
     tuning_steps: int | None = None
+    acceptance: float | None = None
     start: str = ""
     modes: Modes | None = None
     complete: bool = True
@@ -147,6 +153,8 @@ class Provenance:
             attrs["backend"] = self.backend
         if self.tuning_steps is not None:
             attrs["tuning_steps"] = self.tuning_steps
+        if self.acceptance is not None:
+            attrs["target_accept"] = self.acceptance
         if self.start:
             attrs["start"] = self.start
         if self.converged is not None:
@@ -217,6 +225,7 @@ class Provenance:
             seed=whole("random_seed"),
             map_seed=whole("map_random_seed"),
             tuning_steps=whole("tuning_steps"),
+            acceptance=float(attrs["target_accept"]) if "target_accept" in attrs else None,
             start=str(attrs.get("start", "")),
             modes=modes,
             complete=bool(attrs.get("complete", 1)),

@@ -180,6 +180,7 @@ def _settings(fit: Fit, ci_prob: float) -> list[tuple[str, str]]:
         ("chains \u00d7 draws", f"{fit.n_chains} \u00d7 {fit.n_draws}"),
         ("ended by itself", None if how.complete else "no, it was stopped"),
         ("tuning steps a chain", how.tuning_steps),
+        ("acceptance that steps were tuned to", how.acceptance),
         ("starts of the search for the mode", None if how.starts is None else len(how.starts)),
         ("relabelling", how.relabelled),
         ("random seed", how.seed),

@@ -11,8 +11,8 @@ from numpyro.infer.hmc import hmc
 from bayesgmm.graph.compiled import LogDensity
 from bayesgmm.graph.in_axes import ModeAxes
 from bayesgmm.record.trees import LOG_POSTERIOR
-from bayesgmm.sampling.nutpie import BESIDE_THE_MODE, Settings
-from bayesgmm.sampling.run import Chain, acceptance
+from bayesgmm.sampling.nutpie import BESIDE_THE_MODE
+from bayesgmm.sampling.run import Chain, Settings
 
 # NumPyro's names for what it records, and ArviZ's.
 STATISTICS = {
@@ -51,9 +51,10 @@ def run_chains(
     def chains(keys, *held):
         def one(key):
             start = jnp.full(mode.q.size, BESIDE_THE_MODE)
+            accept = settings.acceptance(mode.q.size)
             state = begin(
-                start, settings.tune, target_accept_prob=acceptance(mode.q.size), max_tree_depth=MAX_TREE_DEPTH,
-                model_args=held, rng_key=key,
+                start, settings.tune, target_accept_prob=accept, max_tree_depth=MAX_TREE_DEPTH, model_args=held,
+                rng_key=key,
             )  # fmt: skip
 
             def draw(state, _):

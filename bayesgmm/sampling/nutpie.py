@@ -23,7 +23,7 @@ from bayesgmm.graph.in_axes import InAxes
 from bayesgmm.progress import progress
 from bayesgmm.record.arviz import chain_and_draw_are_right
 from bayesgmm.record.trees import LOG_POSTERIOR
-from bayesgmm.sampling.run import Chain, acceptance
+from bayesgmm.sampling.run import Chain, Settings
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -43,16 +43,6 @@ STATISTICS = {
 LIBRARY = "nutpie"
 # In standard deviations of each axis.
 BESIDE_THE_MODE = 0.01
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How long to sample and on how many processors."""
-
-    draws: int
-    tune: int
-    cores: int
-    progressbar: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,7 +135,7 @@ def _begun(group: Group, settings: Settings, done: Callable[[], None] | None) ->
         cores=group.n_chains if group.density.shared else settings.cores,
         seed=group.seed,
         adaptation="diag",
-        target_accept=acceptance(group.density.size),
+        target_accept=settings.acceptance(group.density.size),
         progress_bar=settings.progressbar and done is None,
         progress_callback=None if done is None else count,
         save_warmup=False,

@@ -1,6 +1,7 @@
 """The full posterior by NUTS: chains at the posterior's modes, in the axes of its curvature."""
 
 import warnings
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -10,10 +11,10 @@ from bayesgmm.arguments import STARTS
 from bayesgmm.exceptions import InvalidArgumentError, ModelError, MultipleModesWarning, SamplingError
 from bayesgmm.graph.backends import SAMPLERS_BACKENDS, check_backend
 from bayesgmm.graph.in_axes import InAxes
-from bayesgmm.record.provenance import NEARLY_ALL, others_that_matter, percentages, seed_of
+from bayesgmm.record.provenance import DIVERGENT_LIMIT, NEARLY_ALL, others_that_matter, percentages, seed_of
 from bayesgmm.sampling.corrected import corrected, with_gaussian_likelihood
-from bayesgmm.sampling.nutpie import LIBRARY, Group, Settings, run_chains
-from bayesgmm.sampling.run import Plan, Run
+from bayesgmm.sampling.nutpie import LIBRARY, Group, run_chains
+from bayesgmm.sampling.run import SMALLER_STEPS, Chain, Plan, Run, Settings
 from bayesgmm.sampling.store import Store, check_new_store
 from bayesgmm.search.estimate import MapEstimate
 from bayesgmm.search.find_map import find_MAP
@@ -89,6 +90,7 @@ def run_nuts(
         backend=backend,
         seed=seed_of(random_seed),
         tuning_steps=settings.tune,
+        acceptance=settings.acceptance(problem.n_parameters),
         start=start if isinstance(start, str) else _written(estimate),
         modes=found,
     )
@@ -96,24 +98,39 @@ def run_nuts(
     kept = None if store is None else Store.create(store, run)
     problem = problem.on(backend)
     quadratic = with_gaussian_likelihood(problem, estimate.optima.mode(order[0])) if gaussian else None
-    seeds = [int(rng.integers(2**31 - 1)) for _ in modes]
-    if in_jax:
-        from bayesgmm.sampling import numpyro
+    numbered = list(enumerate(zip(modes, counts, [int(rng.integers(2**31 - 1)) for _ in modes], strict=True)))
+    densities = [] if in_jax else [quadratic or InAxes(problem.sampling_density, mode) for mode in modes]
 
-        done = [
-            chain
-            for m, (mode, n, seed) in enumerate(zip(modes, counts, seeds, strict=True))
-            for chain in numpyro.run_chains(problem.sampling_density, mode, n, settings, number=m, seed=seed)
-        ]
-    else:
-        densities = [quadratic or InAxes(problem.sampling_density, mode) for mode in modes]
-        groups = [
-            Group(m, density, n, seed, None if kept is None else kept.sink(m))
-            for m, (density, n, seed) in enumerate(zip(densities, counts, seeds, strict=True))
-        ]
-        done = run_chains(groups, settings)
-    run = replace(run, chains=done)
-    return run if quadratic is None or not done else corrected(run, quadratic, rng)
+    def chains(settings: Settings, attempt: int) -> list[Chain]:
+        if in_jax:
+            from bayesgmm.sampling import numpyro
+
+            density = problem.sampling_density
+            each = (numpyro.run_chains(density, mode, n, settings, number=m, seed=s) for m, (mode, n, s) in numbered)
+            return [chain for some in each for chain in some]
+        sinks = [None if kept is None else kept.sink(m, attempt) for m in range(len(modes))]
+        groups = [Group(m, densities[m], n, seed, sinks[m]) for m, (_, n, seed) in numbered]
+        return run_chains(groups, settings)
+
+    run = _with_few_divergent(run, settings, chains)
+    return run if quadratic is None or not run.chains else corrected(run, quadratic, rng)
+
+
+def _with_few_divergent(run: Run, settings: Settings, chains: Callable[[Settings, int], list[Chain]]) -> Run:
+    """A run with chains, drawn again with smaller steps while more of their draws diverge than may."""
+    run = replace(run, chains=chains(settings, 0))
+    for attempt, accept in enumerate(SMALLER_STEPS, start=1):
+        if not run.complete or run.diverged <= DIVERGENT_LIMIT * run.plan.total:
+            break
+        again = replace(
+            run,
+            chains=chains(replace(settings, accept=accept), attempt),
+            provenance=run.provenance.changed(acceptance=accept),
+        )
+        if not again.complete:  # interrupted: the draws before are all there
+            break
+        run = again
+    return run
 
 
 def _check_start(start: Start, estimate: MapEstimate | None) -> None:

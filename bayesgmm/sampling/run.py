@@ -16,11 +16,28 @@ from bayesgmm.search.problem import Problem
 # and a gradient is worth 1.2 times the effective draws, 1.5 times of tails (docs/coordinates.md). Of few parameters it
 # gains little, and where a component may lose its rows more draws diverge.
 FEW_ACCEPT, MANY_ACCEPT, MANY = 0.8, 0.65, 100
+# Where more draws diverge than a diagnosis lets pass, chains are drawn again with smaller steps, and once more. From
+# the outset these would take twice the gradients for no more effective draws where none diverge (docs/coordinates.md).
+SMALLER_STEPS = 0.95, 0.99
 
 
 def acceptance(n_parameters: int) -> float:
     """The share of proposals that a sampler is to accept, by which it chooses its steps."""
     return FEW_ACCEPT if n_parameters < MANY else MANY_ACCEPT
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How long to sample, on how many processors, and the acceptance that steps are tuned to; None: the default."""
+
+    draws: int
+    tune: int
+    cores: int
+    progressbar: bool
+    accept: float | None = None
+
+    def acceptance(self, n_parameters: int) -> float:
+        return acceptance(n_parameters) if self.accept is None else self.accept
 
 
 @dataclass(frozen=True)
@@ -30,6 +47,11 @@ class Plan:
     draws: int
     tune: int
     chains: tuple[int, ...]
+
+    @property
+    def total(self) -> int:
+        """Draws of all chains."""
+        return self.draws * sum(self.chains)
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +79,11 @@ class Run:
     plan: Plan
     chains: list[Chain]
     provenance: Provenance
+
+    @property
+    def diverged(self) -> int:
+        """How many draws did."""
+        return sum(int(chain.statistics["diverging"].sum()) for chain in self.chains)
 
     @property
     def complete(self) -> bool:

@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +24,7 @@ from bayesgmm.model.paper import from_json, to_json
 from bayesgmm.model.specification import Specification
 from bayesgmm.record.provenance import Provenance
 from bayesgmm.sampling.nutpie import STATISTICS, sink_in
-from bayesgmm.sampling.run import Chain, Plan, Run
+from bayesgmm.sampling.run import SMALLER_STEPS, Chain, Plan, Run
 from bayesgmm.search.problem import Problem
 
 if TYPE_CHECKING:
@@ -86,9 +86,9 @@ class Store:
             raise
         return cls(path)
 
-    def sink(self, mode: int) -> Any:
+    def sink(self, mode: int, attempt: int) -> Any:
         """Where the draws of the chains that start at one mode are written."""
-        return sink_in(self.path / "draws" / str(mode))
+        return sink_in(self.path / _folder(attempt) / str(mode))
 
     def read(self, model: "pm.Model | None" = None) -> Run:
         """All that was written; ``model`` is needed where the run's own has terms or priors that no file holds."""
@@ -106,7 +106,6 @@ class Store:
             )
         specification = from_json(about["specification"])
         plan = Plan(about["draws"], about["tune"], tuple(about["chains"]))
-        chains = [chain for m, n in enumerate(plan.chains) for chain in self._chains(m, n)]
         problem = Problem.of(model if model is not None else _rebuilt(specification, group))
         if problem.graph.layout != about["layout"]:
             raise ModelError(
@@ -122,9 +121,18 @@ class Store:
             )
             for m, q in enumerate(group["modes"][...])
         ]
-        return Run(problem, modes, plan, chains, Provenance.of(about["provenance"]))
+        run = Run(problem, modes, plan, self._chains(plan, 0), Provenance.of(about["provenance"]))
+        for attempt, accept in enumerate(SMALLER_STEPS, start=1):
+            again = replace(
+                run, chains=self._chains(plan, attempt), provenance=run.provenance.changed(acceptance=accept)
+            )
+            run = again if again.complete else run
+        return run
 
-    def _chains(self, mode: int, n_chains: int) -> list[Chain]:
+    def _chains(self, plan: Plan, attempt: int) -> list[Chain]:
+        return [chain for m, n in enumerate(plan.chains) for chain in self._of_mode(m, n, _folder(attempt))]
+
+    def _of_mode(self, mode: int, n_chains: int, draws: str) -> list[Chain]:
         """The chains of one mode; what nutpie has not begun to write is empty."""
         import zarr
 
@@ -132,19 +140,24 @@ class Store:
         arrays = {}
         for name in ("posterior/u", *(f"sample_stats/{name}" for name in STATISTICS)):
             try:
-                arrays[name] = root[f"draws/{mode}/{name}"]
+                arrays[name] = root[f"{draws}/{mode}/{name}"]
             except (KeyError, OSError, ValueError):  # the array's own description is not there yet
                 continue
         if not {"posterior/u", "sample_stats/logp"} <= set(arrays):
             return []
         u = arrays.pop("posterior/u")
-        folder = self.path / "draws" / str(mode) / "posterior" / "u"
+        folder = self.path / draws / str(mode) / "posterior" / "u"
         chains = []
         for c in range(n_chains):
             n = _written(u, folder, c)
             recorded = {STATISTICS[name.split("/")[1]]: np.asarray(array[c, :n]) for name, array in arrays.items()}
             chains.append(Chain.of(mode, np.asarray(u[c, :n]), recorded))
         return chains
+
+
+def _folder(attempt: int) -> str:
+    """Where draws are kept; those with smaller steps beside the others."""
+    return f"draws_{attempt}" if attempt else "draws"
 
 
 def _written(array: Any, folder: Path, chain: int) -> int:
