@@ -1,6 +1,7 @@
 """The checks that arguments pass before any computation, each with a message that says what to do."""
 
 import numbers
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,8 @@ INFERENCES = ("nuts", "map", "laplace", "auto")
 # Where chains start, by inference; without chains there is nothing to disperse.
 STARTS = {"nuts": ("auto", "heaviest", "dispersed"), "map": ("auto", "heaviest")}
 STARTS |= {"auto": STARTS["nuts"], "laplace": STARTS["map"]}
+# Endings of a page's name.
+PAGES = ("", ".html", ".htm")
 # What "auto" looks for K up to.
 MOST_COMPONENTS = 9
 
@@ -44,6 +47,24 @@ def check_random_state(random_state: Any) -> np.random.RandomState:
         raise InvalidArgumentError(
             f"random_state = {random_state!r} must be None, an integer from 0 to 2**32 - 1, or a random generator of "
             "NumPy's."
+        ) from None
+
+
+def check_page(path: Any, name: str) -> None:
+    """The path of a page: another ending than one of HTML would say that something else is there."""
+    if Path(path).suffix.lower() not in PAGES:
+        raise InvalidArgumentError(
+            f"{name} {str(path)!r}: a page is HTML. End the name with .html; a browser prints it as PDF."
+        )
+
+
+def random_generator(random_seed: Any) -> np.random.Generator:
+    """NumPy's generator from a ``random_seed``: None, an integer of at least 0 or several, or a generator itself."""
+    try:
+        return np.random.default_rng(random_seed)
+    except (TypeError, ValueError):
+        raise InvalidArgumentError(
+            f"random_seed = {random_seed!r} must be None, an integer of at least 0, or a random generator of NumPy's."
         ) from None
 
 

@@ -9,7 +9,6 @@ from sklearn.utils.validation import check_is_fitted
 from bayesgmm.arguments import INFERENCES, MOST_COMPONENTS, STARTS, check_choice, check_count, check_random_state
 from bayesgmm.data.table import Table
 from bayesgmm.exceptions import InvalidArgumentError, ModelError
-from bayesgmm.posterior.suited import affordable, kept, suited
 from bayesgmm.prediction import LARGEST_SEED, Point, Predictions
 from bayesgmm.record.fit import Fit
 from bayesgmm.scikit_learn import ScikitLearn
@@ -235,16 +234,8 @@ class GaussianMixture(ScikitLearn, Predictions, DensityMixin, BaseEstimator):
         self.weights_, self.means_, self.covariances_ = point["weights"], point["means"], point["covariances"]
         self._inference_data: xr.DataTree | None = None
         self.inference_, self.inference_reason_ = self.inference, "asked for"
-        if self.inference == "auto":
-            self.inference_, self.inference_reason_ = suited(model.table, self.map_.mode)
-        if self.inference_ != "map":
+        if self.inference != "map":
             self._sample(model, seeds[2])
-        if self.inference == "auto" and self.inference_ == "laplace":
-            pareto_k = Fit.of(self._inference_data).provenance.pareto_k
-            assert pareto_k is not None
-            self.inference_, self.inference_reason_ = kept(model.table, pareto_k)
-            if self.inference_ == "nuts":
-                self._sample(model, seeds[2])
         return self
 
     def _check_arguments(self) -> None:
@@ -286,22 +277,13 @@ class GaussianMixture(ScikitLearn, Predictions, DensityMixin, BaseEstimator):
         return self.selection_.best[0]
 
     def _sample(self, model: Any, seed: int) -> None:
-        from bayesgmm.posterior.sample import sample
+        from bayesgmm.posterior.suited import drawn
 
-        gaussian = self.inference_ == "laplace"
-        drawn = sample(
-            model,
-            draws=affordable(model.table, self.n_components_, self.draws, self.chains) if gaussian else self.draws,
-            tune=self.tune,
-            chains=self.chains,
-            cores=self.cores,
-            random_seed=seed,
-            start="heaviest" if gaussian else self.start,
-            estimate=self.map_,
-            likelihood="gaussian" if gaussian else "exact",
-            progressbar=self.progressbar,
-        )
-        self._inference_data = self._with_selection(drawn)
+        dt, self.inference_, self.inference_reason_ = drawn(
+            model, self.map_, self.inference, draws=self.draws, tune=self.tune, chains=self.chains, cores=self.cores,
+            random_seed=seed, start=self.start, progressbar=self.progressbar,
+        )  # fmt: skip
+        self._inference_data = self._with_selection(dt)
         fit = Fit.of(self._inference_data).in_proportion
         means = fit.tree["posterior"].dataset.mean(("chain", "draw"))
         self.weights_ = means["weights"].transpose("component").values

@@ -10,6 +10,7 @@ import xarray as xr
 from test_modes import two_clusterings
 from typer.testing import CliRunner
 
+import bayesgmm as bg
 from bayesgmm import load, save
 from bayesgmm.cli import app, commands
 
@@ -86,7 +87,7 @@ BAD = [
     (GOOD, ["--columns", "a,b,a"], "--columns names 'a' more than once: --columns a,b."),
     (GOOD, ["--columns", " , "], "--columns ' , ' names no column"),
     (GOOD, ["--covariance", "round"], "unknown --covariance 'round'"),
-    (GOOD, ["--inference", "vi"], "unknown inference 'vi'"),
+    (GOOD, ["--inference", "vi"], "unknown --inference 'vi'"),
     (GOOD, ["--components", "0"], "--components 0 must be at least 1"),
     (GOOD, ["--components", "3.5"], "--components '3.5' must be a whole number of at least 1, such as --components 2"),
     (GOOD, ["--components", "some"], "--components 'some' must be a whole number of at least 1"),
@@ -94,11 +95,29 @@ BAD = [
     (GOOD, ["--store", "."], "--store '.' exists, and may hold draws: name a folder that does not exist yet"),
     (GOOD, ["--store", "new", "--inference", "map"], "--store keeps the draws of NUTS"),
     (GOOD, ["--out", "one", "--report", "one"], "--report 'one' would be written over another file of this command"),
+    (GOOD, ["--report", "r.pdf"], "--report 'r.pdf': a page is HTML. End the name with .html"),
     ("a,b\n1,2\n1,4\n1,5\n", [], "constant feature: 'a'"),
     ("a,b\n1,\n3,\n5,\n", ["--columns", "b"], "'b' (empty)"),
     ("a,b,c\n1,,2\n2,1,\n7,3,\n", ["--drop-missing"], "every one of the 3 rows has a missing value: column 'c' lacks"),
     ("Id\n1\n2\n3\n", [], "which only counts the rows: --columns Id uses it nevertheless"),
 ]
+
+
+@pytest.mark.parametrize(
+    ("inference", "method", "said"),
+    [
+        ("auto", "nuts", "NUTS (272 rows are fewer than 100,000) in"),
+        ("laplace", "nuts", "NUTS with a Gaussian in the likelihood's place in"),
+        ("map", "laplace", "Laplace approximation: 400 draws."),
+    ],
+)
+def test_an_inference_is_the_estimators(csv, tmp_path, inference, method, said):
+    out = tmp_path / "fit.nc"
+    result = run("fit", csv, "--inference", inference, "--seed", 1, "--draws", 100, "--out", out)
+    assert said in result.output
+    attrs = bg.load(out).attrs
+    assert attrs["inference_method"] == method
+    assert ("pareto_k" in attrs) == (inference == "laplace")
 
 
 @pytest.mark.parametrize(("text", "options", "message"), BAD)

@@ -17,6 +17,7 @@ from bayesgmm.exceptions import (
     CollapsedComponentWarning,
     ConvergenceWarning,
     ImproperPosteriorError,
+    ModelError,
     MultipleModesWarning,
     UnboundedPosteriorWarning,
 )
@@ -251,6 +252,17 @@ def test_too_few_draws_are_flagged(faithful_model, faithful_map):
     assert sum("effective sample size" in reason for reason in bg.diagnose(dt).reasons) == 1
     for draws in (1, 2, 3):
         assert bg.diagnose(dt.isel(draw=slice(0, draws))).verdict == "caution"
+
+
+@pytest.mark.parametrize("verb", [bg.diagnose, bg.assignments, bg.relabel, bg.density, bg.evidence, bg.plot_clusters])
+def test_no_draws_and_draws_that_are_no_numbers_are_errors(faithful_draws, verb):
+    for few in ({"draw": slice(0)}, {"chain": slice(0)}):
+        with pytest.raises(ModelError, match="the tree holds no draws"):
+            verb(faithful_draws.isel(few))
+    broken = faithful_draws.copy(deep=True)
+    broken["posterior"]["means"][1, 7] = np.nan
+    with pytest.raises(ModelError, match="means holds 4 values that are not finite, the first in chain 1, draw 7"):
+        verb(broken)
 
 
 def test_laplace_draws_are_not_judged_as_chains(faithful_map):

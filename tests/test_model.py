@@ -356,6 +356,8 @@ def test_bad_priors_are_refused_when_made(arguments, message):
 
 
 def test_priors_that_do_not_fit_are_refused(faithful):
+    with pytest.raises(InvalidPriorError, match="the prior of the means is of whole numbers"):
+        bg.build_model(faithful, 2, priors=bg.Priors(means=pm.Poisson.dist(3)))
     with pytest.raises(InvalidPriorError, match="not both"):
         bg.Priors(variances=pm.HalfNormal.dist(1), scales=pm.HalfNormal.dist(1))
     with pytest.raises(InvalidPriorError, match="the prior of the scales allows negative values"):

@@ -210,6 +210,8 @@ def test_bad_arguments_are_refused(faithful, faithful_model, faithful_map):
         bg.sample(faithful_model, relabel="magic")
     with pytest.raises(InvalidArgumentError, match="or a MapEstimate"):
         bg.sample(faithful_model, start={"means": 0})
+    with pytest.raises(InvalidArgumentError, match="random_seed = 'x' must be None, an integer of at least 0"):
+        bg.sample(faithful_model, random_seed="x")
     with pytest.raises(ModelError, match="another model's"):
         bg.sample(bg.build_model(faithful, 2, covariance_type="diag"), start=faithful_map)
     assert issubclass(SamplingError, ValueError)

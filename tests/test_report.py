@@ -308,6 +308,8 @@ def test_report_says_what_is_wrong_and_keeps_what_was_there(faithful_draws, tmp_
     for arguments in ({"ci_prob": 89}, {"n_rows": 0}, {"title": 3}):
         with pytest.raises(InvalidArgumentError, match=next(iter(arguments))):
             bg.report(faithful_draws, old, **arguments)
+    with pytest.raises(InvalidArgumentError, match=r"path 'r.pdf': a page is HTML"):
+        bg.report(faithful_draws, "r.pdf")
     with pytest.raises(StorageError, match="is a folder"):
         bg.report(faithful_draws, tmp_path)
     assert old.read_text() == "old"

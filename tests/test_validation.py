@@ -43,6 +43,7 @@ CASES = [
     (lambda x: x[None], InvalidDataError, "got 3D array instead"),
     (lambda x: x + 1j, InvalidDataError, "Complex data not supported"),
     (csr_array, InvalidDataTypeError, r"sparse matrix.*X.toarray\(\)"),
+    (lambda x: pl.DataFrame(x).lazy(), InvalidDataTypeError, r"LazyFrame, which holds no rows yet: pass X.collect\(\)"),
     (lambda x: [[1.0, 2.0], [3.0]], InvalidDataTypeError, "cannot be read as a table of numbers"),
     (lambda x: pd.DataFrame(x, columns=["a", "b", "a"]), InvalidDataError, "column names repeat: 'a'"),
     (

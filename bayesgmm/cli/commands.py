@@ -180,7 +180,7 @@ def report_command(
         use("agg")
         import bayesgmm as bg
 
-        check_outputs({"--out": out}, file)
+        check_outputs({"--out": out}, file, pages=[out])
         path = bg.report(read_fit(file), out, title=title, ci_prob=ci_prob, progressbar=not json)
         if json:
             print_json({"saved": [str(path)]})

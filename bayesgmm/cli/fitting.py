@@ -36,7 +36,13 @@ def fit_command(
         ),
     ] = "2",
     covariance: Annotated[str, typer.Option(help="full, tied, diag or spherical.")] = "full",
-    inference: Annotated[str, typer.Option(help="nuts (full posterior) or map (mode and Laplace draws).")] = "nuts",
+    inference: Annotated[
+        str,
+        typer.Option(
+            help="nuts: the full posterior; map: the mode, and Laplace draws; laplace: nuts with a Gaussian in the "
+            "likelihood's place, for very many rows; auto: nuts or laplace, by the rows."
+        ),
+    ] = "nuts",
     columns: Columns = None,
     na: Na = None,
     drop_missing: DropMissing = False,
@@ -95,7 +101,7 @@ def fit_command(
         if store is not None:
             check_store(store, inference)
         frame = read_frame(data)
-        check_outputs({"--out": out, "--report": report}, data)
+        check_outputs({"--out": out, "--report": report}, data, pages=[report])
         errors = None if error_columns is None else split_names(error_columns, "--error-columns")
         beside = Beside(label_column, weight_column, errors)
         rows = columns_to_fit(beside.without(frame, data), data, names, gaps)
@@ -118,17 +124,22 @@ def fit_command(
         if not json:
             print_estimate(estimate, time.perf_counter() - began)
         began = time.perf_counter()
-        if inference == "nuts":
+        if inference in ("map", "laplace"):
+            estimate = estimate.taken(start)
+        if inference != "map":
+            from bayesgmm.posterior.suited import drawn
+
             if not json:
                 console.print(f"Sampling {chains} chains of {draws} draws; --inference map would end here.")
-            dt = bg.sample(
-                model, draws=draws, chains=chains, tune=tune, start=start, estimate=estimate, random_seed=seed,
+            dt, done, reason = drawn(
+                model, estimate, inference, draws=draws, chains=chains, tune=tune, start=start, random_seed=seed,
                 store=store, progressbar=not json,
             )  # fmt: skip
             sizes = dt["posterior"].sizes  # fewer draws than were asked for, after an interruption
-            said = f"NUTS in {time.perf_counter() - began:.1f} s: {chains} chains of {sizes['draw']} draws.\n"
+            by = "NUTS" if done == "nuts" else "NUTS with a Gaussian in the likelihood's place"
+            why = f" ({reason})" if inference == "auto" else ""
+            said = f"{by}{why} in {time.perf_counter() - began:.1f} s: {chains} chains of {sizes['draw']} draws.\n"
         else:
-            estimate = estimate.taken(start)
             dt = estimate.laplace(draws * chains, random_seed=seed)
             said = f"Laplace approximation: {draws * chains} draws.\n"
         if selection is not None:

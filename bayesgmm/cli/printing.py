@@ -33,6 +33,7 @@ OPTIONS = {
     "n_init": "n-init", "random_seed": "seed", "start": "start",
 }  # fmt: skip
 ARGUMENT = re.compile(rf"""\b(?P<name>{"|".join(OPTIONS)}) ?= ?(?P<value>'[^']*'|"[^"]*"|[\w.]+)""")
+UNKNOWN = re.compile(rf"\bunknown ({'|'.join(OPTIONS)})\b")
 # Those that are no English words are options without a value too.
 NAME = re.compile(rf"\b({'|'.join(name for name in OPTIONS if '_' in name)})\b")
 
@@ -44,7 +45,8 @@ def with_options(text: str) -> str:
         name, value = f"--{OPTIONS[given['name']]}", given["value"].strip("'\"")
         return name if value == "True" else f"{name} {value}"
 
-    said = NAME.sub(lambda name: f"--{OPTIONS[name[0]]}", ARGUMENT.sub(option, text))
+    said = UNKNOWN.sub(lambda found: f"unknown --{OPTIONS[found[1]]}", ARGUMENT.sub(option, text))
+    said = NAME.sub(lambda name: f"--{OPTIONS[name[0]]}", said)
     # Without the function that takes the argument, where it is all that the function is called with.
     return re.sub(r"\b[\w.]+\((--[\w-]+ [\w.]+)\)", r"\1", said)
 

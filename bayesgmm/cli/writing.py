@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bayesgmm.arguments import check_page
 from bayesgmm.cli.cells import typed
 from bayesgmm.cli.reading import PARQUET
 from bayesgmm.exceptions import InvalidArgumentError
@@ -16,10 +17,15 @@ if TYPE_CHECKING:
 TEXT = {".csv": ",", ".txt": ",", ".tsv": "\t"}
 
 
-def check_outputs(outputs: dict[str, Path | None], *inputs: Path, tables: Sequence[Path | None] = ()) -> None:
+def check_outputs(
+    outputs: dict[str, Path | None],
+    *inputs: Path,
+    tables: Sequence[Path | None] = (),
+    pages: Sequence[Path | None] = (),
+) -> None:
     """Find out before a long computation whether its results, by their options, can be written and lose nothing.
 
-    Of ``tables`` the ending must be one of a table's, or none.
+    Of ``tables`` and ``pages`` the ending must be one of a table's, or a page's, or none.
 
     Raises
     ------
@@ -39,6 +45,8 @@ def check_outputs(outputs: dict[str, Path | None], *inputs: Path, tables: Sequen
             raise InvalidArgumentError(
                 f"{option} {str(path)!r}: there is no table {path.suffix!r}. End the name with .csv, .tsv or .parquet."
             )
+        if path in pages:
+            check_page(path, option)
         check_writable(path)
         taken.add(path.resolve())
 

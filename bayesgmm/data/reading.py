@@ -41,6 +41,8 @@ def _in_memory(X: Any) -> Any:
 
 def column_names(X: Any) -> list[str] | None:
     """The names of a data frame's columns; None of what is no frame."""
+    if hasattr(X, "collect") and hasattr(X, "lazy"):
+        raise InvalidDataTypeError(f"X is a {type(X).__name__}, which holds no rows yet: pass X.collect().")
     columns = getattr(X, "columns", getattr(X, "column_names", None))
     return None if columns is None or callable(columns) else [str(name) for name in columns]
 

@@ -90,6 +90,10 @@ def is_univariate(prior: Any) -> bool:
 
 def fitted(prior: Any, name: str, shape: tuple[int, ...]) -> Any:
     """A user's unnamed distribution, resized to the parameter's shape."""
+    if not prior.dtype.startswith("float"):
+        raise InvalidPriorError(
+            f"the prior of the {name} is of whole numbers: use a continuous one, such as pm.Normal.dist(0, 5)."
+        )
     own = tuple(int(n) for n in prior.shape.eval(mode=INTERPRETED))
     try:
         fits = np.broadcast_shapes(own, shape) == shape

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayesgmm.arguments import check_ci_prob, check_count
+from bayesgmm.arguments import check_ci_prob, check_count, random_generator
 from bayesgmm.data.observations import Observations, observations
 from bayesgmm.mixture.mixture import Mixture
 from bayesgmm.posterior.assignments import interval
@@ -73,7 +73,7 @@ def anomaly(
     import xarray as xr
 
     n_simulated, ci_prob = check_count(simulated, "simulated"), check_ci_prob(ci_prob)
-    rng = np.random.default_rng(random_seed)
+    rng = random_generator(random_seed)
     fit = Fit.of(dt)
     rows = fit.rows(X, measurement_covariance)
     x = observations(rows.observations)

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bayesgmm.exceptions import ModelError
 from bayesgmm.notebook import card
 from bayesgmm.posterior.checks import checks
 from bayesgmm.record.fit import Fit
@@ -80,8 +79,6 @@ def diagnose(dt: "xr.DataTree") -> Diagnosis:
     import pandas as pd
 
     fit = Fit.of(dt)
-    if fit.n_chains * fit.n_draws == 0:
-        raise ModelError("the tree holds no draws: the run was stopped before any were kept. Sample again.")
     # ArviZ divides by the variance of what does not vary (K = 1: the weight); the NaN that comes of it is skipped.
     with np.errstate(invalid="ignore", divide="ignore"):
         made = list(checks(fit))

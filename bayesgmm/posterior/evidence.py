@@ -10,6 +10,7 @@ import numpy as np
 from scipy.sparse.csgraph import connected_components
 from scipy.special import gammaln, logsumexp
 
+from bayesgmm.arguments import random_generator
 from bayesgmm.exceptions import ModelError
 from bayesgmm.graph.roots import Function, Roots
 from bayesgmm.mixture.threads import one_for_matrices
@@ -17,6 +18,7 @@ from bayesgmm.notebook import card
 from bayesgmm.posterior.bridge import Proposal, bridge
 from bayesgmm.posterior.relabel import relabelled, with_sampled_labels
 from bayesgmm.record.fit import Fit
+from bayesgmm.record.trees import check_finite
 from bayesgmm.search.problem import Problem
 
 if TYPE_CHECKING:
@@ -156,7 +158,7 @@ def evidence(dt: "xr.DataTree", *, model: "pm.Model | None" = None, random_seed:
     z = roots.there(q)
     orders, log_orders, said, unsummed = _orders(problem, roots, z.reshape(-1, z.shape[-1]), kinds)
     density = roots.seen(problem.sampling_density)
-    halves = _estimates(density, z, log_p, orders, log_orders, np.random.default_rng(random_seed))
+    halves = _estimates(density, z, log_p, orders, log_orders, random_generator(random_seed))
     value, error = _average([half.bridge for half in halves])
     reciprocal, reciprocal_error = _average([half.reciprocal for half in halves])
     modes = fit.provenance.modes
@@ -221,6 +223,7 @@ def _points(problem: Problem, fit: Fit) -> np.ndarray:
     points = {}
     for rv in problem.model.free_RVs:
         values = posterior[rv.name].transpose("chain", "draw", ...).values
+        check_finite(str(rv.name), values)
         points[str(rv.name)] = values.reshape(-1, *values.shape[2:])
     return problem.graph.unconstrained(points).reshape(fit.n_chains, fit.n_draws, -1)
 

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayesgmm.arguments import check_count
+from bayesgmm.arguments import check_count, random_generator
 from bayesgmm.data.observations import observations
 from bayesgmm.data.table import Table
 from bayesgmm.exceptions import InvalidArgumentError, InvalidDataError
@@ -152,7 +152,7 @@ def _drawn(fit: Fit, rows: Table, draws: Any, random_seed: Any, doing: str, prog
     import xarray as xr
 
     n_draws, mixture = check_count(draws, "draws"), fit.mixture
-    rng = np.random.default_rng(random_seed)
+    rng = random_generator(random_seed)
     chosen = np.linspace(0, len(mixture) - 1, n_draws).round().astype(int)
     x = np.empty((n_draws, *rows.values.shape))
     with progress(doing, n_draws, work=float(x.size * fit.n_components), show=progressbar) as done:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.special import gammaln, softmax
 
+from bayesgmm.arguments import random_generator
 from bayesgmm.data.table import Table
 from bayesgmm.exceptions import ImportanceWarning, InvalidArgumentError, ModelError
 from bayesgmm.mixture.mixture import Mixture
@@ -95,7 +96,7 @@ def occupied(
     from arviz_stats.base import array_stats
 
     fit = Fit.of(dt).in_proportion
-    counts = allocated(fit.table.counted, fit.every_draw, np.random.default_rng(random_seed), progressbar=progressbar)
+    counts = allocated(fit.table.counted, fit.every_draw, random_generator(random_seed), progressbar=progressbar)
     k, shape = counts.shape[1], (fit.n_chains, fit.n_draws)
     number = (counts > 0).sum(axis=1)
     attrs = {"r_hat": split_r_hat(number.reshape(shape)), "ess": np.nan}

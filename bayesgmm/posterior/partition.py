@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayesgmm.arguments import check_choice, check_ci_prob, check_count
+from bayesgmm.arguments import check_choice, check_ci_prob, check_count, random_generator
 from bayesgmm.data.observations import Rows
 from bayesgmm.exceptions import InvalidArgumentError
 from bayesgmm.mixture.elementary import jit
@@ -145,7 +145,7 @@ def partition(
     check_choice(loss, "loss", LOSSES)
     ci_prob = check_ci_prob(ci_prob)
     n_init = check_count(n_init, "n_init")
-    rng = np.random.default_rng(random_seed)
+    rng = random_generator(random_seed)
     fit = Fit.of(dt)
     draws, x = fit.mixture, fit.observations
     if len(x) < 2:

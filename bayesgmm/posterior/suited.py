@@ -1,13 +1,50 @@
-"""Which inference suits a table, and how many draws of it can be afforded."""
+"""Draws by the inference that was asked for: which suits a table, and how many can be afforded."""
+
+from typing import TYPE_CHECKING, Any
 
 from bayesgmm.data.table import Table
 from bayesgmm.posterior.checks import PARETO_K_LIMIT
+from bayesgmm.posterior.sample import sample
+from bayesgmm.record.fit import Fit
+from bayesgmm.search.estimate import MapEstimate
 from bayesgmm.search.mode import Mode
+
+if TYPE_CHECKING:
+    import pymc as pm
+    import xarray as xr
 
 # From so many rows on the likelihood is taken for Gaussian.
 MANY_ROWS = 100_000
 # Steps of arithmetic that the log-likelihoods of its draws may take; but at least so many draws a chain.
 MOST_WORK, LEAST_DRAWS = 4e11, 100
+
+
+def drawn(
+    model: "pm.Model", estimate: MapEstimate, inference: str, *, draws: int, chains: int, start: str, **others: Any
+) -> tuple["xr.DataTree", str, str]:
+    """Draws by an inference, "nuts", "laplace" or "auto", and which it was, and why; ``others`` are :func:`sample`'s.
+
+    "laplace": NUTS with a Gaussian in the likelihood's place.
+    """
+
+    def by(inference: str) -> "xr.DataTree":
+        if inference == "nuts":
+            return sample(model, draws=draws, chains=chains, start=start, estimate=estimate, **others)
+        few = affordable(estimate.problem.table, estimate.problem.specification.n_components, draws, chains)
+        return sample(
+            model, draws=few, chains=chains, start="heaviest", estimate=estimate, likelihood="gaussian", **others
+        )
+
+    if inference != "auto":
+        return by(inference), inference, "asked for"
+    table = estimate.problem.table
+    chosen, reason = suited(table, estimate.mode)
+    dt = by(chosen)
+    # Without one where it was interrupted.
+    pareto_k = Fit.of(dt).provenance.pareto_k if chosen == "laplace" else None
+    if pareto_k is not None:
+        chosen, reason = kept(table, pareto_k)
+    return (by(chosen) if pareto_k is not None and chosen == "nuts" else dt), chosen, reason
 
 
 def suited(table: Table, mode: Mode) -> tuple[str, str]:

@@ -28,9 +28,6 @@ if TYPE_CHECKING:
 
     from bayesgmm.model.mixture_model import MixtureModel
 
-# What a user's own draws need to be read as a mixture's.
-NEEDED = ("weights", "means", "covariances")
-
 
 @dataclass(frozen=True, eq=False)
 class Fit:
@@ -45,21 +42,12 @@ class Fit:
         Raises
         ------
         ModelError
-            It has no draws of a mixture.
+            It has no draws of a mixture, or none at all.
         """
         if isinstance(dt, Fit):
             return dt
         dt = trees.tree_of(dt)
-        missing = [name for name in NEEDED if "posterior" not in dt or name not in dt["posterior"]]
-        if missing or dt["posterior"].attrs.get("covariance_type") not in COVARIANCE_TYPES:
-            raise ModelError(
-                "not a tree of a mixture's draws: it needs a posterior group with weights, means and covariances and "
-                "the attribute covariance_type, as bayesgmm.sample, MapEstimate.laplace and bayesgmm.adopt make it."
-            )
-        gone = [name for name in (*EACH, "component") if name not in dt["posterior"].dims]
-        if gone:
-            keep = f"keep it where you choose some of them, dt.isel({gone[0]}=[0]), and rename or stack none."
-            raise ModelError(f"the draws have no dimension {gone[0]!r}: {keep}")
+        trees.check_draws(dt)
         # Of a tree that was opened lazily.
         return cls(dt.compute() if dt["posterior"].dataset.chunksizes else dt)
 
@@ -232,6 +220,7 @@ class Fit:
 
         def flat(name: str, *dims: str) -> np.ndarray:
             values = posterior[name].transpose(*EACH, *dims).values
+            trees.check_finite(name, values)
             return np.ascontiguousarray(values.reshape(-1, *values.shape[2:]), dtype=np.float64)
 
         covariances = family.expand(flat("covariances", *family.dims), self.n_components, self.n_features)

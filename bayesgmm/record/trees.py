@@ -7,6 +7,7 @@ import numpy as np
 
 from bayesgmm.data.table import Table
 from bayesgmm.exceptions import ModelError
+from bayesgmm.model.covariance import COVARIANCE_TYPES
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -22,6 +23,8 @@ KEPT_IN = (SPECIFICATION, "constant_data")
 SELECTION = "selection"
 EACH = ("chain", "draw")
 BY_DRAW = ("posterior", "sample_stats")
+# What a user's own draws need to be read as a mixture's.
+NEEDED = ("weights", "means", "covariances")
 # What else stands in a tree under a name that says what a variable is.
 POSTERIOR = ("weights", "means", "scales", "covariances", "noise")
 CONSTANTS = (
@@ -42,6 +45,36 @@ def tree_of(dt: Any) -> "xr.DataTree":
             "MapEstimate.laplace returned, or a GaussianMixture that was fitted."
         )
     return dt
+
+
+def check_draws(tree: "xr.DataTree") -> None:
+    """Whether a tree holds draws of a mixture; raises ModelError."""
+    missing = [name for name in NEEDED if "posterior" not in tree or name not in tree["posterior"]]
+    if missing or tree["posterior"].attrs.get("covariance_type") not in COVARIANCE_TYPES:
+        raise ModelError(
+            "not a tree of a mixture's draws: it needs a posterior group with weights, means and covariances and "
+            "the attribute covariance_type, as bayesgmm.sample, MapEstimate.laplace and bayesgmm.adopt make it."
+        )
+    gone = [name for name in (*EACH, "component") if name not in tree["posterior"].dims]
+    if gone:
+        keep = f"keep it where you choose some of them, dt.isel({gone[0]}=[0]), and rename or stack none."
+        raise ModelError(f"the draws have no dimension {gone[0]!r}: {keep}")
+    if any(tree["posterior"].sizes[name] == 0 for name in EACH):
+        raise ModelError(
+            "the tree holds no draws: the run was stopped before any were kept, or none were chosen. Sample again, or "
+            "choose some."
+        )
+
+
+def check_finite(name: str, values: np.ndarray) -> None:
+    """Whether a parameter's values (chain, draw, ...) are numbers; raises ModelError."""
+    wrong = ~np.isfinite(values)
+    if wrong.any():
+        chain, draw = np.argwhere(wrong)[0, :2]
+        raise ModelError(
+            f"{name} holds {int(wrong.sum())} values that are not finite, the first in chain {chain}, draw {draw}, by "
+            "position: leave these draws out (dt.isel), or sample again."
+        )
 
 
 def pair_plot(components: np.ndarray, features: Sequence[str]) -> str:

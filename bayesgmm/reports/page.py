@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayesgmm.arguments import check_ci_prob, check_count
+from bayesgmm.arguments import check_ci_prob, check_count, check_page
 from bayesgmm.exceptions import InvalidArgumentError
 from bayesgmm.model.prior import shortened
 from bayesgmm.posterior.assignments import interval
@@ -87,6 +87,7 @@ def report(
     n_rows = check_count(n_rows, "n_rows")
     if title is not None and not isinstance(title, str):
         raise InvalidArgumentError(f"title = {title!r} must be a string.")
+    check_page(path, "path")
     check_writable(path)
     found = Findings.of(dt, ci_prob, progressbar=progressbar)
     text = page(found, title, n_rows, progressbar=progressbar)

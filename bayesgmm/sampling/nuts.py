@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from bayesgmm.arguments import STARTS
+from bayesgmm.arguments import STARTS, random_generator
 from bayesgmm.exceptions import InvalidArgumentError, ModelError, MultipleModesWarning, SamplingError
 from bayesgmm.graph.backends import SAMPLERS_BACKENDS, check_backend
 from bayesgmm.graph.in_axes import InAxes
@@ -55,7 +55,7 @@ def run_nuts(
             f"a run with backend = {backend!r} has no draws to keep in a store before its end: leave store out, and "
             "save what sample returns (bayesgmm.save)."
         )
-    rng = np.random.default_rng(random_seed)
+    rng = random_generator(random_seed)
     _check_start(start, estimate)
     if isinstance(start, MapEstimate):
         estimate = start

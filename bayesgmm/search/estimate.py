@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayesgmm.arguments import check_count
+from bayesgmm.arguments import check_count, random_generator
 from bayesgmm.exceptions import ModelError, MultipleModesWarning
 from bayesgmm.mixture.mixture import Mixture
 from bayesgmm.model.em import expectation
@@ -204,7 +204,7 @@ class MapEstimate:
                 "the posterior is not curved in every direction at its mode, so it has no Gaussian approximation: "
                 "use sample(model), fewer components, or more informative priors."
             )
-        rng = np.random.default_rng(random_seed)
+        rng = random_generator(random_seed)
         q = self.mode.draws(draws, rng)
         statistics = {}
         if not self.problem.table.elsewhere:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayesgmm.arguments import check_count
+from bayesgmm.arguments import check_count, random_generator
 from bayesgmm.exceptions import (
     CollapsedComponentWarning,
     InvalidArgumentError,
@@ -148,7 +148,7 @@ def find_MAP(
     check_data(problem.specification, problem.table)
     checkpoint = Checkpoint(None if store is None else Path(store))
     random_seed = checkpoint.seed(random_seed)
-    rng = np.random.default_rng(random_seed)
+    rng = random_generator(random_seed)
     with fitting_priors(problem.specification):
         begun = Ascents(problem.on_fewer_rows(rng), rng, checkpoint, max_iter)
         ascents = _search(problem, number, begun, given, progressbar)
