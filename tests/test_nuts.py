@@ -241,15 +241,18 @@ def test_chains_that_diverge_are_drawn_again_with_smaller_steps(tmp_path, monkey
     xr.testing.assert_equal(again["posterior"].to_dataset(), smaller["posterior"].to_dataset())
 
 
-@pytest.mark.parametrize(("lengths", "kept"), [((50, 50, 50), 2), ((50, 20), 0), ((20,), 0), ((50, 50, 20), 1)])
-def test_an_interruption_of_the_second_drawing_leaves_the_first(lengths, kept):
+@pytest.mark.parametrize(
+    ("lengths", "steps", "kept"),
+    [((50, 50, 50), 15, 2), ((50, 20), 15, 0), ((20,), 15, 0), ((50, 50, 20), 15, 1), ((50,), 255, 0)],
+)
+def test_chains_are_drawn_again_until_interrupted_or_too_long(lengths, steps, kept):
     """``kept`` is the attempt whose draws are returned, where chains of each attempt have these lengths."""
     asked = []
 
     def chains(settings, attempt):
         asked.append(settings.acceptance(6))
         n = lengths[attempt]
-        return [Chain(0, np.full((n, 6), attempt), {"diverging": np.ones(n, dtype=bool)})]
+        return [Chain(0, np.full((n, 6), attempt), {"diverging": np.ones(n, dtype=bool), "n_steps": np.full(n, steps)})]
 
     settings = Settings(50, 200, 1, False)
     provenance = Provenance("nuts", acceptance=0.8)

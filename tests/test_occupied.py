@@ -129,7 +129,7 @@ def test_draws_with_three_occupied_components_are_three_clusters(three_of_ten, t
 
 
 def test_numbers_that_no_draws_have_are_refused(three_of_ten):
-    with pytest.raises(ModelError, match=r"n_occupied = 1: 0 of 8000 draws"):
+    with pytest.raises(ModelError, match=r"n_occupied = 1: 0 of 4000 draws"):
         bg.relabel(three_of_ten, n_occupied=1)
     with pytest.raises(InvalidArgumentError, match="n_occupied"):
         bg.relabel(three_of_ten, n_occupied=2.5)
@@ -169,7 +169,7 @@ def three_of_ten():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         # At 0.02 worth 60 to 500 draws: chains move seldom, and what they do differs between machines.
-        return bg.sample(model, draws=2000, random_seed=0, progressbar=False)
+        return bg.sample(model, draws=1000, random_seed=1, progressbar=False)
 
 
 def test_three_clusters_are_three_of_ten_components(three_of_ten):

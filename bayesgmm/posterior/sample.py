@@ -43,7 +43,8 @@ def sample(
     """Draw from the posterior of a mixture by NUTS, from where its mass is, and relabel the draws.
 
     Steps are tuned to an acceptance of 0.8, of 100 parameters and more 0.65. Where more than one draw in a thousand
-    diverges, all are drawn again with 0.95, and then with 0.99; ``attrs["target_accept"]`` says which it was.
+    diverges, all are drawn again with 0.95, and then with 0.99, unless a draw takes more than 200 steps already;
+    ``attrs["target_accept"]`` says which it was.
 
     Parameters
     ----------

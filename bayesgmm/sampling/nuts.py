@@ -14,7 +14,7 @@ from bayesgmm.graph.in_axes import InAxes
 from bayesgmm.record.provenance import DIVERGENT_LIMIT, NEARLY_ALL, others_that_matter, percentages, seed_of
 from bayesgmm.sampling.corrected import corrected, with_gaussian_likelihood
 from bayesgmm.sampling.nutpie import LIBRARY, Group, run_chains
-from bayesgmm.sampling.run import SMALLER_STEPS, Chain, Plan, Run, Settings
+from bayesgmm.sampling.run import MANY_STEPS, SMALLER_STEPS, Chain, Plan, Run, Settings
 from bayesgmm.sampling.store import Store, check_new_store
 from bayesgmm.search.estimate import MapEstimate
 from bayesgmm.search.find_map import find_MAP
@@ -120,7 +120,7 @@ def _with_few_divergent(run: Run, settings: Settings, chains: Callable[[Settings
     """A run with chains, drawn again with smaller steps while more of their draws diverge than may."""
     run = replace(run, chains=chains(settings, 0))
     for attempt, accept in enumerate(SMALLER_STEPS, start=1):
-        if not run.complete or run.diverged <= DIVERGENT_LIMIT * run.plan.total:
+        if not run.complete or run.diverged <= DIVERGENT_LIMIT * run.plan.total or run.steps > MANY_STEPS:
             break
         again = replace(
             run,
