@@ -202,10 +202,10 @@ def the_command_line(tmp_path_factory, text, components, covariance, columns):
 
 CASES = {
     "building": (building, 60, 800),
-    "finding the mode": (finding_the_mode, 10, 400),
+    "finding the mode": (finding_the_mode, 6, 400),
     "sampling": (sampling, 5, 150),
     "fitting and predicting": (fitting_and_predicting, 15, 500),
-    "fitting rows with gaps": (fitting_rows_with_gaps, 10, 300),
+    "fitting rows with gaps": (fitting_rows_with_gaps, 6, 300),
     "the command line": (the_command_line, 15, 200),
 }
 

@@ -129,7 +129,8 @@ def test_a_climb_near_a_plane_takes_a_few_iterations():
     mode = estimate.mode.with_axes
     begin = mode.unconstrained(3 * np.random.default_rng(0).normal(size=mode.q.size))
     within, without = (
-        climb(problem.parameter_density, begin, problem.scales, roots=roots) for roots in (problem.roots, None)
+        climb(problem.parameter_density, begin, problem.scales, roots=roots, max_iter=2_500)
+        for roots in (problem.roots, None)
     )
     assert within.converged
     assert within.log_posterior == pytest.approx(estimate.log_posterior, abs=1e-4)
