@@ -46,28 +46,10 @@ def run_nuts(
     problem.specification.check_proper()
     if store is not None:
         check_new_store(store)
-    in_jax = check_backend(backend, SAMPLERS_BACKENDS) != "numba"
-    if in_jax and (problem.table.elsewhere or likelihood != "exact"):
-        given = "rows that are not in memory" if problem.table.elsewhere else f"likelihood = {likelihood!r}"
-        raise InvalidArgumentError(f'backend = {backend!r} does not go with {given}: use backend="numba".')
-    if in_jax and store is not None:
-        raise InvalidArgumentError(
-            f"a run with backend = {backend!r} has no draws to keep in a store before its end: leave store out, and "
-            "save what sample returns (bayesgmm.save)."
-        )
+    in_jax = _is_in_jax(backend, problem, likelihood, store)
     rng = random_generator(random_seed)
-    _check_start(start, estimate)
-    if isinstance(start, MapEstimate):
-        estimate = start
-    elif estimate is None:
-        estimate = find_MAP(
-            model, random_seed=rng, progressbar=settings.progressbar, backend="jax" if in_jax else "numba"
-        )
-    if estimate.problem.model is model and estimate.problem.is_current:
-        problem = estimate.problem
-    else:
-        estimate = replace(estimate, optima=replace(estimate.optima, problem=problem))
-    _check_estimate(problem, estimate)
+    estimate = _estimate(problem, start, estimate, rng, settings.progressbar, in_jax)
+    problem = estimate.problem
     gaussian = likelihood == "gaussian"
     # One Gaussian is of one mode.
     order, counts = _where_to_start(estimate, "heaviest" if gaussian and start == "auto" else start, n_chains)
@@ -131,6 +113,41 @@ def _with_few_divergent(run: Run, settings: Settings, chains: Callable[[Settings
             break
         run = again
     return run
+
+
+def _is_in_jax(backend: str, problem: Problem, likelihood: str, store: Any) -> bool:
+    """Whether chains are drawn in JAX; raises InvalidArgumentError where what else was asked for cannot be there."""
+    if check_backend(backend, SAMPLERS_BACKENDS) == "numba":
+        return False
+    if problem.table.elsewhere or likelihood != "exact":
+        given = "rows that are not in memory" if problem.table.elsewhere else f"likelihood = {likelihood!r}"
+        raise InvalidArgumentError(f'backend = {backend!r} does not go with {given}: use backend="numba".')
+    if store is not None:
+        raise InvalidArgumentError(
+            f"a run with backend = {backend!r} has no draws to keep in a store before its end: leave store out, and "
+            "save what sample returns (bayesgmm.save)."
+        )
+    return True
+
+
+def _estimate(
+    problem: Problem,
+    start: Start,
+    given: MapEstimate | None,
+    rng: np.random.Generator,
+    progressbar: bool,
+    in_jax: bool,
+) -> MapEstimate:
+    """What the search found, of the data that the model holds now."""
+    _check_start(start, given)
+    estimate = start if isinstance(start, MapEstimate) else given
+    if estimate is None:
+        backend = "jax" if in_jax else "numba"
+        estimate = find_MAP(problem.model, random_seed=rng, progressbar=progressbar, backend=backend)
+    if not (estimate.problem.model is problem.model and estimate.problem.is_current):
+        estimate = replace(estimate, optima=replace(estimate.optima, problem=problem))
+    _check_estimate(estimate.problem, estimate)
+    return estimate
 
 
 def _check_start(start: Start, estimate: MapEstimate | None) -> None:
