@@ -8,11 +8,11 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from bayesgmm.arguments import check_count, check_random_state
-from bayesgmm.data.blocks import Blocks, are_elsewhere
-from bayesgmm.data.checks import finite, positions
+from bayesgmm.data.blocks import Blocks, are_elsewhere, check_in_memory
+from bayesgmm.data.checks import positions
 from bayesgmm.data.observations import Rows
 from bayesgmm.data.reading import column_names
-from bayesgmm.data.table import MARGINALISE, Table
+from bayesgmm.data.table import MARGINALISE, Table, rows_of_block
 from bayesgmm.exceptions import InvalidDataError, InvalidDataTypeError
 from bayesgmm.mixture.mixture import Mixture
 from bayesgmm.model.covariance import CovarianceType
@@ -131,13 +131,14 @@ class Predictions(FittedCard):
     def _mixture(self) -> Mixture:
         """What predictions are of: the posterior's draws, or the mode alone."""
         check_is_fitted(self)
-        return self._point.mixture if self.inference == "map" else Fit.of(self).mixture
+        return self._point.mixture if self.inference_ == "map" else Fit.of(self).mixture
 
     def _by_blocks(self, X: Any, function: Any, width: int | None = None, dtype: Any = np.float64) -> Any:
         """What a function of a mixture and rows gives of rows that are not in memory, as a dask array."""
         check_is_fitted(self)
         features = self._point.features
-        return Blocks.of(X, features).lazily(partial(_checked, function, self._mixture, features), width, dtype)
+        checked = partial(_checked, function, self._mixture, features, self._point.gaps)
+        return Blocks.of(X, features).lazily(checked, width, dtype)
 
     def fit_predict(
         self,
@@ -159,6 +160,7 @@ class Predictions(FittedCard):
         ``measurement_covariance`` is that of the new rows' errors; None: without.
         """
         if are_elsewhere(X):
+            check_in_memory(measurement_covariance)
             return self._by_blocks(X, _probability, self._mixture.n_components)
         return self._mixture.predictive(self._new_rows(X, measurement_covariance))[1]
 
@@ -168,17 +170,17 @@ class Predictions(FittedCard):
         With ``noise`` -1, or "noise", where it is most probable that a row is of none.
         """
         if are_elsewhere(X):
+            check_in_memory(measurement_covariance)
             return self._by_blocks(
                 X, partial(_label, self.components_), dtype=named(self.components_, np.ones((1, 1))).dtype
             )
         r = self.predict_proba(X, measurement_covariance=measurement_covariance)
-        if self._mixture.noise is not None:
-            r = np.column_stack([r, 1 - r.sum(axis=1)])
-        return named(self.components_, r)
+        return named(self.components_, _with_noise(self._mixture, r))
 
     def score_samples(self, X: Any, *, measurement_covariance: Any = None) -> np.ndarray:
         """Log-density of every row, (N,), in nats: of the posterior predictive distribution under "nuts"."""
         if are_elsewhere(X):
+            check_in_memory(measurement_covariance)
             return self._by_blocks(X, _log_density)
         return self._mixture.predictive(self._new_rows(X, measurement_covariance))[0]
 
@@ -213,28 +215,35 @@ class Predictions(FittedCard):
             return float(self._point.mixture.log_density(x).sum()), len(x)
         features = self._point.features
         blocks = Blocks.of(X, features)
-        total = blocks.total(partial(_checked, _sum_of_log_density, self._point.mixture, features))
+        total = blocks.total(partial(_checked, _sum_of_log_density, self._point.mixture, features, self._point.gaps))
         return float(total), blocks.n_rows
 
 
 # Of a block of rows, where it lies.
 
 
-def _checked(function: Any, mixture: Mixture, features: tuple[str, ...], block: np.ndarray) -> Any:
-    return function(mixture, finite(np.asarray(block), features, gaps=False))
+def _checked(function: Any, mixture: Mixture, features: tuple[str, ...], gaps: bool, block: np.ndarray) -> Any:
+    return function(mixture, rows_of_block(block, features, gaps))
 
 
-def _probability(mixture: Mixture, x: np.ndarray) -> np.ndarray:
+def _with_noise(mixture: Mixture, probability: np.ndarray) -> np.ndarray:
+    """Probabilities of components (N, K), and in a last column that of being of none, where there is such."""
+    if mixture.noise is None:
+        return probability
+    return np.column_stack([probability, 1 - probability.sum(axis=1)])
+
+
+def _probability(mixture: Mixture, x: Rows) -> np.ndarray:
     return mixture.predictive(x)[1]
 
 
-def _log_density(mixture: Mixture, x: np.ndarray) -> np.ndarray:
+def _log_density(mixture: Mixture, x: Rows) -> np.ndarray:
     return mixture.predictive(x)[0]
 
 
-def _sum_of_log_density(mixture: Mixture, x: np.ndarray) -> float:
+def _sum_of_log_density(mixture: Mixture, x: Rows) -> float:
     return float(mixture.log_density(x).sum())
 
 
-def _label(components: np.ndarray, mixture: Mixture, x: np.ndarray) -> np.ndarray:
-    return named(components, mixture.predictive(x)[1])
+def _label(components: np.ndarray, mixture: Mixture, x: Rows) -> np.ndarray:
+    return named(components, _with_noise(mixture, mixture.predictive(x)[1]))

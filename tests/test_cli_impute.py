@@ -68,7 +68,7 @@ def test_words_for_a_missing_value_are_advised_with_the_option(tmp_path):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--missing", "drop"], "unknown missing 'drop': choose one of 'error', 'marginalise'"),
+        (["--missing", "drop"], "unknown --missing 'drop': choose one of 'error', 'marginalise'"),
         (["--missing", "marginalise", "--drop-missing"], "give one of the two"),
         (["--missing", "marginalise"], "columns that hold text: 'c' (empty)"),
     ],

@@ -148,7 +148,7 @@ def fit_command(
         saved = [bg.save(dt, out)]
         if not json:
             console.print(said)
-            print_fit(dt, rows.index)
+            print_fit(dt)
         if report is not None:
             saved.append(bg.report(dt, report))
         if json:

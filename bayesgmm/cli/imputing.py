@@ -69,9 +69,11 @@ def impute_command(
             raise InvalidDataError(f"{str(data)!r} has a column {DRAW!r}, as the completed tables have: rename it.")
         unseen = rows.isna()
         if draws:
-            completed = impute(dt, rows, draws=draws, random_seed=seed, progressbar=not json)["x"].values
+            given = None if data is None else rows
+            completed = impute(dt, given, draws=draws, random_seed=seed, progressbar=not json)["x"].values
         else:
-            completed = fit.mixture.expect_rows(Observations(fit.rows(rows).values))[None]
+            taken = fit.table if data is None else fit.rows(rows)
+            completed = fit.mixture.expect_rows(Observations(taken.values, taken.labels, taken.errors))[None]
         table = _completed(frame, completed, unseen, bool(draws))
         note(
             f"completed {int(unseen.to_numpy().sum())} values in {int(unseen.any(axis=1).sum())} of {len(rows)} rows"

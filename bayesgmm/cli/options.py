@@ -105,7 +105,7 @@ def check_store(store: Path, inference: str) -> None:
     """Find out before the fit whether ``--store`` can keep its draws."""
     if inference != "nuts":
         raise InvalidArgumentError(
-            f"--store keeps the draws of NUTS, and --inference {inference} has none: leave it out."
+            f"--store keeps the draws of NUTS, which --inference {inference} may not be: leave it out, or ask for nuts."
         )
     if store.exists():
         raise InvalidArgumentError(

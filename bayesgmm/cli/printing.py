@@ -194,11 +194,8 @@ def _between_words(text: str, width: int) -> list[str]:
 # What a fit says ------------------------------------------------------------------------------------------------------
 
 
-def print_fit(dt: "xr.DataTree", row_names: "pd.Index | None" = None) -> None:
-    """The three answers: the components, the rows' assignments, and whether to believe either.
-
-    Rows have the names that they have in the user's table, which may hold more of them.
-    """
+def print_fit(dt: "xr.DataTree") -> None:
+    """The three answers: the components, the rows' assignments, and whether to believe either."""
     from bayesgmm.arguments import check_ci_prob
     from bayesgmm.posterior.assignments import assignments
     from bayesgmm.posterior.diagnosis import diagnose
@@ -213,8 +210,6 @@ def print_fit(dt: "xr.DataTree", row_names: "pd.Index | None" = None) -> None:
     if too_many:
         console.print(f"{len(pairs)} correlations are not shown: --json has them.\n", markup=False)
     soft = assignments(dt)
-    if row_names is not None:
-        soft = soft.assign_coords(obs_id=row_names.map(str).to_numpy())
     print_frame(assignment_table(dt, soft), "Soft assignments")
     print_frame(least_certain(soft), f"The least certain rows {intervals}")
     console.print("Diagnosis", style="bold")

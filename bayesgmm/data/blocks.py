@@ -21,7 +21,13 @@ import numpy as np
 from bayesgmm.data.checks import other_features, places
 from bayesgmm.data.cores import one_of_many, threads
 from bayesgmm.data.reading import listed
-from bayesgmm.exceptions import ClusterError, InvalidDataError, InvalidDataTypeError, MissingPackageError
+from bayesgmm.exceptions import (
+    ClusterError,
+    InvalidArgumentError,
+    InvalidDataError,
+    InvalidDataTypeError,
+    MissingPackageError,
+)
 
 # Values of a block, 32 MB, where it is ours to choose.
 BLOCK_VALUES = 2**22
@@ -40,6 +46,14 @@ def are_elsewhere(X: Any) -> bool:
     if isinstance(X, np.memmap):
         return X.nbytes >= LARGE_FILE
     return isinstance(X, str | os.PathLike) or package == "zarr" or (package.startswith("dask") and _is_dask(X))
+
+
+def check_in_memory(measurement_covariance: Any) -> None:
+    """Rows that are not in memory are taken as measured exactly: errors of theirs are an error."""
+    if measurement_covariance is not None:
+        raise InvalidArgumentError(
+            "measurement_covariance goes with rows in memory: pass them a part at a time, X.compute(), or leave it out."
+        )
 
 
 def _is_dask(X: Any) -> bool:

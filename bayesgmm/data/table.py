@@ -289,3 +289,8 @@ def _or_zero(values: np.ndarray, gaps: bool) -> np.ndarray:
 
 def _weighted_sum(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
     return weights[0] * (np.ones(len(values)) @ values) if weights.size == 1 else weights @ values
+
+
+def rows_of_block(block: Any, features: tuple[str, ...], gaps: bool) -> Rows:
+    """Rows of a block as a mixture takes them; raises InvalidDataError."""
+    return Table(finite(np.asarray(block), features, gaps), features, gaps=gaps).observations

@@ -64,10 +64,10 @@ def own_rows(mixture: Mixture, x: np.ndarray, component: int) -> np.ndarray:
     return mixture.responsibilities(x)[:, component] > OWN
 
 
-def named_rows(rows: np.ndarray, most: int = 8) -> str:
-    """Row numbers of a (N,) bool array, in words."""
+def named_rows(rows: np.ndarray, names: np.ndarray | None = None, most: int = 8) -> str:
+    """The names of the rows of a (N,) bool array, in words; None: their numbers."""
     numbers = np.flatnonzero(rows)
-    shown = ", ".join(str(n) for n in numbers[:most])
+    shown = ", ".join(str(n if names is None else names[n]) for n in numbers[:most])
     return shown if len(numbers) <= most else f"{shown} and {len(numbers) - most} more"
 
 

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayesgmm.arguments import check_ci_prob
-from bayesgmm.data.blocks import Blocks, are_elsewhere
-from bayesgmm.data.checks import finite
+from bayesgmm.data.blocks import Blocks, are_elsewhere, check_in_memory
 from bayesgmm.data.observations import Rows
+from bayesgmm.data.table import rows_of_block
 from bayesgmm.mixture.elementary import jit, log
 from bayesgmm.mixture.mixture import NOISE, Mixture
 from bayesgmm.mixture.threads import share
@@ -68,8 +68,9 @@ def assignments(
     xr.Dataset
         ``probability``, ``probability_sd``, ``lower``, ``upper`` (obs_id, component); ``label``, the name of the
         most probable component, ``label_probability``, ``entropy``, ``expected_entropy``, ``mutual_information``
-        (obs_id), entropies in nats. Where rows may be of no component, ``noise`` (obs_id) is the probability of that;
-        the label of such rows is -1, or "noise" where components have names.
+        (obs_id), entropies in nats. Where rows may be of no component, ``noise`` (obs_id) is the probability of that,
+        ``noise_lower`` and ``noise_upper`` its interval; the label of such rows is -1, or "noise" where components have
+        names.
         ``to_dataframe()`` gives one line a row and component.
 
     Raises
@@ -93,8 +94,9 @@ def assignments(
     ci_prob = check_ci_prob(ci_prob)
     fit = Fit.of(dt)
     if are_elsewhere(X):
-        blocks, width = Blocks.of(X, fit.features), fit.mixture.n_components
-        stacked = blocks.lazily(partial(_stacked, fit.mixture, fit.features, ci_prob), 4 * width + 1)
+        check_in_memory(measurement_covariance)
+        blocks, width = Blocks.of(X, fit.features), fit.mixture.n_components + (fit.mixture.noise is not None)
+        stacked = blocks.lazily(partial(_stacked, fit.mixture, fit.features, ci_prob, fit.gaps), 4 * width + 1)
         columns = [stacked[:, i * width : (i + 1) * width].rechunk({1: -1}) for i in range(4)]
         mean, sd, lower, upper = columns
         return _dataset(fit, np.arange(blocks.n_rows), ci_prob, mean, sd, lower, upper, stacked[:, -1])
@@ -124,9 +126,9 @@ def _summaries(draws: Mixture, x: Rows, ci_prob: float, *, progressbar: bool) ->
     return mean, sd, lower, upper, expected_entropy
 
 
-def _stacked(draws: Mixture, features: tuple[str, ...], ci_prob: float, block: np.ndarray) -> np.ndarray:
+def _stacked(draws: Mixture, features: tuple[str, ...], ci_prob: float, gaps: bool, block: np.ndarray) -> np.ndarray:
     """The summaries of a block of rows side by side."""
-    x = finite(np.asarray(block), features, gaps=False)
+    x = rows_of_block(block, features, gaps)
     return np.column_stack(_summaries(draws, x, ci_prob, progressbar=False))
 
 
@@ -150,7 +152,7 @@ def _dataset(
         "mutual_information": entropy - expected_entropy,
     }
     if mean.shape[1] > k:
-        per_row["noise"] = mean[:, k]
+        per_row |= {"noise": mean[:, k], "noise_lower": lower[:, k], "noise_upper": upper[:, k]}
     soft = xr.Dataset(
         {name: (("obs_id", "component"), values) for name, values in per_component.items()}
         | {name: (("obs_id",), values) for name, values in per_row.items()},
@@ -172,8 +174,8 @@ def named(components: np.ndarray, probability: np.ndarray) -> np.ndarray:
 
 def interval(values: np.ndarray, ci_prob: float) -> np.ndarray:
     """Equal-tailed interval over the first axis: lower and upper, (2, ...)."""
-    # Values of one quantity side by side, to be put in order in place.
-    by_quantity = np.ascontiguousarray(np.moveaxis(values, 0, -1))
+    # Values of one quantity side by side, to be put in order in place: a copy, also where they stand so already.
+    by_quantity = np.array(np.moveaxis(values, 0, -1), order="C")
     tails = [(1 - ci_prob) / 2, (1 + ci_prob) / 2]
     return np.quantile(by_quantity, tails, axis=-1, overwrite_input=True)
 

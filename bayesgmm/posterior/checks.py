@@ -161,7 +161,8 @@ def _modes(fit: Fit) -> Iterator[Check]:
             gaps = ", ".join(f"{gap:.1f}" for gap in others[:5])
             evidence = f"{len(others)} of them, within {OPTIMUM_GAP:g} nats of the best (gaps {gaps})"
         draws_of = "those at which chains began" if dispersed else "the one that these draws are of"
-        remedy = "start='dispersed'" if provenance.of_chains else "NUTS (inference='nuts', or bayesgmm.sample)"
+        exact = provenance.of_chains and provenance.pareto_k is None
+        remedy = "start='dispersed'" if exact else "NUTS (inference='nuts', or bayesgmm.sample)"
         if dispersed:
             remedy = f"more chains (chains={fit.n_chains + len(others)})"
         return (

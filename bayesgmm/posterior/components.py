@@ -69,7 +69,7 @@ def _narrowest(fit: Fit) -> Check:
     k = int(np.where(real, np.inf, width).argmin())
 
     def sentence() -> str:
-        rows = named_rows(own_rows(middle, x, k))
+        rows = named_rows(own_rows(middle, x, k), fit.row_names)
         where = f"on rows {rows}" if rows else "where it has no row to itself"
         remedy = against_collapse(not (fit.specification and fit.specification.not_defaults))
         return f"component {k} has collapsed to {width[k]:.1e} of the data's width in one direction, {where}. {remedy}"
@@ -89,7 +89,7 @@ def _middle(fit: Fit) -> Mixture:
 def _named(fit: Fit, component: int) -> str:
     """The rows that are more probably of a component than not, over draws: where these differ one has others."""
     each = [draw.responsibilities(fit.observations)[:, component] for draw in fit.mixture.thinned(MOST_DRAWS)]
-    return named_rows(np.mean(each, axis=0) > OWN)
+    return named_rows(np.mean(each, axis=0) > OWN, fit.row_names)
 
 
 def _noise(fit: Fit) -> str:

@@ -45,8 +45,9 @@ def of_labels(fit: Fit) -> Iterator[Check]:
     number, limit = int(against.sum()), float(poisson.isf(CHANCE, probability[probability < IMPROBABLE].sum()))
 
     def sentence() -> str:
+        named = named_rows(against, fit.row_names)
         return (
-            f"the labels of {number} of {known.size} rows (rows {named_rows(against)}) contradict their values, by "
+            f"the labels of {number} of {known.size} rows (rows {named}) contradict their values, by "
             "which they are of another component, and components that take them in are too wide. Look at these labels "
             "and leave out those that are wrong; or classes are not what clusters are: try more components."
         )

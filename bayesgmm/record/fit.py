@@ -82,8 +82,11 @@ class Fit:
         coords: dict[str, Any] = {
             name: np.asarray(values) for name, values in model.coords.items() if name in used and values is not None
         }
-        # No array of row numbers, and no copies of one.
-        coords.setdefault("obs_id", pd.RangeIndex(len(table.values)))
+        # No array of row numbers, and no copies of one. A file holds numbers and strings.
+        names = None if table.elsewhere else table.names
+        if names is None:
+            names = pd.RangeIndex(len(table.values))
+        coords.setdefault("obs_id", names if names.dtype.kind in "iu" else names.map(str))
         # The model's own data: not to be changed from here.
         x = table.values.view()
         x.flags.writeable = False
@@ -163,7 +166,10 @@ class Fit:
         """
         observed, kept = self._group("observed_data"), self._group("constant_data")
         if not self.has_rows:
-            raise ModelError("the tree holds no observed data: pass rows as X, or bayesgmm.adopt(dt, X=X).")
+            raise ModelError(
+                "the tree holds no observed data: pass rows as X, or add them: bayesgmm.adopt(dt, "
+                "X=X, weights='weights', means='means', covariances='covariances')."
+            )
         return trees.table_of(observed, kept, self.features, gaps=self.gaps)
 
     @property

@@ -18,6 +18,7 @@ PACKAGES = ("pymc", "pytensor", "nutpie", "arviz", "numpy", "scipy", "numba", "j
 NEGLIGIBLE_SHARE = 0.01
 # What the other modes hold beside one that holds this share moves no interval.
 NEARLY_ALL = 0.95
+LARGEST_INTEGER = 2**63
 # Of draws that diverged: above it a part of the posterior may not have been reached. A limit of 0 made a run the worse
 # the longer it was: of 16,000 draws one diverges somewhere.
 DIVERGENT_LIMIT = 1e-3
@@ -147,8 +148,8 @@ class Provenance:
             "versions": json.dumps(self.versions),
         }
         for name, value in (("random_seed", self.seed), ("map_random_seed", self.map_seed)):
-            if value is not None:
-                attrs[name] = value
+            if value is not None:  # a file holds integers of 64 bits
+                attrs[name] = value if value < LARGEST_INTEGER else str(value)
         if self.backend != "numba":
             attrs["backend"] = self.backend
         if self.tuning_steps is not None:

@@ -33,6 +33,10 @@ def _model(fit: Fit, specification: Specification) -> Iterator[str]:
         yield "    sample_weight=...,  # the weights that the rows had"
     if fit.table.labels is not None:
         yield "    labels=...,  # the labels that were known of rows"
+    if fit.table.errors is not None:
+        yield "    measurement_covariance=...,  # that of the rows' errors"
+    if fit.table.box is not None:
+        yield "    noise=True,"
     if fit.gaps:
         yield '    missing="marginalise",'
     for argument in specification.arguments():
@@ -48,10 +52,12 @@ def _draws(fit: Fit) -> Iterator[str]:
     search = ", ".join(["model", *starts, *_seed(how.map_seed)])
     # An integer seed of the search's own: there was one before the draws.
     apart = how.method == "laplace" or how.map_seed is not None
+    if how.starts is not None and "given" in how.starts.kind:
+        yield "# The search began at starts that were given, as well; give them too, start=..."
     if apart:
         yield f"estimate = bg.find_MAP({search})"
     if how.method == "laplace":
-        yield f"dt = estimate.laplace({', '.join([str(fit.n_draws), *_seed(how.seed)])})"
+        yield f"dt = {how.start or 'estimate'}.laplace({', '.join([str(fit.n_draws), *_seed(how.seed)])})"
         if how.relabelled is not None:
             yield f"dt = bg.relabel(dt, method={how.relabelled!r})"
         return
@@ -67,6 +73,8 @@ def _draws(fit: Fit) -> Iterator[str]:
     given += [f"chains={fit.n_chains}", *_seed(how.seed)]
     if how.relabelled != DEFAULT_RELABEL:
         given.append(f"relabel={how.relabelled!r}" if how.relabelled == "ecr" else "relabel=None")
+    if how.pareto_k is not None:
+        given.append('likelihood="gaussian"')
     if how.backend != "numba":
         given.append(f'backend="{how.backend}"')
     if not how.complete:

@@ -111,11 +111,15 @@ def with_assignments(frame: "pd.DataFrame", soft: "xr.Dataset") -> "pd.DataFrame
 
 
 def _most_probable(soft: "xr.Dataset") -> dict[str, np.ndarray]:
-    """Every row's most probable component, that one's probability and interval, and how unsure the row is."""
-    best = soft["probability"].values.argmax(axis=1)
+    """Every row's most probable component, or noise, that one's probability and interval, and how unsure the row is."""
+    every = {name: soft[name].values for name in ("probability", "lower", "upper")}
+    if "noise" in soft:
+        also = {"probability": "noise", "lower": "noise_lower", "upper": "noise_upper"}
+        every = {name: np.column_stack([value, soft[also[name]].values]) for name, value in every.items()}
+    best = every["probability"].argmax(axis=1)
     rows = np.arange(best.size)
     return {
         "component": soft["label"].values,
-        **{name: soft[name].values[rows, best] for name in ("probability", "lower", "upper")},
+        **{name: value[rows, best] for name, value in every.items()},
         **{name: soft[name].values for name in ("entropy", "mutual_information")},
     }

@@ -52,7 +52,8 @@ def run_nuts(
     problem = estimate.problem
     gaussian = likelihood == "gaussian"
     # One Gaussian is of one mode.
-    order, counts = _where_to_start(estimate, "heaviest" if gaussian and start == "auto" else start, n_chains)
+    at = "heaviest" if gaussian and start == "auto" else start
+    order, counts = _where_to_start(estimate, at, n_chains, "inference='nuts'" if gaussian else "start='auto'")
     if gaussian and (store is not None or sum(n > 0 for n in counts) > 1):
         given = f"start = {start!r}" if store is None else "store"
         raise InvalidArgumentError(
@@ -73,7 +74,7 @@ def run_nuts(
         seed=seed_of(random_seed),
         tuning_steps=settings.tune,
         acceptance=settings.acceptance(problem.n_parameters),
-        start=start if isinstance(start, str) else _written(estimate),
+        start=start if isinstance(start, str) else estimate.written,
         modes=found,
     )
     run = Run(problem, modes, plan, [], provenance)
@@ -160,7 +161,9 @@ def _check_start(start: Start, estimate: MapEstimate | None) -> None:
         raise InvalidArgumentError(f"estimate = {estimate!r} must be a MapEstimate of this model (find_MAP) or None.")
 
 
-def _where_to_start(estimate: MapEstimate, start: Start, n_chains: int) -> tuple[list[int], tuple[int, ...]]:
+def _where_to_start(
+    estimate: MapEstimate, start: Start, n_chains: int, remedy: str
+) -> tuple[list[int], tuple[int, ...]]:
     """Optima, the first of them those at whose modes chains start, and how many chains at each."""
     optima = estimate.optima
     order = optima.by_share
@@ -174,7 +177,7 @@ def _where_to_start(estimate: MapEstimate, start: Start, n_chains: int) -> tuple
         warnings.warn(
             f"the posterior has different modes: the starts found {1 + len(others)}, holding about "
             f"{percentages([share[0], *others])} of it (Laplace). All chains start at the first and may "
-            "never see the others: try start='auto', fewer components, or more informative priors.",
+            f"never see the others: try {remedy}, fewer components, or more informative priors.",
             MultipleModesWarning,
             stacklevel=5,
         )
@@ -186,13 +189,6 @@ def _where_to_start(estimate: MapEstimate, start: Start, n_chains: int) -> tuple
             stacklevel=5,
         )
     return order, tuple(int(n) for n in counts)
-
-
-def _written(estimate: MapEstimate) -> str:
-    """An estimate as a user may have written it: what find_MAP returned is the first."""
-    matter = estimate.optima.that_matter
-    i = estimate.index
-    return f"estimate.modes[{matter.index(i)}]" if i > 0 and i in matter else "estimate"
 
 
 def _check_estimate(problem: Problem, estimate: MapEstimate) -> None:

@@ -215,10 +215,17 @@ class MapEstimate:
         others = [i for i in self.optima.by_share if not self.optima.have_one_mode(i, self.index)]
         provenance = self.provenance.changed(
             method="laplace",
+            start=self.written,
             seed=seed_of(random_seed),
             modes=self.optima.record([self.index, *others]),
         )
         return Fit.write(self.problem.model, posterior, statistics, provenance).tree
+
+    @property
+    def written(self) -> str:
+        """As a user may have written it, of what find_MAP returned: that is the first."""
+        matter = self.optima.that_matter
+        return f"estimate.modes[{matter.index(self.index)}]" if self.index > 0 and self.index in matter else "estimate"
 
     def to_datatree(self) -> "xr.DataTree":
         """The mode as a tree with one draw, for all that takes a tree.
