@@ -187,7 +187,7 @@ def test_a_stored_run_and_a_saved_fit_are_judged(csv, tmp_path):
 
 
 def test_a_fit_that_was_stopped_early_says_how_many_draws_there_are(csv, tmp_path, monkeypatch, faithful_draws):
-    monkeypatch.setattr("bayesgmm.sample", lambda *_, **__: faithful_draws.isel(draw=slice(30)))
+    monkeypatch.setattr("bayesgmm.posterior.suited.sample", lambda *_, **__: faithful_draws.isel(draw=slice(30)))
     result = run("fit", csv, "--draws", 1000, "--seed", 1, "--n-init", 1, "--out", tmp_path / "fit.nc")
     assert result.exit_code == 0, result.output
     assert "s: 4 chains of 30 draws." in result.output

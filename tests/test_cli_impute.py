@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from test_cli import run
 
+import bayesgmm as bg
 from bayesgmm import load
 from bayesgmm.record.fit import Fit
 
@@ -181,3 +182,25 @@ def test_a_fit_of_complete_rows_completes_none(faithful, tmp_path):
     (tmp_path / "gap.csv").write_text("eruptions,waiting\n3,\n2,50\n")
     result = run("assign", tmp_path / "f.nc", tmp_path / "gap.csv")
     assert "add --drop-missing to leave that row out." in result.output
+
+
+def test_the_fitted_rows_are_imputed_with_what_is_known_of_them(tmp_path):
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(np.concatenate([rng.normal(size=(40, 2)), rng.normal(3, 1, size=(40, 2))]), columns=["a", "b"])
+    frame["kind"] = [*["low"] * 10, *[None] * 30, *["high"] * 10, *[None] * 30]
+    frame["a_error"], frame["b_error"] = 0.4, 0.7
+    frame.loc[::5, "b"] = np.nan
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    beside = ("--label-column", "kind", "--error-columns", "a_error,b_error", "--missing", "marginalise")
+    fitted = run(
+        "fit", tmp_path / "t.csv", "-k", 2, *beside, "--inference", "map", "--seed", 1, "--out", tmp_path / "f.nc"
+    )
+    assert fitted.exit_code == 0, fitted.output
+    assert run("impute", tmp_path / "f.nc", "--draws", 3, "--out", tmp_path / "c.csv").exit_code == 0
+    drawn = pd.read_csv(tmp_path / "c.csv")[["a", "b"]].to_numpy().reshape(3, 80, 2)
+    np.testing.assert_allclose(drawn, bg.impute(bg.load(tmp_path / "f.nc"), draws=3, random_seed=0)["x"], rtol=1e-12)
+    assert run("impute", tmp_path / "f.nc", "--draws", 0, "--out", tmp_path / "e.csv").exit_code == 0
+    expected, unseen = pd.read_csv(tmp_path / "e.csv")["b"].to_numpy(), frame["b"].isna().to_numpy()
+    many = bg.impute(bg.load(tmp_path / "f.nc"), draws=4000, random_seed=0)["x"].values[:, unseen, 1]
+    error = many.std(axis=0) / np.sqrt(4000)
+    assert (np.abs(many.mean(axis=0) - expected[unseen]) < 5 * error).all()

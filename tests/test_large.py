@@ -496,3 +496,25 @@ def test_a_climb_over_all_rows_ends_where_a_value_tells_no_more(monkeypatch):
     estimate = bg.find_MAP(bg.build_model(da.from_array(rows, chunks=(50_000, 2)), 2), random_seed=1, n_init=3)
     assert estimate.converged
     assert estimate.problem.parameter_density.passes.n_passes < 15
+
+
+def test_rows_elsewhere_of_noise_and_with_gaps_are_answered_as_in_memory():
+    rng = np.random.default_rng(3)
+    x = np.concatenate([rng.normal(size=(80, 2)), rng.normal(6, 1, size=(80, 2)), rng.uniform(-15, 20, size=(30, 2))])
+    there = da.from_array(x, chunks=(70, 2))
+    fitted = bg.GaussianMixture(2, noise=True, inference="map", random_state=1, progressbar=False).fit(x)
+    assert (fitted.predict(x) == -1).sum() > 10
+    np.testing.assert_array_equal(fitted.predict(there).compute(), fitted.predict(x))
+    here, lazily = bg.assignments(fitted, x), bg.assignments(fitted, there)
+    assert set(here.data_vars) == set(lazily.data_vars)
+    for name in here.data_vars:
+        np.testing.assert_allclose(lazily[name].values.astype(float), here[name].values.astype(float), atol=1e-12)
+    for verb in (fitted.predict, fitted.predict_proba, fitted.score_samples):
+        with pytest.raises(InvalidArgumentError, match="measurement_covariance goes with rows in memory"):
+            verb(there, measurement_covariance=np.eye(2))
+    x[::7, 1] = np.nan
+    gaps = bg.GaussianMixture(2, missing="marginalise", inference="map", random_state=1, progressbar=False).fit(x)
+    there = da.from_array(x, chunks=(70, 2))
+    np.testing.assert_allclose(gaps.predict_proba(there).compute(), gaps.predict_proba(x), atol=1e-12)
+    np.testing.assert_allclose(gaps.score_samples(there).compute(), gaps.score_samples(x), atol=1e-12)
+    np.testing.assert_allclose(bg.assignments(gaps, there)["upper"], bg.assignments(gaps, x)["upper"], atol=1e-12)

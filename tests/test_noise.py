@@ -2,6 +2,7 @@
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import pymc as pm
 import pytensor
 import pytensor.tensor as pt
@@ -20,6 +21,7 @@ from bayesgmm.mixture import patterns
 from bayesgmm.mixture.mixture import Mixture
 from bayesgmm.mixture.noise import Noise
 from bayesgmm.record.fit import Fit
+from bayesgmm.reports.tables import with_assignments
 from bayesgmm.search.problem import Problem
 
 SHARE = 0.15
@@ -292,3 +294,11 @@ def test_auto_knows_no_noise(noisy):
 def test_problem_keeps_the_share_on_the_way_there_and_back(noisy_map):
     problem = Problem.of(noisy_map.problem.model)
     assert problem.mixture(noisy_map.q).noise.share == pytest.approx(noisy_map.point["noise"])
+
+
+def test_the_probability_of_a_row_is_that_of_what_it_is_said_to_be(noisy, noisy_draws):
+    soft = bg.assignments(noisy_draws)
+    table = with_assignments(pd.DataFrame(noisy[0]), soft)
+    assert (table["component"] == -1).sum() > 20
+    np.testing.assert_array_equal(table["probability"], soft["label_probability"])
+    assert ((table["lower"] <= table["probability"]) & (table["probability"] <= table["upper"])).mean() > 0.95

@@ -146,13 +146,38 @@ def laplace_relabelled(model):
     return bg.relabel(bg.find_MAP(model, n_init=2, random_seed=1).laplace(40, random_seed=2), method="ecr")
 
 
+def with_a_gaussian_likelihood(model):
+    return bg.sample(model, draws=30, chains=2, random_seed=7, likelihood="gaussian", progressbar=False)
+
+
 @pytest.mark.usefixtures("undrawn")
-@pytest.mark.parametrize("fitted", [by_default, by_ecr, without_labels, laplace_relabelled])
+@pytest.mark.parametrize("fitted", [by_default, by_ecr, without_labels, laplace_relabelled, with_a_gaussian_likelihood])
 def test_the_code_on_the_page_makes_the_same_draws_again(fitted, faithful, faithful_model, tmp_path):
     dt = fitted(faithful_model)
     page = bg.report(bg.load(bg.save(dt, tmp_path / "fit.nc")), tmp_path / "r.html")
     again = made_again(page, faithful, tmp_path)
     np.testing.assert_array_equal(again["posterior"]["means"], dt["posterior"]["means"])
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_the_code_on_the_page_has_noise_and_another_mode(faithful, tmp_path):
+    estimate = bg.find_MAP(bg.build_model(faithful, 3, noise=True), n_init=8, random_seed=1, progressbar=False)
+    assert len(estimate.modes) > 1
+    dt = estimate.modes[1].laplace(50, random_seed=2)
+    assert dt.attrs["start"] == "estimate.modes[1]"
+    again = made_again(bg.report(dt, tmp_path / "r.html"), faithful, tmp_path)
+    np.testing.assert_array_equal(again["posterior"]["means"], dt["posterior"]["means"])
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_a_page_changes_no_draws(faithful, tmp_path):
+    """Of one quantity an interval is found by sorting in place: of a copy."""
+    for k, features in ((1, ["waiting"]), (2, ["waiting", "eruptions"])):
+        model = bg.build_model(faithful[features], k, covariance_type="tied", noise=k > 1)
+        dt = bg.find_MAP(model, n_init=2, random_seed=1, progressbar=False).laplace(50, random_seed=2)
+        before = dt["posterior"].to_dataset().copy(deep=True)
+        bg.report(dt, tmp_path / "r.html")
+        xr.testing.assert_equal(dt["posterior"].to_dataset(), before)
 
 
 @pytest.mark.usefixtures("undrawn")

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pymc as pm
 import pytest
 import xarray as xr
@@ -278,3 +279,21 @@ def test_what_was_assumed_outlives_predictions_by_pymc(faithful_model, tmp_path)
         pm.sample_posterior_predictive(dt, extend_inferencedata=True, progressbar=False, random_seed=1)
     assert "posterior_predictive" in dt
     assert to_json(Fit.of(bg.load(bg.save(dt, tmp_path / "newer.nc"))).specification) == kept
+
+
+@pytest.mark.parametrize(
+    "index", [[*range(3, 275)], [f"row {i}" for i in range(272)], pd.date_range("2026", periods=272)]
+)
+def test_rows_keep_their_names(faithful, index, tmp_path):
+    """Those of a frame that is part of another say which of its rows they are, as those of new rows do."""
+    named = faithful.set_index(pd.Index(index))
+    dt = bg.find_MAP(bg.build_model(named, 2), n_init=1, random_seed=1, progressbar=False).laplace(20, random_seed=1)
+    again = bg.load(bg.save(dt, tmp_path / "fit.nc"))
+    for tree in (dt, again):
+        assert [str(name) for name in bg.assignments(tree)["obs_id"].values] == [str(i) for i in named.index]
+
+
+@pytest.mark.parametrize("seed", [2**63 - 1, 2**63, 2**127 + 5])
+def test_seeds_of_any_length_are_kept(faithful_map, tmp_path, seed):
+    dt = faithful_map.laplace(20, random_seed=seed)
+    assert Fit.of(bg.load(bg.save(dt, tmp_path / "fit.nc"))).provenance.seed == seed

@@ -30,7 +30,8 @@ MOST_CORRELATIONS = 10
 OPTIONS = {
     "n_components": "components", "covariance_type": "covariance", "inference": "inference", "missing": "missing",
     "resolution": "resolution", "noise": "noise", "draws": "draws", "chains": "chains", "tune": "tune",
-    "n_init": "n-init", "random_seed": "seed", "start": "start",
+    "n_init": "n-init", "random_seed": "seed", "start": "start", "sample_weight": "weight-column",
+    "ci_prob": "ci-prob",
 }  # fmt: skip
 ARGUMENT = re.compile(rf"""\b(?P<name>{"|".join(OPTIONS)}) ?= ?(?P<value>'[^']*'|"[^"]*"|[\w.]+)""")
 UNKNOWN = re.compile(rf"\bunknown ({'|'.join(OPTIONS)})\b")

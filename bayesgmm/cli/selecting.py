@@ -181,8 +181,10 @@ def selection_document(selection: "Selection") -> dict[str, Any]:
     """A selection for machines."""
     k, name = selection.best
     others = [{"n_components": a, "covariance_type": b} for a, b in selection.indistinguishable]
+    usable, structure = selection.usable
     return {
         "best": {"n_components": k, "covariance_type": name},
+        "usable": {"n_components": usable, "covariance_type": structure},
         "indistinguishable": others,
         "models": typed(selection.table).to_dict("records"),
         "seed": selection.random_seed,

@@ -25,7 +25,9 @@ def check_sample_weight(sample_weight: Any, n_rows: int) -> np.ndarray | None:
     if weight.shape != (n_rows,):
         raise InvalidArgumentError(f"sample_weight has shape {weight.shape}; X has {n_rows} rows: give one per row.")
     if not np.isfinite(weight).all() or (weight < 0).any() or weight.sum() == 0:
-        raise InvalidArgumentError("sample_weight must be finite, not negative and not all zero.")
+        wrong = weight[~np.isfinite(weight) | (weight < 0)]
+        given = f"holds {wrong[0]:g}" if wrong.size else "is 0 of every row"
+        raise InvalidArgumentError(f"sample_weight {given}: weights must be finite, not negative and not all zero.")
     return np.ascontiguousarray(weight)
 
 

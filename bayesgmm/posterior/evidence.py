@@ -141,6 +141,11 @@ def evidence(dt: "xr.DataTree", *, model: "pm.Model | None" = None, random_seed:
         raise ModelError("the tree holds some of the rows that were fitted: the evidence of all needs them in memory.")
     if fit.n_draws < 20:
         raise ModelError(f"{fit.n_draws} draws a chain are too few to integrate by: draw at least 20, better 1,000.")
+    if fit.tree["posterior"].attrs.get("n_occupied") is not None:
+        raise ModelError(
+            "these are draws of some components (relabel with n_occupied), which no model is of: give all draws, as "
+            "sample returned them."
+        )
     if model is None and fit.specification is None:
         raise ModelError(
             "draws from elsewhere do not say what was assumed, without which there is no evidence: pass model=, if it "
