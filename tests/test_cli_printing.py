@@ -134,6 +134,7 @@ def test_the_help_names_the_new_options():
         ("fewer than n_components = 5: at most n_components", "fewer than --components 5: at most --components"),
         ("noise=True if some are scattered", "--noise if some are scattered"),
         ("unknown inference 'vi': choose", "unknown --inference 'vi': choose"),
+        ("give Priors(reference=...), or", "give Priors(reference=...) in Python, or"),
         ("a start is noise, missing = values, draws <= 3", "a start is noise, --missing values, draws <= 3"),
     ],
 )

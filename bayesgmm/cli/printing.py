@@ -34,6 +34,8 @@ OPTIONS = {
     "ci_prob": "ci-prob",
 }  # fmt: skip
 ARGUMENT = re.compile(rf"""\b(?P<name>{"|".join(OPTIONS)}) ?= ?(?P<value>'[^']*'|"[^"]*"|[\w.]+)""")
+# There are no options of priors.
+PRIORS = re.compile(r"\bPriors\([^)]*\)")
 UNKNOWN = re.compile(rf"\bunknown ({'|'.join(OPTIONS)})\b")
 # Those that are no English words are options without a value too.
 NAME = re.compile(rf"\b({'|'.join(name for name in OPTIONS if '_' in name)})\b")
@@ -47,7 +49,7 @@ def with_options(text: str) -> str:
         return name if value == "True" else f"{name} {value}"
 
     said = UNKNOWN.sub(lambda found: f"unknown --{OPTIONS[found[1]]}", ARGUMENT.sub(option, text))
-    said = NAME.sub(lambda name: f"--{OPTIONS[name[0]]}", said)
+    said = NAME.sub(lambda name: f"--{OPTIONS[name[0]]}", PRIORS.sub(r"\g<0> in Python", said))
     # Without the function that takes the argument, where it is all that the function is called with.
     return re.sub(r"\b[\w.]+\((--[\w-]+ [\w.]+)\)", r"\1", said)
 
