@@ -289,7 +289,10 @@ def test_rows_keep_their_names(faithful, index, tmp_path):
     named = faithful.set_index(pd.Index(index))
     dt = bg.find_MAP(bg.build_model(named, 2), n_init=1, random_seed=1, progressbar=False).laplace(20, random_seed=1)
     again = bg.load(bg.save(dt, tmp_path / "fit.nc"))
-    for tree in (dt, again):
+    stored = bg.sample(
+        bg.build_model(named, 2), draws=5, tune=20, chains=1, random_seed=1, store=tmp_path / "run", progressbar=False
+    )
+    for tree in (dt, again, stored, bg.open_run(tmp_path / "run")):
         assert [str(name) for name in bg.assignments(tree)["obs_id"].values] == [str(i) for i in named.index]
 
 

@@ -59,6 +59,11 @@ def row_names(X: Any) -> Any:
     return index.rename("obs_id")
 
 
+def plain_names(names: Any) -> Any:
+    """Names of rows as a file can hold them, an index of integers or strings."""
+    return names if names.dtype.kind in "iu" else names.map(str)
+
+
 def listed(items: list[str], most: int = 5) -> str:
     """Names in a sentence, the first few of them."""
     shown = ", ".join(items[:most])

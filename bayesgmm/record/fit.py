@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayesgmm.data.observations import Rows
+from bayesgmm.data.reading import plain_names
 from bayesgmm.data.table import MARGINALISE, Table
 from bayesgmm.exceptions import ModelError
 from bayesgmm.mixture.mixture import Mixture
@@ -82,11 +83,9 @@ class Fit:
         coords: dict[str, Any] = {
             name: np.asarray(values) for name, values in model.coords.items() if name in used and values is not None
         }
-        # No array of row numbers, and no copies of one. A file holds numbers and strings.
-        names = None if table.elsewhere else table.names
-        if names is None:
-            names = pd.RangeIndex(len(table.values))
-        coords.setdefault("obs_id", names if names.dtype.kind in "iu" else names.map(str))
+        # No array of row numbers, and no copies of one.
+        named = table.names is not None and not table.elsewhere
+        coords.setdefault("obs_id", plain_names(table.names) if named else pd.RangeIndex(len(table.values)))
         # The model's own data: not to be changed from here.
         x = table.values.view()
         x.flags.writeable = False

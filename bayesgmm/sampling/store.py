@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
+from bayesgmm.data.reading import plain_names
 from bayesgmm.data.table import Table
 from bayesgmm.exceptions import InvalidArgumentError, ModelError, StorageError
 from bayesgmm.graph.axes import Axes
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 
 # Raised when the layout of a store changes.
 FORMAT = 4
+NAMES = "table/names"
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,7 @@ class Store:
                 },
                 "table/values": problem.table.values,
                 **({} if problem.table.weights is None else {"table/weights": problem.table.weights}),
+                **_kept_names(problem.table.names),
                 **{
                     f"table/{name}": value
                     for name in ("labels", "errors")
@@ -180,6 +184,13 @@ def check_new_store(path: Any) -> Path:
     return path
 
 
+def _kept_names(names: Any) -> dict[str, np.ndarray]:
+    """The names of rows that have some, as JSON's bytes: Zarr has no strings of any length that are there to stay."""
+    if names is None or names.equals(pd.RangeIndex(len(names))):
+        return {}
+    return {NAMES: np.frombuffer(json.dumps(plain_names(names).tolist()).encode(), dtype=np.uint8)}
+
+
 def _rebuilt(specification: Specification, group: Any) -> "pm.Model":
     """The model of a stored run, built anew."""
     kept = json.loads(group.attrs["bayesgmm"])
@@ -189,6 +200,7 @@ def _rebuilt(specification: Specification, group: Any) -> "pm.Model":
         Table(
             values,
             specification.features,
+            pd.Index(json.loads(group[NAMES][...].tobytes()), name="obs_id") if NAMES in group else None,
             weights=weights,
             resolution=specification.resolution,
             gaps=bool(kept.get("gaps", False)),
