@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayesgmm.arguments import check_count, random_generator
+from bayesgmm.data.table import Table
 from bayesgmm.exceptions import (
     CollapsedComponentWarning,
     InvalidArgumentError,
@@ -161,7 +162,7 @@ def find_MAP(
     check_components(problem.specification, problem.table, [ascent.mixture for ascent in distinct])
     if max_iter != 0:
         _warn_if_not_converged(distinct[0].optimum)
-    _warn_if_collapsed(distinct[0].mixture, problem.table.filled, problem.specification)
+    _warn_if_collapsed(distinct[0].mixture, problem.table, problem.specification)
     return MapEstimate.at(_optima(problem, ascents), 0, random_seed)
 
 
@@ -214,10 +215,11 @@ def _warn_if_not_converged(optimum: Optimum) -> None:
         )
 
 
-def _warn_if_collapsed(mixture: Mixture, x: np.ndarray, specification: Specification) -> None:
+def _warn_if_collapsed(mixture: Mixture, table: Table, specification: Specification) -> None:
+    x = table.filled
     width = widths(mixture, x)
     for k in np.flatnonzero(collapsed(mixture, x)):
-        rows = named_rows(own_rows(mixture, x, int(k)))
+        rows = named_rows(own_rows(mixture, x, int(k)), table.names)
         where = f"on rows {rows}" if rows else "where it has no row to itself"
         warnings.warn(
             f"a component with {mixture.weights[k]:.1%} of the weight has collapsed to {width[k]:.1e} of the data's "
