@@ -146,7 +146,7 @@ def _message(table: Table, plane: _Plane, rows: np.ndarray) -> str:
     m = int(rows.sum())
     return (
         f"{m} rows lie exactly on a {shape} ({terms.lstrip('+')} = {normal @ plane.through:.6g}): rows "
-        f"{named_rows(rows, table.names)}. A component on them has no least volume, so the posterior is improper and has no "
-        f"maximum. Drop one of the features {', '.join(names)}, give their recording step (resolution=...), or a prior "
-        f"against exact correlation, Priors(lkj_eta={np.floor(m / 2) + 2:g})."
+        f"{named_rows(rows, table.names)}. A component on them has no least volume, so the posterior is improper and "
+        f"has no maximum. Drop one of the features {', '.join(names)}, give their recording step (resolution=...), or "
+        f"a prior against exact correlation, Priors(lkj_eta={np.floor(m / 2) + 2:g})."
     )
