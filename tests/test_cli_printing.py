@@ -142,8 +142,8 @@ def test_arguments_are_spelled_as_the_options_that_stand_for_them(said, on_the_c
     assert with_options(said) == on_the_command_line
 
 
-def test_every_option_that_stands_for_an_argument_is_one_of_fit():
-    said = run("fit", "--help").output
+def test_every_option_that_stands_for_an_argument_is_one_of_fit_or_report():
+    said = run("fit", "--help").output + run("report", "--help").output
     assert all(f"--{option}" in said for option in OPTIONS.values())
 
 

@@ -113,7 +113,7 @@ def test_a_picture_of_a_conditional_density_as_svg(fit, tmp_path):
         (["plot", "clusters", "FIT", "--out", "picture.doc"], "there is no format '.doc'"),
         (["plot", "clusters", "nowhere.nc"], "there is no file 'nowhere.nc'"),
         (["report", "nowhere.nc"], "there is no file 'nowhere.nc'"),
-        (["report", "FIT", "--ci-prob", "89"], "ci_prob = 89.0"),
+        (["report", "FIT", "--ci-prob", "89"], "--ci-prob 89.0 must be a number strictly"),
         (["assign", "FIT", "nowhere.csv"], "there is no file 'nowhere.csv'"),
         (["assign", "FIT", "one.csv"], "has no column 'waiting'; it has eruptions"),
         (["assign", "FIT", "text.csv"], "no number in row 0 (the first is 0), column 'waiting', but 'soon'. If"),
