@@ -40,11 +40,11 @@ def drawn(
     table = estimate.problem.table
     chosen, reason = suited(table, estimate.mode)
     dt = by(chosen)
-    # Without one where it was interrupted.
-    pareto_k = Fit.of(dt).provenance.pareto_k if chosen == "laplace" else None
-    if pareto_k is not None:
-        chosen, reason = kept(table, pareto_k)
-    return (by(chosen) if pareto_k is not None and chosen == "nuts" else dt), chosen, reason
+    pareto_k = Fit.of(dt).provenance.pareto_k
+    if pareto_k is None:  # NUTS, or interrupted
+        return dt, chosen, reason
+    chosen, reason = kept(table, pareto_k)
+    return by(chosen) if chosen == "nuts" else dt, chosen, reason
 
 
 def suited(table: Table, mode: Mode) -> tuple[str, str]:
